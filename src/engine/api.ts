@@ -1,0 +1,208 @@
+import type { DeadLetterReason, Durability, Outcome } from '../model/delivery.ts'
+import type { MillraceError } from '../model/errors.ts'
+import type { BindingDefinition, ExchangeDefinition, QueueDefinition, QueuePolicy } from '../model/policy.ts'
+import type { RecoveryReport, StoreStatus } from './ports/store.ts'
+
+/**
+ * The engine as its hosts see it: synchronous calls with plain values and bytes, answers through a sink, in batches.
+ * Nothing is shared: a host may put a worker thread between.
+ */
+export interface Engine {
+  open(): Promise<RecoveryReport>
+  /** Disconnects everybody, lets the store finish, resolves when its files are closed. */
+  close(): Promise<void>
+
+  /** Topology. Answers what exists afterwards; throws `destination-conflict`, `destination-invalid`, `destination-in-use`. */
+  declareQueue(definition: QueueDeclaration, connection?: number): QueueDefinition
+  declareExchange(definition: ExchangeDefinition): void
+  deleteExchange(name: string): void
+  bind(binding: BindingDefinition): void
+  unbind(binding: BindingDefinition): void
+  /** Messages leave as purged; done when the last has. */
+  purgeQueue(name: string, done: (messages: number) => void): void
+  deleteQueue(name: string, options: { ifUnused?: boolean }, done: (messages: number) => void): void
+
+  /** A connection is the scope of producers, consumers and connection-lived queues. */
+  connect(sink: ConnectionSink, options?: { clientId?: string | undefined }): number
+  /** Unsettled deliveries become ready again and count as interrupted. */
+  disconnect(connection: number): void
+
+  /** Registers a producer identity, for resends to be stored once. Answers its handle and the last sequence stored. */
+  openProducer(connection: number, id: string): { handle: number; lastSequence: number }
+  /** The outcome follows through `sink.published` under `publication.tag`; never in this call. */
+  publish(connection: number, publication: Publication): void
+  /** A body too large for one buffer: append to it, then name it in a publication, or abort it. */
+  openBody(connection: number): number
+  appendBody(body: number, bytes: Uint8Array): void
+  abortBody(body: number): void
+
+  /** Throws `destination-not-found`, `destination-in-use`. Deliveries need credit. */
+  consume(connection: number, options: ConsumerOptions): number
+  /** Adds to the consumer's credit. */
+  grant(consumer: number, credit: number): void
+  /** Gives back the credit that no ready message uses (AMQP drain); answers how much was given back. */
+  drain(consumer: number): number
+  /** Deliveries stay unsettled until settled, or until `release`, which lets them go back without counting as failure. */
+  cancel(consumer: number, options: { release: boolean }): void
+  /**
+   * Settles the unsettled deliveries of a consumer whose tags are in [first, last]; others in the range are passed over.
+   * Answers how many were settled. With `request`, `sink.settled` reports it when the settlement is durable.
+   */
+  settle(consumer: number, first: number, last: number, settlement: Settlement, request?: number): number
+
+  /** Looks at messages without taking them, in queue order from `after` (an opaque position, '' for the head). */
+  browse(queue: string, after: string, limit: number, done: (page: BrowsePage) => void): void
+  /** Everything the engine knows about one message it still holds. Undefined when it holds none of that LSN. */
+  locate(lsn: number): readonly MessageLocation[]
+  readChunk(lsn: number, done: (bytes: Uint8Array | null) => void): void
+
+  queues(): readonly QueueStatus[]
+  queue(name: string): QueueStatus | undefined
+  exchanges(): readonly ExchangeDefinition[]
+  bindings(): readonly BindingDefinition[]
+  store(): StoreStatus
+}
+
+export interface QueueDeclaration {
+  readonly name: string
+  readonly lifetime?: QueueDefinition['lifetime'] | undefined
+  readonly policy?: Partial<QueuePolicy> | undefined
+  readonly durability?: Durability | undefined
+  /** Do not create: throw `destination-not-found` when absent. */
+  readonly passive?: boolean | undefined
+}
+
+export interface Publication {
+  /** Chosen by the sender and echoed; rising within a connection. */
+  readonly tag: number
+  readonly exchange: string
+  readonly key: string
+  readonly durability: Durability
+  /** 0 to 9. */
+  readonly priority: number
+  /** How the payload is encoded: 1 = AMQP 1.0 message sections without header. */
+  readonly format: number
+  /** The engine copies it. Ignored when `body` is given. */
+  readonly payload: Uint8Array
+  readonly body?: number | undefined
+  /** Wall milliseconds after which it must not be delivered; 0: never. */
+  readonly expiry: number
+  /** Handle from openProducer, and the producer's sequence, rising by one a message; 0: no identity. */
+  readonly producer: number
+  readonly sequence: number
+  /** Unroutable is refused with `message-unroutable` instead of being confirmed and dropped. */
+  readonly mandatory: boolean
+}
+
+export interface ConsumerOptions {
+  readonly queue: string
+  /** Create the queue by policy if it does not exist. */
+  readonly create?: boolean | undefined
+  /** Nobody else may consume from the queue. */
+  readonly exclusive?: boolean | undefined
+  /** Nothing more is delivered while so many bytes are unsettled; at least one message always is. */
+  readonly maxBytes?: number | undefined
+}
+
+export interface Settlement {
+  readonly outcome: Outcome
+  /** With 'modified': counts as a failed delivery and is redelivered by the queue's backoff. */
+  readonly deliveryFailed?: boolean | undefined
+  /** With 'modified': this consumer does not get it again. */
+  readonly undeliverableHere?: boolean | undefined
+  /** Recorded with a dead letter. */
+  readonly reason?: DeadLetterReason | undefined
+  readonly description?: string | undefined
+}
+
+/** Answers to one connection. Called in batches, never from inside a call of that connection into the engine. */
+export interface ConnectionSink {
+  /** Outcomes of publications: in order of publication for those that share a durability and are accepted. */
+  published(outcomes: readonly PublishOutcome[]): void
+  /** Settlement requests that are durable now. */
+  settled(requests: readonly number[]): void
+  /** The objects are reused: take what you need before returning. */
+  deliver(consumer: number, deliveries: readonly Delivery[], count: number): void
+  /** The consumer has ended from the engine's side (queue deleted, journal failed). */
+  cancelled(consumer: number, error: MillraceError): void
+  /** Sends to `queue` are being held, and why; then that they flow again. */
+  blocked(queue: string, reason: 'queue-full' | 'disk-full' | 'memory-full'): void
+  unblocked(queue: string): void
+  failed(error: MillraceError): void
+}
+
+export interface PublishOutcome {
+  readonly tag: number
+  /** Undefined: accepted at the durability asked for. */
+  readonly error: MillraceError | undefined
+}
+
+export interface Delivery {
+  /** Rising by one within the consumer, from 1. */
+  readonly tag: number
+  readonly lsn: number
+  readonly queue: string
+  readonly exchange: string
+  readonly key: string
+  readonly format: number
+  readonly priority: number
+  readonly publishedAt: number
+  readonly expiry: number
+  /** 1 on first delivery. */
+  readonly deliveryCount: number
+  readonly durable: boolean
+  /** JSON of the broker's annotations (dead-letter history), or ''. */
+  readonly annotations: string
+  /** The payload lies in bytes[start, end); valid as long as referenced, never to be written. Empty when chunked. */
+  readonly bytes: Uint8Array
+  readonly start: number
+  readonly end: number
+  /** Size of the payload; when `chunks` is not empty it must be fetched with readChunk. */
+  readonly size: number
+  readonly chunks: readonly number[]
+}
+
+export interface BrowsePage {
+  readonly messages: readonly BrowsedMessage[]
+  /** Position to go on from; undefined at the end. */
+  readonly next: string | undefined
+}
+
+/** Like Delivery, but kept: the browser may hold it. */
+export interface BrowsedMessage extends Omit<Delivery, 'tag'> {
+  readonly state: string
+}
+
+export interface MessageLocation {
+  readonly queue: string
+  readonly lsn: number
+  readonly state: string
+  readonly size: number
+  readonly priority: number
+  readonly deliveryCount: number
+  readonly failures: number
+  readonly expiry: number
+  /** Wall milliseconds when a waiting message becomes ready again; 0 otherwise. */
+  readonly due: number
+  /** Connection that holds it, when acquired. */
+  readonly consumer?: number | undefined
+}
+
+export interface QueueStatus {
+  readonly definition: QueueDefinition
+  /** All that the queue holds: ready + waiting + acquired (+ not yet durable). */
+  readonly messages: number
+  readonly bytes: number
+  readonly ready: number
+  readonly waiting: number
+  readonly acquired: number
+  readonly consumers: number
+  /** Sends held because the queue is full. */
+  readonly held: number
+  readonly published: number
+  readonly delivered: number
+  readonly departed: Readonly<
+    Record<'accepted' | 'expired' | 'dead-lettered' | 'dropped' | 'purged' | 'quarantined', number>
+  >
+  readonly oldest?: { readonly lsn: number } | undefined
+}

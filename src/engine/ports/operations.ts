@@ -1,0 +1,341 @@
+import { assert } from '../../model/errors.ts'
+
+/**
+ * The logical operations an engine commits to its store, and their byte encoding. The journal keeps these bytes
+ * as they are and a replica will be sent them, so this encoding is part of docs/spec/journal.md.
+ *
+ * operation := u8 type | u24le lsnDelta | u32le length | body[length]
+ *
+ * An operation's LSN is the previous one's plus `lsnDelta`; the delta of a frame's first operation is ignored,
+ * because the frame names its first LSN. All varints are little-endian base 128 and hold up to 2^53 - 1.
+ */
+export const OperationType = {
+  /** One message and the queues that hold it. */
+  publish: 1,
+  /** A piece of a large body; alive as long as a publish operation that lists it. */
+  chunk: 2,
+  /** Messages that left a queue. */
+  settle: 3,
+  /** Redelivery state of messages that stay in a queue. */
+  requeue: 4,
+  /** Topology, producers and other rare things, as JSON. */
+  meta: 5,
+} as const
+
+export const OPERATION_HEADER = 8
+
+/**
+ * Operations gathered during one turn of the engine, in LSN order. The store takes ownership with `commit`:
+ * neither side writes to `bytes` afterwards, so that views of it can be handed out as message bodies.
+ */
+export class OperationBatch {
+  bytes: Buffer
+  length = 0
+  count = 0
+  lsns: Float64Array
+  /** Start of each operation (its header) in `bytes`. */
+  offsets: Uint32Array
+  types: Uint8Array
+
+  constructor(bytes = 4096, operations = 32) {
+    this.bytes = Buffer.allocUnsafe(bytes)
+    this.lsns = new Float64Array(operations)
+    this.offsets = new Uint32Array(operations)
+    this.types = new Uint8Array(operations)
+  }
+
+  /** Starts an operation; the body is then written with the put methods, then `end()` closes it. */
+  begin(type: number, lsn: number): void {
+    if (this.count === this.lsns.length) this.growOperations()
+    this.reserve(OPERATION_HEADER)
+    const at = this.length
+    const delta = this.count === 0 ? 0 : lsn - this.lsns[this.count - 1]!
+    assert(delta >= 0 && delta < 0x1000000, 'operations of one batch are close together')
+    this.lsns[this.count] = lsn
+    this.offsets[this.count] = at
+    this.types[this.count] = type
+    this.bytes.writeUInt32LE((type | (delta << 8)) >>> 0, at)
+    this.length = at + OPERATION_HEADER
+  }
+
+  end(): void {
+    const at = this.offsets[this.count]!
+    this.bytes.writeUInt32LE(this.length - at - OPERATION_HEADER, at + 4)
+    this.count++
+  }
+
+  /** Bytes of operation `index`, header excluded: from `bodyStart` to `bodyEnd` of `bytes`. */
+  bodyStart(index: number): number {
+    return this.offsets[index]! + OPERATION_HEADER
+  }
+
+  bodyEnd(index: number): number {
+    return index + 1 < this.count ? this.offsets[index + 1]! : this.length
+  }
+
+  putByte(value: number): void {
+    this.reserve(1)
+    this.bytes[this.length++] = value
+  }
+
+  putVarint(value: number): void {
+    this.reserve(8)
+    this.length = writeVarint(this.bytes, this.length, value)
+  }
+
+  putBytes(value: Uint8Array): void {
+    this.reserve(value.length)
+    this.bytes.set(value, this.length)
+    this.length += value.length
+  }
+
+  putText(value: string): void {
+    const size = Buffer.byteLength(value)
+    this.putVarint(size)
+    this.reserve(size)
+    this.length += this.bytes.write(value, this.length, size)
+  }
+
+  private reserve(size: number): void {
+    const needed = this.length + size
+    if (needed <= this.bytes.length) return
+    const grown = Buffer.allocUnsafeSlow(Math.max(needed, this.bytes.length * 2))
+    this.bytes.copy(grown, 0, 0, this.length)
+    this.bytes = grown
+  }
+
+  private growOperations(): void {
+    const size = this.lsns.length * 2
+    const lsns = new Float64Array(size)
+    lsns.set(this.lsns)
+    this.lsns = lsns
+    const offsets = new Uint32Array(size)
+    offsets.set(this.offsets)
+    this.offsets = offsets
+    const types = new Uint8Array(size)
+    types.set(this.types)
+    this.types = types
+  }
+}
+
+/** Writes `value` (0 to 2^53 - 1) at `at` and answers the position after it. Needs 8 bytes of room. */
+export function writeVarint(bytes: Uint8Array, at: number, value: number): number {
+  let rest = value
+  while (rest > 0x7fffffff) {
+    bytes[at++] = (rest & 0x7f) | 0x80
+    rest = Math.floor(rest / 128)
+  }
+  while (rest > 0x7f) {
+    bytes[at++] = (rest & 0x7f) | 0x80
+    rest >>>= 7
+  }
+  bytes[at++] = rest
+  return at
+}
+
+/**
+ * A cursor over the body of an operation. Reading past `end` yields zeros and sets `failed`, so that damaged input is
+ * noticed once, at the end, and cannot run away.
+ */
+export class OperationReader {
+  bytes: Uint8Array = new Uint8Array(0)
+  at = 0
+  end = 0
+  failed = false
+
+  reset(bytes: Uint8Array, at: number, end: number): this {
+    this.bytes = bytes
+    this.at = at
+    this.end = end
+    this.failed = false
+    return this
+  }
+
+  byte(): number {
+    if (this.at >= this.end) {
+      this.failed = true
+      return 0
+    }
+    return this.bytes[this.at++]!
+  }
+
+  varint(): number {
+    let value = 0
+    let scale = 1
+    for (let i = 0; i < 8; i++) {
+      const byte = this.byte()
+      value += (byte & 0x7f) * scale
+      if (byte < 0x80) return value
+      scale *= 128
+    }
+    this.failed = true
+    return 0
+  }
+
+  text(): string {
+    const size = this.varint()
+    const start = this.skip(size)
+    return Buffer.from(this.bytes.buffer, this.bytes.byteOffset + start, this.at - start).toString()
+  }
+
+  /** Steps over `size` bytes and answers where they began. */
+  skip(size: number): number {
+    const start = this.at
+    if (size > this.end - start) {
+      this.failed = true
+      return start
+    }
+    this.at = start + size
+    return start
+  }
+}
+
+/** Bits of a publish operation's first byte. */
+export const PublishFlag = {
+  /** Confirmed at level 'os': written, not synced. */
+  os: 1,
+  expires: 2,
+  due: 4,
+  producer: 8,
+  replaces: 16,
+  chunked: 32,
+  annotated: 64,
+  /** Sent to a queue by its name: exchange and key are left out; the key is the queue's name. */
+  direct: 128,
+} as const
+
+/**
+ * publish := u8 flags | u8 priority | varint format | varint publishedAt
+ *   | varint n, varint queue[n]
+ *   | expires: varint wall ms | due: varint wall ms | producer: varint handle, varint sequence
+ *   | replaces: varint queue, varint lsn                     (that message leaves that queue in the same step)
+ *   | unless direct: text exchange, text key | annotated: text JSON
+ *   | chunked: varint size, varint n, varint lsn[n]  otherwise: payload to the end
+ *
+ * The head of a publish operation, decoded into a reusable object.
+ */
+export class PublishHead {
+  flags = 0
+  priority = 4
+  format = 0
+  publishedAt = 0
+  queues: number[] = []
+  expiry = 0
+  due = 0
+  producer = 0
+  sequence = 0
+  replacedQueue = 0
+  replacedLsn = 0
+  exchange = ''
+  key = ''
+  annotations = ''
+  /** Size of the whole body and the LSNs of its chunks, when chunked. */
+  size = 0
+  chunks: number[] = []
+  /** Where an unchunked payload lies in the bytes that were read. */
+  payloadStart = 0
+  payloadEnd = 0
+}
+
+/** Decodes a publish body. False when the bytes do not fit the grammar. */
+export function readPublish(reader: OperationReader, head: PublishHead): boolean {
+  const flags = reader.byte()
+  head.flags = flags
+  head.priority = reader.byte()
+  head.format = reader.varint()
+  head.publishedAt = reader.varint()
+  readList(reader, head.queues)
+  head.expiry = flags & PublishFlag.expires ? reader.varint() : 0
+  head.due = flags & PublishFlag.due ? reader.varint() : 0
+  const produced = flags & PublishFlag.producer
+  head.producer = produced ? reader.varint() : 0
+  head.sequence = produced ? reader.varint() : 0
+  const replaces = flags & PublishFlag.replaces
+  head.replacedQueue = replaces ? reader.varint() : 0
+  head.replacedLsn = replaces ? reader.varint() : 0
+  const direct = flags & PublishFlag.direct
+  head.exchange = direct ? '' : reader.text()
+  head.key = direct ? '' : reader.text()
+  head.annotations = flags & PublishFlag.annotated ? reader.text() : ''
+  const chunked = flags & PublishFlag.chunked
+  head.size = chunked ? reader.varint() : reader.end - reader.at
+  if (chunked) readList(reader, head.chunks)
+  else head.chunks.length = 0
+  head.payloadStart = reader.at
+  head.payloadEnd = chunked ? reader.at : reader.end
+  return !reader.failed
+}
+
+/** Reads a counted list of varints; a count that cannot fit in the bytes left marks the reader as failed. */
+export function readList(reader: OperationReader, into: number[]): void {
+  into.length = 0
+  const count = reader.varint()
+  if (count > reader.end - reader.at) {
+    reader.failed = true
+    return
+  }
+  for (let i = 0; i < count; i++) into.push(reader.varint())
+}
+
+export function writePublish(batch: OperationBatch, head: PublishHead, payload: Uint8Array): void {
+  const flags = head.flags
+  batch.putByte(flags)
+  batch.putByte(head.priority)
+  batch.putVarint(head.format)
+  batch.putVarint(head.publishedAt)
+  writeList(batch, head.queues)
+  if (flags & PublishFlag.expires) batch.putVarint(head.expiry)
+  if (flags & PublishFlag.due) batch.putVarint(head.due)
+  if (flags & PublishFlag.producer) {
+    batch.putVarint(head.producer)
+    batch.putVarint(head.sequence)
+  }
+  if (flags & PublishFlag.replaces) {
+    batch.putVarint(head.replacedQueue)
+    batch.putVarint(head.replacedLsn)
+  }
+  if (!(flags & PublishFlag.direct)) {
+    batch.putText(head.exchange)
+    batch.putText(head.key)
+  }
+  if (flags & PublishFlag.annotated) batch.putText(head.annotations)
+  if (flags & PublishFlag.chunked) {
+    batch.putVarint(head.size)
+    writeList(batch, head.chunks)
+  } else {
+    batch.putBytes(payload)
+  }
+}
+
+export function writeList(batch: OperationBatch, values: readonly number[]): void {
+  batch.putVarint(values.length)
+  for (let i = 0; i < values.length; i++) batch.putVarint(values[i]!)
+}
+
+/** How messages left a queue, as written in settle operations. */
+export const departures = [
+  'accepted',
+  'expired',
+  'dead-lettered',
+  'dropped',
+  'purged',
+  'quarantined',
+] as const
+
+/**
+ * settle := varint queue | u8 departure | varint n, (varint gap, varint length)[n]
+ *
+ * Run i covers `length` consecutive LSNs starting `gap` after the end of run i - 1 (of LSN 0 at first).
+ * Every LSN in a run is a message that the queue held.
+ */
+export function forEachSettled(reader: OperationReader, visit: (lsn: number) => void): boolean {
+  const runs = reader.varint()
+  let lsn = 0
+  for (let i = 0; i < runs && !reader.failed; i++) {
+    lsn += reader.varint()
+    const length = reader.varint()
+    if (reader.failed) break
+    for (let j = 0; j < length; j++) visit(lsn++)
+  }
+  return !reader.failed
+}

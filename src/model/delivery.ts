@@ -1,0 +1,15 @@
+/**
+ * What a sender asks for and a receiver answers. One vocabulary for every protocol (DESIGN §3, §4).
+ */
+
+/** How far a message must have got before its send is confirmed. */
+export type Durability = 'disk' | 'os' | 'memory'
+
+/** AMQP 1.0 outcomes (core spec 3.4): how a consumer settles a delivery. */
+export type Outcome = 'accepted' | 'released' | 'rejected' | 'modified'
+
+/** Why a message left a queue, or left it for another one. */
+export type Departure = 'accepted' | 'expired' | 'dead-lettered' | 'dropped' | 'purged' | 'quarantined'
+
+/** Why a message was dead-lettered. */
+export type DeadLetterReason = 'rejected' | 'max-deliveries' | 'expired' | 'overflow' | 'invalid-body'

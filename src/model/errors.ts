@@ -1,0 +1,122 @@
+/**
+ * The closed catalogue of errors. Every code has a page in docs/errors/CODE.md (a test holds the two together).
+ * Operating errors carry `code`, `retryable` and `cause`; nothing is ever classified by message text.
+ */
+export const errorCatalogue: Readonly<Record<ErrorCode, { retryable: boolean; summary: string }>> = {
+  'argument-invalid': {
+    retryable: false,
+    summary: 'An argument, option or configuration value is not usable',
+  },
+  'url-invalid': {
+    retryable: false,
+    summary: 'The URL given to connect is malformed or names no known scheme',
+  },
+  'duration-invalid': {
+    retryable: false,
+    summary: 'A duration is neither milliseconds nor a text such as "5s"',
+  },
+  closed: { retryable: false, summary: 'The object was used after it was closed' },
+  'illegal-state': {
+    retryable: false,
+    summary: 'The call is not allowed in the present state (JMS IllegalStateException)',
+  },
+  'client-id-invalid': {
+    retryable: false,
+    summary: 'The client id is missing, taken or set too late (JMS InvalidClientIDException)',
+  },
+  'destination-not-found': {
+    retryable: false,
+    summary: 'The queue or exchange does not exist and may not be created',
+  },
+  'destination-invalid': { retryable: false, summary: 'The name or kind of the destination is not usable' },
+  'destination-in-use': { retryable: true, summary: 'The destination or subscription has active consumers' },
+  'destination-conflict': { retryable: false, summary: 'The destination exists with a different definition' },
+  'message-too-large': { retryable: false, summary: 'The message is larger than the limit' },
+  'message-invalid': { retryable: false, summary: 'The message does not fit the schema or the format' },
+  'message-read-only': {
+    retryable: false,
+    summary: 'A received message cannot be changed (JMS MessageNotWriteableException)',
+  },
+  'message-unroutable': { retryable: false, summary: 'No queue takes the message' },
+  'message-damaged': {
+    retryable: false,
+    summary: 'The stored bytes of the message failed their checksum and are in quarantine',
+  },
+  'queue-full': { retryable: true, summary: 'A queue that the message routes to is at its capacity' },
+  'memory-full': { retryable: true, summary: 'The bound on messages held in memory is reached' },
+  'disk-full': {
+    retryable: true,
+    summary: 'The disk is full; publishes are refused, everything else goes on',
+  },
+  'journal-failed': {
+    retryable: false,
+    summary: 'A write or sync of the journal failed; nothing more is confirmed until restart',
+  },
+  'journal-newer': { retryable: false, summary: 'The data directory was written by a newer format' },
+  'directory-locked': { retryable: true, summary: 'Another process owns the data directory' },
+  'directory-unusable': {
+    retryable: false,
+    summary: 'The data directory cannot be created, read or written',
+  },
+  'delivery-settled': {
+    retryable: false,
+    summary: 'The delivery was settled before, or was lost with its link',
+  },
+  timeout: { retryable: true, summary: 'The deadline passed before the operation was done' },
+  unsupported: { retryable: false, summary: 'The provider does not have this capability' },
+  'runtime-unsupported': { retryable: false, summary: 'This version of Node.js is too old' },
+}
+
+export type ErrorCode =
+  | 'argument-invalid'
+  | 'url-invalid'
+  | 'duration-invalid'
+  | 'closed'
+  | 'illegal-state'
+  | 'client-id-invalid'
+  | 'destination-not-found'
+  | 'destination-invalid'
+  | 'destination-in-use'
+  | 'destination-conflict'
+  | 'message-too-large'
+  | 'message-invalid'
+  | 'message-read-only'
+  | 'message-unroutable'
+  | 'message-damaged'
+  | 'queue-full'
+  | 'memory-full'
+  | 'disk-full'
+  | 'journal-failed'
+  | 'journal-newer'
+  | 'directory-locked'
+  | 'directory-unusable'
+  | 'delivery-settled'
+  | 'timeout'
+  | 'unsupported'
+  | 'runtime-unsupported'
+
+const brand: unique symbol = Symbol.for('millrace.error') as never
+
+/** An operating error of the catalogue. `retryable` says whether the same call may succeed later, unchanged. */
+export class MillraceError extends Error {
+  override readonly name: string = 'MillraceError'
+  readonly code: ErrorCode
+  readonly retryable: boolean
+
+  constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options)
+    this.code = code
+    this.retryable = errorCatalogue[code].retryable
+    Object.defineProperty(this, brand, { value: true })
+  }
+}
+
+/** True for a MillraceError of any copy of this package in the process. */
+export function isMillraceError(value: unknown): value is MillraceError {
+  return value instanceof Error && (value as unknown as Record<symbol, unknown>)[brand] === true
+}
+
+/** An assertion for programmers' errors: these are bugs of ours and not part of the catalogue. */
+export function assert(condition: unknown, what: string): asserts condition {
+  if (!condition) throw new Error(`millrace: internal assertion failed: ${what}`)
+}

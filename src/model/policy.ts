@@ -1,0 +1,83 @@
+import type { Durability } from './delivery.ts'
+
+export type Overflow = 'block' | 'reject' | 'drop-oldest' | 'dead-letter'
+
+/** Redelivery after an explicit failure: the delay grows from `delay` by `multiplier` up to `maxDelay`. Milliseconds. */
+export interface Backoff {
+  readonly delay: number
+  readonly multiplier: number
+  readonly maxDelay: number
+  /** Share of the delay that is random, 0 to 1. */
+  readonly jitter: number
+}
+
+/** What a queue does with its messages; plain data, journalled with the queue. */
+export interface QueuePolicy {
+  /** Milliseconds after which an unconsumed message expires; the shorter of this and the message's own wins. */
+  readonly ttl?: number | undefined
+  readonly maxMessages?: number | undefined
+  readonly maxBytes?: number | undefined
+  readonly overflow: Overflow
+  /** With overflow 'block': how long a send is held before it is refused. Milliseconds. */
+  readonly blockTimeout: number
+  /** Explicit failures after which a message is dead-lettered; undefined: never. */
+  readonly maxDeliveries?: number | undefined
+  readonly backoff: Backoff
+  /** Queue that takes dead letters; '{queue}' stands for this queue's name. undefined: rejected messages stay. */
+  readonly deadLetter?: string | undefined
+  /** Whether expired messages go to the dead-letter queue instead of being counted and dropped. */
+  readonly deadLetterExpired: boolean
+  /** Milliseconds a consumer may hold a delivery before it is taken back; undefined: for ever. */
+  readonly deliveryTimeout?: number | undefined
+}
+
+export type Lifetime =
+  | { readonly kind: 'forever' }
+  /** Deleted when the last consumer has left. */
+  | { readonly kind: 'auto-delete' }
+  /** Deleted with the connection that declared it. */
+  | { readonly kind: 'connection' }
+  /** Deleted after so many milliseconds without consumer. */
+  | { readonly kind: 'idle'; readonly after: number }
+
+export interface QueueDefinition {
+  readonly name: string
+  readonly lifetime: Lifetime
+  readonly policy: QueuePolicy
+  /** Ceiling on the level that messages in this queue are kept at; a volatile subscription keeps 'memory'. */
+  readonly durability: Durability
+}
+
+export type ExchangeKind = 'direct' | 'fanout' | 'topic' | 'headers'
+
+export interface ExchangeDefinition {
+  readonly name: string
+  readonly kind: ExchangeKind
+  /** Where messages go that no binding takes. */
+  readonly alternate?: string | undefined
+}
+
+/** How a topic pattern or key is split into levels: AMQP and JMS by '.', MQTT by '/'. */
+export type KeySyntax = 'dotted' | 'slashed'
+
+export interface BindingDefinition {
+  readonly exchange: string
+  readonly queue: string
+  readonly key: string
+  readonly syntax?: KeySyntax | undefined
+  /** For headers exchanges: values to compare, and whether all or any must match. */
+  readonly headers?:
+    | { readonly match: 'all' | 'any'; readonly values: Readonly<Record<string, unknown>> }
+    | undefined
+  /** Do not take messages published by this client id (JMS noLocal). */
+  readonly noLocal?: string | undefined
+}
+
+export const defaultPolicy: QueuePolicy = {
+  overflow: 'block',
+  blockTimeout: 30_000,
+  maxDeliveries: 10,
+  backoff: { delay: 1_000, multiplier: 2, maxDelay: 300_000, jitter: 0.2 },
+  deadLetter: '{queue}.dlq',
+  deadLetterExpired: false,
+}
