@@ -52,8 +52,8 @@ export interface Engine {
 
   /** Looks at messages without taking them, in queue order from `after` (an opaque position, '' for the head). */
   browse(queue: string, after: string, limit: number, done: (page: BrowsePage) => void): void
-  /** Everything the engine knows about one message it still holds. Undefined when it holds none of that LSN. */
-  locate(lsn: number): readonly MessageLocation[]
+  /** Where a message is held; empty when no queue holds that LSN any more. */
+  locate(lsn: number, done: (locations: readonly MessageLocation[]) => void): void
   readChunk(lsn: number, done: (bytes: Uint8Array | null) => void): void
 
   queues(): readonly QueueStatus[]

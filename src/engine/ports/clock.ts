@@ -9,6 +9,6 @@ export interface Clock {
   wall(): number
   /** Calls back once, at or after `delay` milliseconds, never in the present turn. Answers a function that cancels. */
   after(delay: number, callback: () => void): () => void
-  /** Calls back after the present turn has ended and before any I/O completes, in order of call. */
+  /** Calls back soon, after the present turn has ended, in order of call; waiting I/O gets its turn in between. */
   defer(callback: () => void): void
 }

@@ -24,53 +24,13 @@ export const OperationType = {
 
 export const OPERATION_HEADER = 8
 
-/**
- * Operations gathered during one turn of the engine, in LSN order. The store takes ownership with `commit`:
- * neither side writes to `bytes` afterwards, so that views of it can be handed out as message bodies.
- */
-export class OperationBatch {
+/** A growing buffer of bytes, varints and texts. */
+export class ByteWriter {
   bytes: Buffer
   length = 0
-  count = 0
-  lsns: Float64Array
-  /** Start of each operation (its header) in `bytes`. */
-  offsets: Uint32Array
-  types: Uint8Array
 
-  constructor(bytes = 4096, operations = 32) {
+  constructor(bytes = 4096) {
     this.bytes = Buffer.allocUnsafe(bytes)
-    this.lsns = new Float64Array(operations)
-    this.offsets = new Uint32Array(operations)
-    this.types = new Uint8Array(operations)
-  }
-
-  /** Starts an operation; the body is then written with the put methods, then `end()` closes it. */
-  begin(type: number, lsn: number): void {
-    if (this.count === this.lsns.length) this.growOperations()
-    this.reserve(OPERATION_HEADER)
-    const at = this.length
-    const delta = this.count === 0 ? 0 : lsn - this.lsns[this.count - 1]!
-    assert(delta >= 0 && delta < 0x1000000, 'operations of one batch are close together')
-    this.lsns[this.count] = lsn
-    this.offsets[this.count] = at
-    this.types[this.count] = type
-    this.bytes.writeUInt32LE((type | (delta << 8)) >>> 0, at)
-    this.length = at + OPERATION_HEADER
-  }
-
-  end(): void {
-    const at = this.offsets[this.count]!
-    this.bytes.writeUInt32LE(this.length - at - OPERATION_HEADER, at + 4)
-    this.count++
-  }
-
-  /** Bytes of operation `index`, header excluded: from `bodyStart` to `bodyEnd` of `bytes`. */
-  bodyStart(index: number): number {
-    return this.offsets[index]! + OPERATION_HEADER
-  }
-
-  bodyEnd(index: number): number {
-    return index + 1 < this.count ? this.offsets[index + 1]! : this.length
   }
 
   putByte(value: number): void {
@@ -96,12 +56,65 @@ export class OperationBatch {
     this.length += this.bytes.write(value, this.length, size)
   }
 
-  private reserve(size: number): void {
+  putList(values: readonly number[]): void {
+    this.putVarint(values.length)
+    for (let i = 0; i < values.length; i++) this.putVarint(values[i]!)
+  }
+
+  protected reserve(size: number): void {
     const needed = this.length + size
     if (needed <= this.bytes.length) return
     const grown = Buffer.allocUnsafeSlow(Math.max(needed, this.bytes.length * 2))
     this.bytes.copy(grown, 0, 0, this.length)
     this.bytes = grown
+  }
+}
+
+/**
+ * Operations gathered during one turn of the engine, in LSN order. The store takes ownership with `commit`:
+ * neither side writes to `bytes` afterwards, so that views of it can be handed out as message bodies.
+ */
+export class OperationBatch extends ByteWriter {
+  count = 0
+  lsns: Float64Array
+  /** Start of each operation (its header) in `bytes`. */
+  offsets: Uint32Array
+  types: Uint8Array
+
+  constructor(bytes = 4096, operations = 32) {
+    super(bytes)
+    this.lsns = new Float64Array(operations)
+    this.offsets = new Uint32Array(operations)
+    this.types = new Uint8Array(operations)
+  }
+
+  /** Starts an operation; the body is then written with the put methods, then `end()` closes it. */
+  begin(type: number, lsn: number): void {
+    if (this.count === this.lsns.length) this.growOperations()
+    const delta = this.count === 0 ? 0 : lsn - this.lsns[this.count - 1]!
+    assert(delta >= 0 && delta < 0x1000000, 'operations of one batch are close together')
+    this.reserve(OPERATION_HEADER)
+    const at = this.length
+    this.lsns[this.count] = lsn
+    this.offsets[this.count] = at
+    this.types[this.count] = type
+    this.bytes.writeUInt32LE((type | (delta << 8)) >>> 0, at)
+    this.length = at + OPERATION_HEADER
+  }
+
+  end(): void {
+    const at = this.offsets[this.count]!
+    this.bytes.writeUInt32LE(this.length - at - OPERATION_HEADER, at + 4)
+    this.count++
+  }
+
+  /** Bytes of operation `index`, header excluded: from `bodyStart` to `bodyEnd` of `bytes`. */
+  bodyStart(index: number): number {
+    return this.offsets[index]! + OPERATION_HEADER
+  }
+
+  bodyEnd(index: number): number {
+    return index + 1 < this.count ? this.offsets[index + 1]! : this.length
   }
 
   private growOperations(): void {
@@ -283,7 +296,7 @@ export function writePublish(batch: OperationBatch, head: PublishHead, payload: 
   batch.putByte(head.priority)
   batch.putVarint(head.format)
   batch.putVarint(head.publishedAt)
-  writeList(batch, head.queues)
+  batch.putList(head.queues)
   if (flags & PublishFlag.expires) batch.putVarint(head.expiry)
   if (flags & PublishFlag.due) batch.putVarint(head.due)
   if (flags & PublishFlag.producer) {
@@ -301,15 +314,10 @@ export function writePublish(batch: OperationBatch, head: PublishHead, payload: 
   if (flags & PublishFlag.annotated) batch.putText(head.annotations)
   if (flags & PublishFlag.chunked) {
     batch.putVarint(head.size)
-    writeList(batch, head.chunks)
+    batch.putList(head.chunks)
   } else {
     batch.putBytes(payload)
   }
-}
-
-export function writeList(batch: OperationBatch, values: readonly number[]): void {
-  batch.putVarint(values.length)
-  for (let i = 0; i < values.length; i++) batch.putVarint(values[i]!)
 }
 
 /** How messages left a queue, as written in settle operations. */
