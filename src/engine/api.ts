@@ -1,6 +1,6 @@
 import type { DeadLetterReason, Durability, Outcome } from '../model/delivery.ts'
 import type { MillraceError } from '../model/errors.ts'
-import type { BindingDefinition, ExchangeDefinition, QueueDefinition, QueuePolicy } from '../model/policy.ts'
+import type { BindingDefinition, ExchangeDefinition, KeySyntax, QueueDefinition, QueuePolicy } from '../model/policy.ts'
 import type { RecoveryReport, StoreStatus } from './ports/store.ts'
 
 /**
@@ -77,6 +77,8 @@ export interface Publication {
   readonly tag: number
   readonly exchange: string
   readonly key: string
+  /** How a topic exchange splits the key; 'dotted' when absent. */
+  readonly syntax?: KeySyntax | undefined
   readonly durability: Durability
   /** 0 to 9. */
   readonly priority: number

@@ -37,9 +37,14 @@ export interface Store {
    * a later turn; until it returns, `read` and `chunk` succeed for all of `lsns` that are not listed in `damaged`.
    */
   load(queue: number, lsns: readonly number[], done: (damaged: readonly number[]) => void): void
+  /**
+   * Visits, in LSN order, the messages in [first, last] that `queue` may still hold, reading whatever it takes; for
+   * rebuilding a damaged page. A message held by several queues may be visited though this one has let it go.
+   */
+  scan(queue: number, first: number, last: number, visit: (lsn: number, message: Slice) => void, done: () => void): void
   /** Page file of the queue indexes: keeps `bytes` until freed and survives restart if a snapshot names the page. */
   writePage(bytes: Uint8Array): number
-  /** `done(null)` for a damaged page: the engine rebuilds what it can. A page just written may be answered from memory. */
+  /** `done(null)` for a damaged page: the engine rebuilds it with `scan`. A page just written may be answered from memory. */
   loadPage(page: number, done: (bytes: Uint8Array | null) => void): void
   /** The page may be reused once no durable checkpoint names it. */
   freePage(page: number): void

@@ -1,0 +1,62 @@
+import type { MillraceError } from '../model/errors.ts'
+import type { ConnectionSink, PublishOutcome } from './api.ts'
+import type { Consumer } from './consumer.ts'
+
+/** A connection of a host: the scope of consumers and connection-lived queues, and what is to be told to its sink. */
+export class Connection {
+  readonly id: number
+  readonly sink: ConnectionSink
+  readonly clientId: string | undefined
+  readonly consumers: Set<Consumer> = new Set()
+  readonly queues: Set<string> = new Set()
+  readonly bodies: Set<number> = new Set()
+  closed = false
+  /** In the list of those to be flushed at the end of the turn. */
+  flushing = false
+  private outcomes: PublishOutcome[] = []
+  private requests: number[] = []
+  private readonly delivering = new Set<Consumer>()
+
+  constructor(id: number, sink: ConnectionSink, clientId: string | undefined) {
+    this.id = id
+    this.sink = sink
+    this.clientId = clientId
+  }
+
+  outcome(tag: number, error: MillraceError | undefined): void {
+    this.outcomes.push({ tag, error })
+  }
+
+  settled(request: number): void {
+    this.requests.push(request)
+  }
+
+  willDeliver(consumer: Consumer): void {
+    this.delivering.add(consumer)
+  }
+
+  /** Hands over what has gathered. The sink may call into the engine. */
+  flush(): void {
+    if (this.closed) return
+    if (this.outcomes.length > 0) {
+      const outcomes = this.outcomes
+      this.outcomes = []
+      this.sink.published(outcomes)
+    }
+    if (this.requests.length > 0) {
+      const requests = this.requests
+      this.requests = []
+      this.sink.settled(requests)
+    }
+    if (this.delivering.size === 0) return
+    const consumers = [...this.delivering]
+    this.delivering.clear()
+    for (const consumer of consumers) this.deliver(consumer)
+  }
+
+  private deliver(consumer: Consumer): void {
+    const count = consumer.outgoingCount
+    consumer.outgoingCount = 0
+    if (count > 0 && !this.closed) this.sink.deliver(consumer.id, consumer.outgoing, count)
+  }
+}

@@ -1,0 +1,123 @@
+import type { ConsumerOptions } from './api.ts'
+import type { Connection } from './connection.ts'
+import { DeliveryRecord } from './delivery-record.ts'
+import type { Chunk } from './index/chunk.ts'
+import type { Lane } from './index/lane.ts'
+import type { Queue } from './queue.ts'
+
+/** An unsettled delivery, as found by its tag. */
+export interface Unsettled {
+  lane: Lane
+  chunk: Chunk
+  slot: number
+}
+
+/**
+ * A consumer of one queue, with its credit and what it holds. Deliveries are numbered from 1; the unsettled ones lie in a
+ * ring addressed by tag, so that settling needs no lookup and no object.
+ */
+export class Consumer {
+  readonly id: number
+  readonly queue: Queue
+  readonly connection: Connection
+  readonly maxBytes: number
+  readonly exclusive: boolean
+  credit = 0
+  unsettled = 0
+  unsettledBytes = 0
+  cancelled = false
+  /** Messages that this consumer said it cannot take; null while there are none. */
+  excluded: Set<number> | null = null
+  /** Deliveries of this turn; the records are reused. */
+  readonly outgoing: DeliveryRecord[] = []
+  outgoingCount = 0
+  /** Lowest tag that may be unsettled, and the next one to give. */
+  firstTag = 1
+  nextTag = 1
+  private chunks: (Chunk | null)[] = new Array(16).fill(null)
+  private lanes: (Lane | null)[] = new Array(16).fill(null)
+  private slots: Uint16Array = new Uint16Array(16)
+  private times: Float64Array = new Float64Array(16)
+  private mask = 15
+
+  constructor(id: number, queue: Queue, connection: Connection, options: ConsumerOptions) {
+    this.id = id
+    this.queue = queue
+    this.connection = connection
+    this.maxBytes = options.maxBytes ?? Number.POSITIVE_INFINITY
+    this.exclusive = options.exclusive ?? false
+  }
+
+  get hungry(): boolean {
+    return this.credit > 0 && !this.cancelled && (this.unsettled === 0 || this.unsettledBytes < this.maxBytes)
+  }
+
+  /** Takes a slot; answers the delivery's tag. `now` is monotonic. */
+  hold(lane: Lane, chunk: Chunk, slot: number, now: number): number {
+    const tag = this.nextTag++
+    if (tag - this.firstTag > this.mask) this.grow()
+    const at = tag & this.mask
+    this.chunks[at] = chunk
+    this.lanes[at] = lane
+    this.slots[at] = slot
+    this.times[at] = now
+    this.credit--
+    this.unsettled++
+    this.unsettledBytes += chunk.sizes[slot]!
+    return tag
+  }
+
+  /** Fills `into` with the delivery `tag` and forgets it. False when it is not unsettled. */
+  letGo(tag: number, into: Unsettled): boolean {
+    if (!this.find(tag, into)) return false
+    this.chunks[tag & this.mask] = null
+    this.unsettled--
+    this.unsettledBytes -= into.chunk.sizes[into.slot]!
+    while (this.firstTag < this.nextTag && this.chunks[this.firstTag & this.mask] === null) this.firstTag++
+    return true
+  }
+
+  find(tag: number, into: Unsettled): boolean {
+    if (tag < this.firstTag || tag >= this.nextTag) return false
+    const at = tag & this.mask
+    const chunk = this.chunks[at]
+    if (chunk === null || chunk === undefined) return false
+    into.chunk = chunk
+    into.lane = this.lanes[at]!
+    into.slot = this.slots[at]!
+    return true
+  }
+
+  /** Monotonic time at which the oldest unsettled delivery was made. */
+  get oldestTime(): number {
+    return this.times[this.firstTag & this.mask]!
+  }
+
+  /** The next record of this turn's deliveries, to be filled. */
+  nextRecord(): DeliveryRecord {
+    const record = this.outgoing[this.outgoingCount] ?? new DeliveryRecord()
+    this.outgoing[this.outgoingCount++] = record
+    return record
+  }
+
+  private grow(): void {
+    const size = (this.mask + 1) * 2
+    const chunks: (Chunk | null)[] = new Array(size).fill(null)
+    const lanes: (Lane | null)[] = new Array(size).fill(null)
+    const slots = new Uint16Array(size)
+    const times = new Float64Array(size)
+    for (let tag = this.firstTag; tag < this.nextTag - 1; tag++) {
+      const from = tag & this.mask
+      const to = tag & (size - 1)
+      chunks[to] = this.chunks[from]!
+      lanes[to] = this.lanes[from]!
+      slots[to] = this.slots[from]!
+      times[to] = this.times[from]!
+    }
+    this.chunks = chunks
+    this.lanes = lanes
+    this.slots = slots
+    this.times = times
+    this.mask = size - 1
+  }
+}

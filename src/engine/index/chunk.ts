@@ -1,0 +1,335 @@
+import { isHeld, StateCode } from '../lifecycle.ts'
+import { type ByteWriter, OperationReader } from '../ports/operations.ts'
+
+/** Entries in a full chunk: small enough to page in within a turn, large enough that 100 M messages need few chunks. */
+export const CHUNK_SLOTS = 1024
+const INITIAL_SLOTS = 16
+
+/** Bits of an entry's flags. */
+export const EntryFlag = {
+  /** Visible when written (level os), or at once (level memory); neither bit: when durable. */
+  os: 1,
+  memory: 2,
+} as const
+
+/** What became of an entry that lies in a page, remembered until the page is loaded. */
+export interface Patch {
+  readonly lsn: number
+  readonly gone: boolean
+  readonly deliveries: number
+  readonly failures: number
+  readonly due: number
+}
+
+const none = new Float64Array(0)
+const noSizes = new Uint32Array(0)
+const noBytes = new Uint8Array(0)
+const READY = StateCode.ready
+const WAITING = StateCode.waiting
+
+/**
+ * Up to CHUNK_SLOTS consecutive entries of a lane, in LSN order, as parallel typed arrays. A slot stays where it is from
+ * enqueue to settlement, so that a message that comes back is again in its old place. A chunk whose live entries are all
+ * ready can be written to a page and its arrays dropped.
+ */
+export class Chunk {
+  /** Position in the lane; never changes. */
+  readonly number: number
+  lsns: Float64Array = none
+  sizes: Uint32Array = noSizes
+  states: Uint8Array = noBytes
+  flags: Uint8Array = noBytes
+  deliveries: Uint16Array | null = null
+  failures: Uint16Array | null = null
+  /** Wall milliseconds; 0: never. Null while no entry of the chunk expires. */
+  expiries: Float64Array | null = null
+  /** Wall milliseconds at which a waiting entry becomes ready. */
+  private dues: Float64Array | null = null
+  resident = true
+  loading = false
+  length = 0
+  live = 0
+  ready = 0
+  liveBytes = 0
+  firstLsn = 0
+  lastLsn = 0
+  /** No entry expires before this. */
+  minExpiry: number = Number.POSITIVE_INFINITY
+  /** Page that holds the entries while they are not resident; otherwise -1. */
+  page = -1
+  /** No slot below is ready. */
+  scan = 0
+  private patches: Patch[] | null = null
+
+  constructor(number: number) {
+    this.number = number
+  }
+
+  append(lsn: number, size: number, expiry: number, flags: number): void {
+    const slot = this.length
+    if (slot === this.lsns.length) this.grow()
+    if (slot === 0) this.firstLsn = lsn
+    this.lastLsn = lsn
+    this.lsns[slot] = lsn
+    this.sizes[slot] = size
+    this.states[slot] = READY
+    this.flags[slot] = flags
+    if (expiry > 0) this.setExpiry(slot, expiry)
+    this.length = slot + 1
+    this.live++
+    this.ready++
+    this.liveBytes += size
+  }
+
+  setState(slot: number, state: number): void {
+    const before = this.states[slot]!
+    if (before === state) return
+    this.states[slot] = state
+    if (before === READY) this.ready--
+    if (state === READY) {
+      this.ready++
+      if (slot < this.scan) this.scan = slot
+    } else if (!isHeld(state)) {
+      this.live--
+      this.liveBytes -= this.sizes[slot]!
+    }
+  }
+
+  /** First ready slot at or after `from`; -1 when there is none. */
+  nextReady(from: number): number {
+    let slot = from > this.scan ? from : this.scan
+    const states = this.states
+    const length = this.length
+    const all = slot === this.scan
+    while (slot < length && states[slot] !== READY) slot++
+    if (all) this.scan = slot
+    return slot < length ? slot : -1
+  }
+
+  /** Slot of an LSN; -1 when the chunk does not hold it. */
+  find(lsn: number): number {
+    let low = 0
+    let high = this.length - 1
+    while (low <= high) {
+      const middle = (low + high) >>> 1
+      const at = this.lsns[middle]!
+      if (at === lsn) return middle
+      if (at < lsn) low = middle + 1
+      else high = middle - 1
+    }
+    return -1
+  }
+
+  expiryOf(slot: number): number {
+    return this.expiries === null ? 0 : this.expiries[slot]!
+  }
+
+  deliveriesOf(slot: number): number {
+    return this.deliveries === null ? 0 : this.deliveries[slot]!
+  }
+
+  failuresOf(slot: number): number {
+    return this.failures === null ? 0 : this.failures[slot]!
+  }
+
+  setDeliveries(slot: number, count: number): void {
+    if (this.deliveries === null) {
+      if (count === 0) return
+      this.deliveries = new Uint16Array(this.lsns.length)
+    }
+    this.deliveries[slot] = Math.min(count, 0xffff)
+  }
+
+  setFailures(slot: number, count: number): void {
+    if (this.failures === null) {
+      if (count === 0) return
+      this.failures = new Uint16Array(this.lsns.length)
+    }
+    this.failures[slot] = Math.min(count, 0xffff)
+  }
+
+  dueOf(slot: number): number {
+    return this.dues === null ? 0 : this.dues[slot]!
+  }
+
+  /** The entry becomes ready again at `due`. */
+  wait(slot: number, due: number): void {
+    this.dues ??= new Float64Array(this.lsns.length)
+    this.dues[slot] = due
+    this.setState(slot, WAITING)
+  }
+
+  /** Drops the arrays; the entries lie in `page` now. */
+  evict(page: number): void {
+    this.page = page
+    this.resident = false
+    this.clear()
+  }
+
+  /**
+   * Remembers for an entry of a page what the log says of it. Its size is known only when the page is loaded; until then
+   * `liveBytes` still counts it.
+   */
+  patch(patch: Patch): void {
+    this.patches ??= []
+    this.patches.push(patch)
+    if (patch.gone) {
+      this.live--
+      this.ready--
+    }
+  }
+
+  /** Takes the entries back from a page, without those that the patches say are gone. Answers the slots that wait. */
+  restore(bytes: Uint8Array): number[] {
+    this.live = 0
+    this.ready = 0
+    this.liveBytes = 0
+    this.resident = true
+    this.loading = false
+    this.page = -1
+    return this.read(new OperationReader().reset(bytes, 0, bytes.length))
+  }
+
+  /** entries := varint n, (varint lsnGap, varint size, u8 bits, [varint expiry], [varint deliveries, failures, due])[n] */
+  write(writer: ByteWriter): void {
+    writer.putVarint(this.live)
+    let previous = 0
+    for (let slot = 0; slot < this.length; slot++) {
+      const state = this.states[slot]!
+      if (!isHeld(state)) continue
+      this.writeEntry(writer, slot, previous, state === WAITING ? this.dueOf(slot) : 0)
+      previous = this.lsns[slot]!
+    }
+  }
+
+  /** Reads what `write` wrote, appending; then applies the patches. Answers the waiting entries. */
+  read(reader: OperationReader): number[] {
+    const count = reader.varint()
+    let lsn = 0
+    for (let i = 0; i < count && !reader.failed; i++) {
+      lsn += reader.varint()
+      const size = reader.varint()
+      const bits = reader.byte()
+      const expiry = bits & 16 ? reader.varint() : 0
+      const slot = this.length
+      this.append(lsn, size, expiry, bits & 7)
+      if (bits & 32) {
+        this.setDeliveries(slot, reader.varint())
+        this.setFailures(slot, reader.varint())
+        const due = reader.varint()
+        if (due > 0) this.wait(slot, due)
+      }
+    }
+    this.applyPatches()
+    return this.waitingSlots()
+  }
+
+  /** The patches, for a snapshot taken before the page was loaded again. */
+  writePatches(writer: ByteWriter): void {
+    const patches = this.patches ?? []
+    writer.putVarint(patches.length)
+    for (const patch of patches) {
+      writer.putVarint(patch.lsn)
+      writer.putByte(patch.gone ? 1 : 0)
+      writer.putVarint(patch.deliveries)
+      writer.putVarint(patch.failures)
+      writer.putVarint(patch.due)
+    }
+  }
+
+  readPatches(reader: OperationReader): void {
+    const count = reader.varint()
+    for (let i = 0; i < count && !reader.failed; i++) {
+      const lsn = reader.varint()
+      const gone = reader.byte() === 1
+      this.patches ??= []
+      this.patches.push({ lsn, gone, deliveries: reader.varint(), failures: reader.varint(), due: reader.varint() })
+    }
+  }
+
+  get patched(): boolean {
+    return this.patches !== null
+  }
+
+  private applyPatches(): void {
+    const patches = this.patches
+    if (patches === null) return
+    this.patches = null
+    for (const patch of patches) {
+      const slot = this.find(patch.lsn)
+      if (slot >= 0 && isHeld(this.states[slot]!)) this.applyPatch(slot, patch)
+    }
+  }
+
+  /** What the log says of an entry: it has gone, or comes back with these counts. */
+  applyPatch(slot: number, patch: Patch): void {
+    if (patch.gone) {
+      this.setState(slot, StateCode.discarded)
+      return
+    }
+    this.setDeliveries(slot, patch.deliveries)
+    this.setFailures(slot, patch.failures)
+    if (patch.due > 0) this.wait(slot, patch.due)
+    else this.setState(slot, READY)
+  }
+
+  private waitingSlots(): number[] {
+    const slots: number[] = []
+    if (this.dues === null) return slots
+    for (let slot = 0; slot < this.length; slot++) if (this.states[slot] === WAITING) slots.push(slot)
+    return slots
+  }
+
+  private writeEntry(writer: ByteWriter, slot: number, previous: number, due: number): void {
+    const expiry = this.expiryOf(slot)
+    const deliveries = this.deliveriesOf(slot)
+    const failures = this.failuresOf(slot)
+    const counted = deliveries > 0 || failures > 0 || due > 0
+    writer.putVarint(this.lsns[slot]! - previous)
+    writer.putVarint(this.sizes[slot]!)
+    writer.putByte(this.flags[slot]! | (expiry > 0 ? 16 : 0) | (counted ? 32 : 0))
+    if (expiry > 0) writer.putVarint(expiry)
+    if (counted) {
+      writer.putVarint(deliveries)
+      writer.putVarint(failures)
+      writer.putVarint(due)
+    }
+  }
+
+  private setExpiry(slot: number, expiry: number): void {
+    this.expiries ??= new Float64Array(this.lsns.length)
+    this.expiries[slot] = expiry
+    if (expiry < this.minExpiry) this.minExpiry = expiry
+  }
+
+  /** Gives the memory back; for a chunk that holds nothing any more, or whose entries lie in a page. */
+  clear(): void {
+    this.lsns = none
+    this.sizes = noSizes
+    this.states = noBytes
+    this.flags = noBytes
+    this.deliveries = null
+    this.failures = null
+    this.expiries = null
+    this.dues = null
+    this.length = 0
+    this.scan = 0
+  }
+
+  private grow(): void {
+    const size = this.lsns.length === 0 ? INITIAL_SLOTS : Math.min(CHUNK_SLOTS, this.lsns.length * 4)
+    this.lsns = enlarged(this.lsns, new Float64Array(size))
+    this.sizes = enlarged(this.sizes, new Uint32Array(size))
+    this.states = enlarged(this.states, new Uint8Array(size))
+    this.flags = enlarged(this.flags, new Uint8Array(size))
+    if (this.deliveries !== null) this.deliveries = enlarged(this.deliveries, new Uint16Array(size))
+    if (this.failures !== null) this.failures = enlarged(this.failures, new Uint16Array(size))
+    if (this.expiries !== null) this.expiries = enlarged(this.expiries, new Float64Array(size))
+    if (this.dues !== null) this.dues = enlarged(this.dues, new Float64Array(size))
+  }
+}
+
+function enlarged<T extends Float64Array | Uint32Array | Uint16Array | Uint8Array>(from: T, to: T): T {
+  to.set(from as never)
+  return to
+}

@@ -1,0 +1,148 @@
+import { departures } from './ports/operations.ts'
+import type { Departure } from '../model/delivery.ts'
+import { OperationBatch, OperationType } from './ports/operations.ts'
+import type { Store } from './ports/store.ts'
+import type { LeavingList, Queue } from './queue.ts'
+
+const departureCodes = Object.fromEntries(departures.map((name, code) => [name, code])) as Record<Departure, number>
+
+/**
+ * The engine's end of the store: gives out LSNs, gathers the operations of a turn into one batch, and knows how far the
+ * store has got. Accepted messages are gathered per queue and become one settle operation a turn.
+ */
+export class Log {
+  lastLsn = 0
+  written = 0
+  durable = 0
+  /** Bytes committed and not yet durable, as the engine counts them. */
+  unsyncedBytes = 0
+  private readonly store: Store
+  private batch = new OperationBatch()
+  private readonly leaving: Queue[] = []
+  private readonly committed: { lsn: number; bytes: number }[] = []
+
+  constructor(store: Store) {
+    this.store = store
+  }
+
+  /** The LSN of a message that is never written. */
+  skip(): number {
+    return ++this.lastLsn
+  }
+
+  begin(type: number): OperationBatch {
+    if (this.batch.count > 0 && this.lastLsn - this.batch.lsns[this.batch.count - 1]! > 0xfffff) this.submit()
+    this.batch.begin(type, ++this.lastLsn)
+    return this.batch
+  }
+
+  end(): void {
+    this.batch.end()
+  }
+
+  meta(operation: Readonly<Record<string, unknown>>): void {
+    this.begin(OperationType.meta).putBytes(Buffer.from(JSON.stringify(operation)))
+    this.end()
+  }
+
+  /** The message was accepted: its settlement goes out with the others of this queue at the end of the turn. */
+  accepted(queue: Queue, lsn: number): void {
+    let list = queue.leaving
+    if (list === null) {
+      list = { lsns: new Float64Array(64), count: 0 }
+      queue.leaving = list
+    }
+    if (list.count === 0) this.leaving.push(queue)
+    if (list.count === list.lsns.length) {
+      const larger = new Float64Array(list.count * 2)
+      larger.set(list.lsns)
+      list.lsns = larger
+    }
+    list.lsns[list.count++] = lsn
+  }
+
+  /** The message left for another reason than being accepted. */
+  departed(queue: Queue, departure: Departure, lsn: number): void {
+    const batch = this.begin(OperationType.settle)
+    batch.putVarint(queue.id)
+    batch.putByte(departureCodes[departure])
+    batch.putVarint(1)
+    batch.putVarint(lsn)
+    batch.putVarint(1)
+    this.end()
+  }
+
+  /** Redelivery state of a message that stays. `due` is wall milliseconds, 0: ready now. */
+  requeued(queue: Queue, lsn: number, deliveries: number, failures: number, due: number): void {
+    const batch = this.begin(OperationType.requeue)
+    batch.putVarint(queue.id)
+    batch.putVarint(1)
+    batch.putVarint(lsn)
+    batch.putVarint(deliveries)
+    batch.putVarint(failures)
+    batch.putVarint(due)
+    this.end()
+  }
+
+  /** Hands what has gathered to the store. True when there was anything. */
+  commit(): boolean {
+    for (const queue of this.leaving) this.writeAccepted(queue.id, queue.leaving!)
+    this.leaving.length = 0
+    if (this.batch.count === 0) return false
+    this.submit()
+    return true
+  }
+
+  /** The store has reached `lsn`. */
+  becameDurable(lsn: number): void {
+    this.durable = lsn
+    if (lsn > this.written) this.written = lsn
+    let done = 0
+    while (done < this.committed.length && this.committed[done]!.lsn <= lsn) {
+      this.unsyncedBytes -= this.committed[done]!.bytes
+      done++
+    }
+    if (done > 0) this.committed.splice(0, done)
+  }
+
+  private submit(): void {
+    const batch = this.batch
+    this.committed.push({ lsn: batch.lsns[batch.count - 1]!, bytes: batch.length })
+    this.unsyncedBytes += batch.length
+    // The next turn will probably resemble this one; a buffer of its size saves growing.
+    const bytes = Math.min(Math.max(batch.length + (batch.length >> 2), 1024), 1 << 20)
+    this.batch = new OperationBatch(bytes, Math.min(Math.max(batch.count + 8, 16), 8192))
+    this.store.commit(batch)
+  }
+
+  private writeAccepted(queue: number, list: LeavingList): void {
+    const lsns = list.lsns.subarray(0, list.count)
+    list.count = 0
+    if (!isAscending(lsns)) lsns.sort()
+    const batch = this.begin(OperationType.settle)
+    batch.putVarint(queue)
+    batch.putByte(departureCodes.accepted)
+    batch.putVarint(countRuns(lsns))
+    let end = 0
+    for (let from = 0; from < lsns.length; ) {
+      let to = from + 1
+      while (to < lsns.length && lsns[to] === lsns[to - 1]! + 1) to++
+      batch.putVarint(lsns[from]! - end)
+      batch.putVarint(to - from)
+      end = lsns[to - 1]! + 1
+      from = to
+    }
+    this.end()
+  }
+}
+
+function isAscending(lsns: Float64Array): boolean {
+  for (let i = 1; i < lsns.length; i++) if (lsns[i]! < lsns[i - 1]!) return false
+  return true
+}
+
+function countRuns(lsns: Float64Array): number {
+  let runs = 1
+  for (let i = 1; i < lsns.length; i++) if (lsns[i] !== lsns[i - 1]! + 1) runs++
+  return runs
+}

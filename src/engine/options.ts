@@ -1,0 +1,88 @@
+import { defaultPolicy, type QueuePolicy } from '../model/policy.ts'
+import { splitKey, splitPattern } from './routing/levels.ts'
+import { TopicTrie } from './routing/trie.ts'
+
+/** Policy for queues whose name matches; the first rule that matches wins. */
+export interface PolicyRule {
+  /** A name, or a dotted pattern: '*' one level, '#' any number. */
+  readonly match: string
+  readonly policy: Partial<QueuePolicy>
+}
+
+export interface EngineOptions {
+  /** Queues that senders and receivers may bring into being by naming them: all, none, or those that match. */
+  readonly autoCreate?: boolean | readonly string[] | undefined
+  readonly policies?: readonly PolicyRule[] | undefined
+  /** Bound on messages of level 'memory'. Bytes. */
+  readonly memoryBytes?: number | undefined
+  /** Publishes are refused above so many bytes not yet on disk. */
+  readonly unsyncedBytes?: number | undefined
+  readonly maxMessageBytes?: number | undefined
+  /** Payloads above are stored as chunks of this size. */
+  readonly chunkBytes?: number | undefined
+  /** Entries of queue indexes kept in memory; more are paged. */
+  readonly residentEntries?: number | undefined
+  /** Messages and bytes held per full queue with overflow 'block'. */
+  readonly heldMessages?: number | undefined
+  readonly heldBytes?: number | undefined
+  readonly maxProducers?: number | undefined
+}
+
+export type ResolvedOptions = { readonly [K in keyof EngineOptions]-?: NonNullable<EngineOptions[K]> }
+
+export function resolveOptions(options: EngineOptions): ResolvedOptions {
+  return {
+    autoCreate: options.autoCreate ?? true,
+    policies: options.policies ?? [],
+    memoryBytes: options.memoryBytes ?? 256 * 1024 * 1024,
+    unsyncedBytes: options.unsyncedBytes ?? 128 * 1024 * 1024,
+    maxMessageBytes: options.maxMessageBytes ?? 128 * 1024 * 1024,
+    chunkBytes: options.chunkBytes ?? 256 * 1024,
+    residentEntries: options.residentEntries ?? 2_000_000,
+    heldMessages: options.heldMessages ?? 1_000,
+    heldBytes: options.heldBytes ?? 16 * 1024 * 1024,
+    maxProducers: options.maxProducers ?? 100_000,
+  }
+}
+
+/** Dead-letter queues keep what they have: nothing is dead-lettered from them or expires by default. */
+const deadLetterPolicy: Partial<QueuePolicy> = { deadLetter: undefined, maxDeliveries: undefined }
+
+/** Answers which policy a queue gets and whether it may be created by being named. */
+export class Policies {
+  private readonly rules: PolicyRule[]
+  private readonly creatable: boolean | TopicTrie<true>
+
+  constructor(options: ResolvedOptions) {
+    this.rules = [...options.policies]
+    const { autoCreate } = options
+    if (typeof autoCreate === 'boolean') {
+      this.creatable = autoCreate
+      return
+    }
+    const trie = new TopicTrie<true>()
+    for (const pattern of autoCreate) trie.add(splitPattern(pattern, 'dotted'), true)
+    this.creatable = trie
+  }
+
+  mayCreate(name: string): boolean {
+    return typeof this.creatable === 'boolean' ? this.creatable : matches(this.creatable, name)
+  }
+
+  policyFor(name: string, asked: Partial<QueuePolicy> | undefined, isDeadLetter: boolean): QueuePolicy {
+    const rule = this.rules.find(({ match }) => matches(trieOf(match), name))
+    return { ...defaultPolicy, ...(isDeadLetter ? deadLetterPolicy : {}), ...rule?.policy, ...asked }
+  }
+}
+
+function trieOf(pattern: string): TopicTrie<true> {
+  const trie = new TopicTrie<true>()
+  trie.add(splitPattern(pattern, 'dotted'), true)
+  return trie
+}
+
+function matches(trie: TopicTrie<true>, name: string): boolean {
+  const found = new Set<true>()
+  trie.match(splitKey(name, 'dotted'), found)
+  return found.size > 0
+}

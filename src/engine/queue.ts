@@ -1,0 +1,126 @@
+import type { Departure } from '../model/delivery.ts'
+import type { QueueDefinition } from '../model/policy.ts'
+import type { Consumer } from './consumer.ts'
+import type { Chunk } from './index/chunk.ts'
+import { Lane, type Residency } from './index/lane.ts'
+import { StateCode } from './lifecycle.ts'
+import type { Binding } from './routing/exchange.ts'
+
+const PRIORITIES = 10
+
+/** LSNs that left a queue in this turn, to be written as one settle operation. */
+export interface LeavingList {
+  lsns: Float64Array
+  count: number
+}
+
+/** One queue: its messages by priority, its consumers and its counts. */
+export class Queue {
+  readonly id: number
+  definition: QueueDefinition
+  /** Index = priority; a lane exists once a message of that priority has come. */
+  readonly lanes: (Lane | undefined)[] = new Array(PRIORITIES)
+  consumers: Consumer[] = []
+  /** Whose turn it is among the consumers. */
+  turn = 0
+  exclusive = false
+  deleting = false
+  /** Connection that owns a connection-lived queue; 0: none. */
+  owner = 0
+  waiting = 0
+  acquired = 0
+  published = 0
+  delivered = 0
+  readonly departed: Record<Departure, number> = {
+    accepted: 0,
+    expired: 0,
+    'dead-lettered': 0,
+    dropped: 0,
+    purged: 0,
+    quarantined: 0,
+  }
+  /** Publications that wait for room. */
+  held = 0
+  leaving: LeavingList | null = null
+  readonly bindings: Set<Binding> = new Set()
+  /** The last routing that chose this queue, so that several bindings store one copy. */
+  routing = 0
+  /** In the dispatcher's list. */
+  scheduled = false
+  /** Has messages that were not visible when last looked at. */
+  fresh = false
+  /** A load that dispatch waits for is under way. */
+  loading = false
+  /** Monotonic time of the sweep that is set for expiry; Infinity: none. */
+  sweepAt: number = Number.POSITIVE_INFINITY
+  /** Monotonic time when the last consumer left, for lifetime 'idle'. */
+  idleSince = 0
+
+  private readonly residency: Residency
+
+  constructor(id: number, definition: QueueDefinition, residency: Residency) {
+    this.id = id
+    this.residency = residency
+    this.definition = definition
+  }
+
+  get name(): string {
+    return this.definition.name
+  }
+
+  get messages(): number {
+    let sum = 0
+    for (const lane of this.lanes) if (lane !== undefined) sum += lane.live
+    return sum
+  }
+
+  get bytes(): number {
+    let sum = 0
+    for (const lane of this.lanes) if (lane !== undefined) sum += lane.bytes
+    return sum
+  }
+
+  get ready(): number {
+    let sum = 0
+    for (const lane of this.lanes) if (lane !== undefined) sum += lane.ready
+    return sum
+  }
+
+  lane(priority: number): Lane {
+    let lane = this.lanes[priority]
+    if (lane === undefined) {
+      lane = new Lane(priority, this.residency)
+      this.lanes[priority] = lane
+    }
+    return lane
+  }
+
+  /** Lanes that exist, most urgent first. */
+  *urgentFirst(): Generator<Lane> {
+    for (let priority = PRIORITIES - 1; priority >= 0; priority--) {
+      const lane = this.lanes[priority]
+      if (lane !== undefined) yield lane
+    }
+  }
+
+  /** Moves a slot to `state` and keeps the counts. The chunk may be cleared by it: read what you need before. */
+  setState(lane: Lane, chunk: Chunk, slot: number, state: number): void {
+    const before = chunk.states[slot]!
+    if (before === state) return
+    if (before === StateCode.acquired) this.acquired--
+    else if (before === StateCode.waiting) this.waiting--
+    if (state === StateCode.acquired) this.acquired++
+    else if (state === StateCode.waiting) this.waiting++
+    lane.setState(chunk, slot, state)
+  }
+
+  /** Wall milliseconds before which no message of the queue expires. */
+  get minExpiry(): number {
+    let min = Number.POSITIVE_INFINITY
+    for (const lane of this.lanes) {
+      if (lane === undefined) continue
+      for (const chunk of lane.chunks) if (chunk.live > 0 && chunk.minExpiry < min) min = chunk.minExpiry
+    }
+    return min
+  }
+}
