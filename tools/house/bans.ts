@@ -12,6 +12,7 @@ export function checkBans(source: Source, layers: Layers): Violation[] {
   walk(source.syntax.program, (node, ancestors) => {
     if (node.type === 'TSAnyKeyword')
       add(node.loc.start.line, "'any' says nothing; use 'unknown' or the real type")
+    if (isSilentCatch(node)) add(node.loc.start.line, 'an empty catch needs a comment that says why')
     const name = reference(node, ancestors.at(-1))
     if (name === undefined || declared.has(name)) return
     const instead = Object.hasOwn(bans, name) ? bans[name] : undefined
@@ -24,6 +25,12 @@ export function checkBans(source: Source, layers: Layers): Violation[] {
       add(comment.line, "'@ts-expect-error' is for tests of types; make the types fit")
   }
   return violations
+}
+
+function isSilentCatch(node: Node): boolean {
+  if (node.type !== 'CatchClause') return false
+  const body = node['body'] as Node
+  return (body['body'] as Node[]).length === 0 && !body['innerComments']
 }
 
 function bansFor(path: string, layers: Layers): Bans {
