@@ -33,7 +33,9 @@ suite('the pages say what is true', () => {
   })
 
   test('the Chinese README has the shape of the English one', () => {
-    none(checkTranslation(...(readPages('README{.md,.zh.md}') as [Page, Page])))
+    const [english, chinese] = readPages('README{.md,.zh.md}')
+    assert(english && chinese, 'README.md and README.zh.md are both there')
+    none(checkTranslation(english, chinese))
   })
 
   test('commands that pages show exist, and links lead somewhere', () => {
