@@ -14,9 +14,11 @@ export function listFiles(pattern: string): string[] {
     .sort()
 }
 
-/** Every TypeScript file of the repository, parsed. */
+/** Every TypeScript file of the repository, parsed; fixtures are programs of their own. */
 export function readSources(): Source[] {
-  return listFiles('{src,test,bench,tools,examples}/**/*.ts').map((path) => readSource(path, readText(path)))
+  return listFiles('{src,test,bench,tools,examples}/**/*.ts')
+    .filter((path) => !path.includes('/fixtures/') && !path.includes('/node_modules/'))
+    .map((path) => readSource(path, readText(path)))
 }
 
 interface Manifest {
