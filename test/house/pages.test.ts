@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { suite, test } from 'node:test'
 import { errorCatalogue } from '../../src/model/errors.ts'
 import { checkCommitted } from '../../tools/house/committed.ts'
+import { checkLockfile } from '../../tools/house/lockfile.ts'
 import {
   checkCommands,
   checkDecisions,
@@ -54,4 +55,8 @@ test('no committed file tells of one machine or registry', (t) => {
       .filter((path) => path !== '' && existsSync(`${root}${path}`))
       .flatMap((path) => checkCommitted(path, readFileSync(`${root}${path}`, 'latin1'))),
   )
+})
+
+test('the lockfile serves every platform and names no registry', () => {
+  none(checkLockfile(JSON.parse(readText('package-lock.json'))))
 })

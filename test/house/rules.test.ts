@@ -5,6 +5,7 @@ import { checkBans } from '../../tools/house/bans.ts'
 import { checkCommitted } from '../../tools/house/committed.ts'
 import { checkGraph, findCircles } from '../../tools/house/graph.ts'
 import { readLayers } from '../../tools/house/layers.ts'
+import { checkLockfile } from '../../tools/house/lockfile.ts'
 import {
   checkCommands,
   checkDecisions,
@@ -242,4 +243,12 @@ test('objects to machine paths and registry hosts in committed files', () => {
   for (const text of told) assert.deepEqual(rules(checkCommitted('a', `fine\n${text}`)), ['committed:2'])
   assert.deepEqual(rules(checkCommitted('a', `    "resolve${'d'}": "http://x"`)), ['committed:1'])
   assert.deepEqual(rules(checkCommitted('a', 'src/work/x ./home/x framework/y https://example.org')), [])
+})
+
+test('objects to a lockfile that lacks a platform or names a place', () => {
+  const a = { optionalDependencies: { 'a-darwin': '1', 'a-linux': '1' } }
+  const lock = (packages: Record<string, object>) => checkLockfile({ packages }).length
+  assert.equal(lock({ 'node_modules/a': a, 'node_modules/a-darwin': {}, 'node_modules/a-linux': {} }), 0)
+  assert.equal(lock({ 'node_modules/a': a, 'node_modules/a-linux': {} }), 1)
+  assert.equal(lock({ 'node_modules/b': { resolved: 'https://packages.example.org/b.tgz' } }), 1)
 })
