@@ -10,6 +10,7 @@ import {
   checkDecisions,
   checkErrorPages,
   checkLinks,
+  checkScripts,
   checkTranslation,
   type Page,
 } from '../../tools/house/pages.ts'
@@ -41,9 +42,12 @@ suite('the pages say what is true', () => {
 
   test('commands that pages show exist, and links lead somewhere', () => {
     const { scripts } = readManifest()
+    const exists = (path: string) => existsSync(`${root}${path}`)
     const pages = readPages('{*.md,docs/**/*.md,examples/**/*.md}')
+    none(checkScripts(scripts, exists))
+    none(checkCommands({ path: '.ci/run', text: readText('.ci/run') }, scripts))
     none(pages.flatMap((page) => checkCommands(page, scripts)))
-    none(pages.flatMap((page) => checkLinks(page, (path) => existsSync(`${root}${path}`))))
+    none(pages.flatMap((page) => checkLinks(page, exists)))
   })
 })
 

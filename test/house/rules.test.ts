@@ -11,6 +11,7 @@ import {
   checkDecisions,
   checkErrorPages,
   checkLinks,
+  checkScripts,
   checkTranslation,
 } from '../../tools/house/pages.ts'
 import { checkSizes, quantile } from '../../tools/house/sizes.ts'
@@ -226,6 +227,12 @@ suite('pages', () => {
     assert.equal(commands('`npm ci && npm test`, `npm run test:kill`'), 0)
     assert.equal(commands('`npm start`'), 1)
     assert.equal(commands('`npm run test:none`'), 1)
+  })
+
+  test('a script must find its file', () => {
+    const scripts = (command: string) => checkScripts({ a: command }, (path) => path === 'tools/a.mjs').length
+    assert.equal(scripts('node tools/a.mjs && node --test "test/**/*.test.ts" && node -e "f()"'), 0)
+    assert.equal(scripts('node tools/a.mjs && node bench/main.ts'), 1)
   })
 
   test('a relative link must lead to a file', () => {

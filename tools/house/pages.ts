@@ -88,6 +88,18 @@ export function checkCommands(page: Page, scripts: Readonly<Record<string, strin
     .map((name) => violation('commands', page.path, `package.json has no script '${name}'`))
 }
 
+/** Files that the scripts of package.json name are there. */
+export function checkScripts(
+  scripts: Readonly<Record<string, string>>,
+  exists: (path: string) => boolean,
+): Violation[] {
+  return Object.entries(scripts).flatMap(([name, command]) =>
+    [...command.matchAll(/(?<![\w/])(?:tools|test|bench|examples)\/[\w/.-]+\.(?:ts|mjs)\b/g)]
+      .filter(([path]) => !exists(path))
+      .map(([path]) => violation('commands', 'package.json', `script '${name}' needs '${path}'`)),
+  )
+}
+
 /** Relative links lead to files that exist. */
 export function checkLinks(page: Page, exists: (path: string) => boolean): Violation[] {
   const links = page.text.replace(/```.*?```/gs, '').matchAll(/\]\(([^)\s#]+)(?:#[^)\s]*)?\)/g)
