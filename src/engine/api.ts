@@ -1,6 +1,12 @@
 import type { DeadLetterReason, Durability, Outcome } from '../model/delivery.ts'
 import type { MillraceError } from '../model/errors.ts'
-import type { BindingDefinition, ExchangeDefinition, KeySyntax, QueueDefinition, QueuePolicy } from '../model/policy.ts'
+import type {
+  BindingDefinition,
+  ExchangeDefinition,
+  KeySyntax,
+  QueueDefinition,
+  QueuePolicy,
+} from '../model/policy.ts'
 import type { RecoveryReport, StoreStatus } from './ports/store.ts'
 
 /**

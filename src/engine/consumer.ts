@@ -28,6 +28,8 @@ export class Consumer {
   cancelled = false
   /** Messages that this consumer said it cannot take; null while there are none. */
   excluded: Set<number> | null = null
+  /** A deadline for the oldest delivery is set. */
+  watched = false
   /** Deliveries of this turn; the records are reused. */
   readonly outgoing: DeliveryRecord[] = []
   outgoingCount = 0
@@ -86,6 +88,14 @@ export class Consumer {
     into.lane = this.lanes[at]!
     into.slot = this.slots[at]!
     return true
+  }
+
+  holds(lsn: number): boolean {
+    for (let tag = this.firstTag; tag < this.nextTag; tag++) {
+      const at = tag & this.mask
+      if (this.chunks[at]?.lsns[this.slots[at]!] === lsn) return true
+    }
+    return false
   }
 
   /** Monotonic time at which the oldest unsettled delivery was made. */

@@ -1,6 +1,6 @@
 import type { Delivery } from './api.ts'
-import type { Slice } from './ports/store.ts'
 import { OperationReader, PublishFlag, PublishHead, readPublish } from './ports/operations.ts'
+import type { Slice } from './ports/store.ts'
 
 const reader = new OperationReader()
 const head = new PublishHead()

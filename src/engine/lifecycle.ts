@@ -18,7 +18,7 @@ export const states = [
 export type State = (typeof states)[number]
 
 export const events = [
-  /** Handed to a consumer. */
+  /** Handed to a consumer, or held by the engine itself while it moves the message elsewhere. */
   'acquire',
   'accept',
   'release',
@@ -77,14 +77,33 @@ const settled: Row = {
 }
 
 export const lifecycle: Readonly<Record<State, Row>> = {
-  prepared: { ...unoffered, commit: 'ready', rollback: 'discarded', due: 'never', expire: 'stay', discard: 'discarded' },
-  pending: { ...unoffered, commit: 'ready', rollback: 'discarded', due: 'never', expire: 'stay', discard: 'discarded' },
-  scheduled: { ...unoffered, commit: 'never', rollback: 'discarded', due: 'ready', expire: 'expired', discard: 'discarded' },
+  prepared: {
+    ...unoffered,
+    commit: 'ready',
+    rollback: 'discarded',
+    due: 'never',
+    expire: 'stay',
+    discard: 'discarded',
+  },
+  pending: {
+    ...unoffered,
+    commit: 'ready',
+    rollback: 'discarded',
+    due: 'never',
+    expire: 'stay',
+    discard: 'discarded',
+  },
+  scheduled: {
+    ...unoffered,
+    commit: 'never',
+    rollback: 'discarded',
+    due: 'ready',
+    expire: 'expired',
+    discard: 'discarded',
+  },
   ready: {
     ...unoffered,
     acquire: 'acquired',
-    // An overflow policy and an invalid body dead-letter a message that nobody holds.
-    reject: 'dead-lettered',
     commit: 'never',
     rollback: 'never',
     due: 'never',
@@ -147,7 +166,8 @@ export function eventCode(event: LifecycleEvent): number {
 export function transition(state: number, event: number): number {
   const to = codes[state * events.length + event]!
   if (to === STAY) return state
-  if (to === NEVER) throw new Error(`millrace: internal assertion failed: ${events[event]} in state ${states[state]}`)
+  if (to === NEVER)
+    throw new Error(`millrace: internal assertion failed: ${events[event]} in state ${states[state]}`)
   return to
 }
 

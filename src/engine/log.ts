@@ -1,10 +1,12 @@
-import { departures } from './ports/operations.ts'
 import type { Departure } from '../model/delivery.ts'
-import { OperationBatch, OperationType } from './ports/operations.ts'
+import { departures, OperationBatch, OperationType } from './ports/operations.ts'
 import type { Store } from './ports/store.ts'
 import type { LeavingList, Queue } from './queue.ts'
 
-const departureCodes = Object.fromEntries(departures.map((name, code) => [name, code])) as Record<Departure, number>
+const departureCodes = Object.fromEntries(departures.map((name, code) => [name, code])) as Record<
+  Departure,
+  number
+>
 
 /**
  * The engine's end of the store: gives out LSNs, gathers the operations of a turn into one batch, and knows how far the
@@ -12,6 +14,8 @@ const departureCodes = Object.fromEntries(departures.map((name, code) => [name, 
  */
 export class Log {
   lastLsn = 0
+  /** LSN of the last operation, as opposed to messages that are never written. */
+  lastOperation = 0
   written = 0
   durable = 0
   /** Bytes committed and not yet durable, as the engine counts them. */
@@ -25,6 +29,11 @@ export class Log {
     this.store = store
   }
 
+  /** Whether a commit would have anything to hand over. */
+  get pending(): boolean {
+    return this.batch.count > 0 || this.leaving.length > 0
+  }
+
   /** The LSN of a message that is never written. */
   skip(): number {
     return ++this.lastLsn
@@ -32,7 +41,8 @@ export class Log {
 
   begin(type: number): OperationBatch {
     if (this.batch.count > 0 && this.lastLsn - this.batch.lsns[this.batch.count - 1]! > 0xfffff) this.submit()
-    this.batch.begin(type, ++this.lastLsn)
+    this.lastOperation = ++this.lastLsn
+    this.batch.begin(type, this.lastOperation)
     return this.batch
   }
 

@@ -1,4 +1,4 @@
-import { CHUNK_SLOTS, type Chunk } from './index/chunk.ts'
+import { CHUNK_SLOTS, Chunk } from './index/chunk.ts'
 import type { Lane, Residency } from './index/lane.ts'
 import { ByteWriter, OperationReader, PublishHead, readPublish } from './ports/operations.ts'
 import type { Store } from './ports/store.ts'
@@ -16,6 +16,9 @@ export class Pager implements Residency {
   private readonly store: Store
   private readonly budget: number
   private readonly durable: () => number
+  private readonly loading = new Map<Chunk, (() => void)[]>()
+  /** Told which slots of a loaded chunk wait; set by the settlements. */
+  loaded: (queue: Queue, lane: Lane, chunk: Chunk, waiting: readonly number[]) => void = () => {}
 
   constructor(store: Store, residentEntries: number, durable: () => number) {
     this.store = store
@@ -32,33 +35,37 @@ export class Pager implements Residency {
     }
   }
 
-  /** Loads a chunk that lies in a page; `done` is told which of its slots wait. */
-  load(queue: Queue, lane: Lane, chunk: Chunk, done: (waiting: number[]) => void): void {
-    if (chunk.resident || chunk.loading) return
+  /** Loads a chunk that lies in a page, then calls `done`. */
+  load(queue: Queue, lane: Lane, chunk: Chunk, done: () => void): void {
+    const under = this.loading.get(chunk)
+    if (under !== undefined) {
+      under.push(done)
+      return
+    }
+    this.loading.set(chunk, [done])
     chunk.loading = true
-    const page = chunk.page
-    this.store.loadPage(page, (bytes) => {
-      if (bytes !== null) {
-        this.take(lane, chunk, bytes, done)
-        return
-      }
-      this.rebuild(queue, lane, chunk, (rebuilt) => this.take(lane, chunk, rebuilt, done))
+    this.store.loadPage(chunk.page, (bytes) => {
+      if (bytes !== null) this.take(queue, lane, chunk, bytes)
+      else this.rebuild(queue, lane, chunk)
     })
   }
 
-  private take(lane: Lane, chunk: Chunk, bytes: Uint8Array, done: (waiting: number[]) => void): void {
+  private take(queue: Queue, lane: Lane, chunk: Chunk, bytes: Uint8Array): void {
     const { live, ready, liveBytes, page } = chunk
     const waiting = chunk.restore(bytes)
     this.store.freePage(page)
     this.chunks++
+    this.loaded(queue, lane, chunk, waiting)
     lane.account(chunk, live, ready, liveBytes)
-    done(waiting)
+    const callbacks = this.loading.get(chunk)!
+    this.loading.delete(chunk)
+    for (const done of callbacks) done()
   }
 
   /** Makes a damaged page's entries again from the messages themselves. Delivery counts are lost with the page. */
-  private rebuild(queue: Queue, lane: Lane, chunk: Chunk, done: (bytes: Uint8Array) => void): void {
+  private rebuild(queue: Queue, lane: Lane, chunk: Chunk): void {
     const { firstLsn, lastLsn } = chunk
-    const entries: { lsn: number; size: number; expiry: number }[] = []
+    const rebuilt = new Chunk(chunk.number)
     const reader = new OperationReader()
     const head = new PublishHead()
     this.store.scan(
@@ -68,35 +75,31 @@ export class Pager implements Residency {
       (lsn, slice) => {
         if (!readPublish(reader.reset(slice.bytes, slice.start, slice.end), head)) return
         if (head.priority === lane.priority && head.queues.includes(queue.id)) {
-          entries.push({ lsn, size: head.size, expiry: head.expiry })
+          rebuilt.append(lsn, head.size, head.expiry, 0)
         }
       },
-      () => done(encodeEntries(entries)),
+      () => this.take(queue, lane, chunk, encode(rebuilt)),
     )
   }
 
   private canGo(lane: Lane, chunk: Chunk): boolean {
-    return chunk.resident && chunk.live > 0 && chunk.live === chunk.ready && lane.isInner(chunk) && chunk.lastLsn <= this.durable()
+    return (
+      chunk.resident &&
+      chunk.live > 0 &&
+      chunk.live === chunk.ready &&
+      lane.isInner(chunk) &&
+      chunk.lastLsn <= this.durable()
+    )
   }
 
   private evict(chunk: Chunk): void {
-    const writer = new ByteWriter(chunk.live * 8 + 16)
-    chunk.write(writer)
-    chunk.evict(this.store.writePage(writer.bytes.subarray(0, writer.length)))
+    chunk.evict(this.store.writePage(encode(chunk)))
     this.chunks--
   }
 }
 
-function encodeEntries(entries: readonly { lsn: number; size: number; expiry: number }[]): Uint8Array {
-  const writer = new ByteWriter()
-  writer.putVarint(entries.length)
-  let previous = 0
-  for (const { lsn, size, expiry } of entries) {
-    writer.putVarint(lsn - previous)
-    writer.putVarint(size)
-    writer.putByte(expiry > 0 ? 16 : 0)
-    if (expiry > 0) writer.putVarint(expiry)
-    previous = lsn
-  }
+function encode(chunk: Chunk): Uint8Array {
+  const writer = new ByteWriter(chunk.live * 8 + 16)
+  chunk.write(writer)
   return writer.bytes.subarray(0, writer.length)
 }

@@ -31,6 +31,10 @@ export class Producers {
     return this.byId.get(id)
   }
 
+  has(handle: number): boolean {
+    return this.byHandle.has(handle)
+  }
+
   /** A new identity; the longest unused one is forgotten when there are too many. */
   add(id: string, handle: number, now: number): void {
     if (this.byId.size >= this.limit) this.forgetOldest()

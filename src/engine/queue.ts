@@ -25,6 +25,8 @@ export class Queue {
   turn = 0
   exclusive = false
   deleting = false
+  /** At recovery: the snapshot of this queue contains the operations up to here. */
+  asOf = 0
   /** Connection that owns a connection-lived queue; 0: none. */
   owner = 0
   waiting = 0
@@ -39,6 +41,9 @@ export class Queue {
     purged: 0,
     quarantined: 0,
   }
+  /** Messages on their way to the dead-letter queue, still counted here. */
+  moving = 0
+  movingBytes = 0
   /** Publications that wait for room. */
   held = 0
   leaving: LeavingList | null = null
@@ -47,11 +52,12 @@ export class Queue {
   routing = 0
   /** In the dispatcher's list. */
   scheduled = false
-  /** Has messages that were not visible when last looked at. */
+  /** In the list of queues with messages that may not be visible yet, and the newest of them. */
   fresh = false
+  newest = 0
   /** A load that dispatch waits for is under way. */
   loading = false
-  /** Monotonic time of the sweep that is set for expiry; Infinity: none. */
+  /** Wall time for which a sweep of expired messages is set; Infinity: none. */
   sweepAt: number = Number.POSITIVE_INFINITY
   /** Monotonic time when the last consumer left, for lifetime 'idle'. */
   idleSince = 0

@@ -6,14 +6,21 @@ import type { Residency } from './index/lane.ts'
 import type { Log } from './log.ts'
 import type { Policies } from './options.ts'
 import { Queue } from './queue.ts'
-import { type Binding, bindingId, createExchange, type Exchange, type PropertyLookup, type RoutingKey } from './routing/exchange.ts'
+import {
+  type Binding,
+  bindingId,
+  createExchange,
+  type Exchange,
+  type PropertyLookup,
+  type RoutingKey,
+} from './routing/exchange.ts'
 
 const MAX_NAME_BYTES = 1024
 const MAX_ALTERNATES = 8
 
 /** A change of topology as journalled: the JSON of a meta operation. */
 export type TopologyChange =
-  | { readonly op: 'queue'; readonly id: number; readonly definition: QueueDefinition; readonly deadLetter?: boolean }
+  | { readonly op: 'queue'; readonly id: number; readonly definition: QueueDefinition }
   | { readonly op: 'queue-deleting' | 'queue-gone'; readonly id: number }
   | { readonly op: 'exchange'; readonly definition: ExchangeDefinition }
   | { readonly op: 'exchange-gone'; readonly name: string }
@@ -35,7 +42,12 @@ export class Topology {
     this.log = log
     this.residency = residency
     this.policies = policies
-    const kinds = { 'amq.direct': 'direct', 'amq.fanout': 'fanout', [TOPIC_EXCHANGE]: 'topic', 'amq.headers': 'headers' } as const
+    const kinds = {
+      'amq.direct': 'direct',
+      'amq.fanout': 'fanout',
+      [TOPIC_EXCHANGE]: 'topic',
+      'amq.headers': 'headers',
+    } as const
     for (const [name, kind] of Object.entries(kinds)) this.exchanges.set(name, createExchange({ name, kind }))
   }
 
@@ -89,8 +101,15 @@ export class Topology {
       this.change({ op: 'exchange', definition })
       return
     }
-    if (existing?.definition.kind === definition.kind && existing.definition.alternate === definition.alternate) return
-    throw new MillraceError('destination-conflict', `exchange ${JSON.stringify(definition.name)} exists and is different`)
+    if (
+      existing?.definition.kind === definition.kind &&
+      existing.definition.alternate === definition.alternate
+    )
+      return
+    throw new MillraceError(
+      'destination-conflict',
+      `exchange ${JSON.stringify(definition.name)} exists and is different`,
+    )
   }
 
   deleteExchange(name: string): void {
@@ -120,7 +139,13 @@ export class Topology {
   }
 
   /** Adds to `into` the queues that take a message. Throws `destination-not-found`. */
-  route(exchange: string, key: RoutingKey, clientId: string | undefined, property: PropertyLookup, into: Queue[]): void {
+  route(
+    exchange: string,
+    key: RoutingKey,
+    clientId: string | undefined,
+    property: PropertyLookup,
+    into: Queue[],
+  ): void {
     into.length = 0
     if (exchange === DEFAULT_EXCHANGE) {
       into.push(this.queueFor(key.text, true))
@@ -161,6 +186,8 @@ export class Topology {
         }
         return
       case 'exchange-gone':
+        for (const binding of this.exchanges.get(change.name)?.bindings.values() ?? [])
+          this.removeBinding(binding)
         this.exchanges.delete(change.name)
         return
       case 'bind':
@@ -195,7 +222,8 @@ export class Topology {
     this.byId.get(binding.queue)?.bindings.delete(binding)
   }
 
-  private detach(queue: Queue | undefined): void {
+  /** Takes the queue out of routing; its messages are still there. */
+  detach(queue: Queue | undefined): void {
     if (queue === undefined) return
     queue.deleting = true
     if (this.queues.get(queue.name) === queue) this.queues.delete(queue.name)
@@ -214,7 +242,10 @@ export class Topology {
   private exchangeOf(name: string): Exchange {
     const exchange = this.exchanges.get(name)
     if (exchange !== undefined) return exchange
-    throw new MillraceError('destination-not-found', `exchange ${JSON.stringify(name)} does not exist; declare it first`)
+    throw new MillraceError(
+      'destination-not-found',
+      `exchange ${JSON.stringify(name)} does not exist; declare it first`,
+    )
   }
 
   private findBinding(definition: BindingDefinition): Binding | undefined {
@@ -224,7 +255,10 @@ export class Topology {
 
 function checkName(name: string): void {
   if (name.length > 0 && Buffer.byteLength(name) <= MAX_NAME_BYTES) return
-  throw new MillraceError('destination-invalid', `a name has 1 to ${MAX_NAME_BYTES} bytes; ${JSON.stringify(name.slice(0, 40))} has not`)
+  throw new MillraceError(
+    'destination-invalid',
+    `a name has 1 to ${MAX_NAME_BYTES} bytes; ${JSON.stringify(name.slice(0, 40))} has not`,
+  )
 }
 
 /** A declaration must agree with what exists in everything that it names. */

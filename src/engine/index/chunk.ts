@@ -59,6 +59,8 @@ export class Chunk {
   page = -1
   /** No slot below is ready. */
   scan = 0
+  /** The page was written by an earlier run, whose messages of level 'memory' are gone. */
+  fromEarlierRun = false
   private patches: Patch[] | null = null
 
   constructor(number: number) {
@@ -120,6 +122,11 @@ export class Chunk {
     return -1
   }
 
+  oldestLsn(): number {
+    for (let slot = 0; slot < this.length; slot++) if (isHeld(this.states[slot]!)) return this.lsns[slot]!
+    return this.firstLsn
+  }
+
   expiryOf(slot: number): number {
     return this.expiries === null ? 0 : this.expiries[slot]!
   }
@@ -167,16 +174,11 @@ export class Chunk {
   }
 
   /**
-   * Remembers for an entry of a page what the log says of it. Its size is known only when the page is loaded; until then
-   * `liveBytes` still counts it.
+   * Remembers what the log says of an entry that may lie in this page. The counts are right again when it is loaded.
    */
   patch(patch: Patch): void {
     this.patches ??= []
     this.patches.push(patch)
-    if (patch.gone) {
-      this.live--
-      this.ready--
-    }
   }
 
   /** Takes the entries back from a page, without those that the patches say are gone. Answers the slots that wait. */
@@ -211,15 +213,17 @@ export class Chunk {
       const size = reader.varint()
       const bits = reader.byte()
       const expiry = bits & 16 ? reader.varint() : 0
+      const deliveries = bits & 32 ? reader.varint() : 0
+      const failures = bits & 32 ? reader.varint() : 0
+      const due = bits & 32 ? reader.varint() : 0
+      if (this.fromEarlierRun && bits & EntryFlag.memory) continue
       const slot = this.length
-      this.append(lsn, size, expiry, bits & 7)
-      if (bits & 32) {
-        this.setDeliveries(slot, reader.varint())
-        this.setFailures(slot, reader.varint())
-        const due = reader.varint()
-        if (due > 0) this.wait(slot, due)
-      }
+      this.append(lsn, size, expiry, bits & 3)
+      this.setDeliveries(slot, deliveries)
+      this.setFailures(slot, failures)
+      if (due > 0) this.wait(slot, due)
     }
+    this.fromEarlierRun = false
     this.applyPatches()
     return this.waitingSlots()
   }
@@ -243,12 +247,14 @@ export class Chunk {
       const lsn = reader.varint()
       const gone = reader.byte() === 1
       this.patches ??= []
-      this.patches.push({ lsn, gone, deliveries: reader.varint(), failures: reader.varint(), due: reader.varint() })
+      this.patches.push({
+        lsn,
+        gone,
+        deliveries: reader.varint(),
+        failures: reader.varint(),
+        due: reader.varint(),
+      })
     }
-  }
-
-  get patched(): boolean {
-    return this.patches !== null
   }
 
   private applyPatches(): void {

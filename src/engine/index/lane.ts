@@ -51,10 +51,24 @@ export class Lane {
     return tail
   }
 
-  addChunk(): Chunk {
-    const chunk = new Chunk(this.nextNumber++)
+  private addChunk(): Chunk {
+    const chunk = this.newChunk()
     this.chunks.push(chunk)
     return chunk
+  }
+
+  /** Takes over a chunk from a snapshot, behind those taken over before. */
+  restore(chunk: Chunk): void {
+    this.chunks.push(chunk)
+    this.live += chunk.live
+    this.ready += chunk.ready
+    this.bytes += chunk.liveBytes
+    if (chunk.resident && chunk.length === CHUNK_SLOTS) this.residency.chunks++
+  }
+
+  /** A chunk to be filled by a snapshot and handed to `restore`. */
+  newChunk(): Chunk {
+    return new Chunk(this.nextNumber++)
   }
 
   /** Changes a slot's state and the sums that depend on it. A chunk is cleared with its last live entry. */
@@ -114,10 +128,10 @@ export class Lane {
     return last !== undefined && chunk.number > this.cursor && chunk.number < last.number
   }
 
-  /** Oldest chunk with a live entry. */
-  oldest(): Chunk | null {
-    for (const chunk of this.chunks) if (chunk.live > 0) return chunk
-    return null
+  /** LSN of the oldest live entry; of one that lies in a page, the oldest that the page had. */
+  oldestLsn(): number | undefined {
+    for (const chunk of this.chunks) if (chunk.live > 0) return chunk.oldestLsn()
+    return undefined
   }
 
   /** Forgets chunks at the head that hold nothing any more; the tail stays to be appended to. */

@@ -8,7 +8,8 @@ import {
   PublishHead,
   readPublish,
 } from '../ports/operations.ts'
-import type { RecoveryReport, Slice, Store, StoreClient, StoreStatus } from '../ports/store.ts'
+import type { RecoveryReport, Store, StoreClient, StoreStatus } from '../ports/store.ts'
+import { Slice } from '../ports/store.ts'
 
 /** A message or chunk that is held: a piece of the batch it came in. */
 interface Kept {
@@ -17,7 +18,9 @@ interface Kept {
   end: number
   /** Queues that hold the message; publish operations that list the chunk. */
   holders: number
+  /** Of a message. */
   readonly chunks: readonly number[] | undefined
+  readonly isChunk: boolean
 }
 
 /** Bytes of a committed batch and how many of them are still kept. */
@@ -61,7 +64,7 @@ export class MemoryStore implements Store {
       this.reader.reset(batch.bytes, batch.bodyStart(i), batch.bodyEnd(i))
       const type = batch.types[i]
       if (type === OperationType.publish) this.publish(lsn, entry)
-      else if (type === OperationType.chunk) this.keep(lsn, entry, this.reader.at, 0, undefined)
+      else if (type === OperationType.chunk) this.keep(lsn, entry, this.reader.at, 0, undefined, true)
       else if (type === OperationType.settle) this.settle()
       if (this.kept.get(lsn)?.batch === entry) lsns.push(lsn)
     }
@@ -85,6 +88,26 @@ export class MemoryStore implements Store {
 
   load(_queue: number, lsns: readonly number[], done: (damaged: readonly number[]) => void): void {
     this.clock.defer(() => done(lsns.filter((lsn) => !this.kept.has(lsn))))
+  }
+
+  scan(
+    queue: number,
+    first: number,
+    last: number,
+    visit: (lsn: number, message: Slice) => void,
+    done: () => void,
+  ): void {
+    this.clock.defer(() => {
+      const slice = new Slice()
+      const head = new PublishHead()
+      const lsns = [...this.kept.keys()].filter((lsn) => lsn >= first && lsn <= last).sort((a, b) => a - b)
+      for (const lsn of lsns) {
+        if (!this.read(queue, lsn, slice) || this.kept.get(lsn)!.isChunk) continue
+        readPublish(this.reader.reset(slice.bytes, slice.start, slice.end), head)
+        if (head.queues.includes(queue)) visit(lsn, slice)
+      }
+      done()
+    })
   }
 
   writePage(bytes: Uint8Array): number {
@@ -136,7 +159,7 @@ export class MemoryStore implements Store {
     readPublish(this.reader, head)
     const listed = head.chunks.length > 0 ? head.chunks.slice() : undefined
     if (head.queues.length > 0) {
-      this.keep(lsn, batch, start, head.queues.length, listed)
+      this.keep(lsn, batch, start, head.queues.length, listed, false)
       if (listed) for (const chunk of listed) this.hold(chunk)
     }
     if (head.replacedLsn > 0) this.release(head.replacedLsn)
@@ -148,9 +171,10 @@ export class MemoryStore implements Store {
     start: number,
     holders: number,
     chunks: readonly number[] | undefined,
+    isChunk: boolean,
   ): void {
     const { end } = this.reader
-    this.kept.set(lsn, { batch, start, end, holders, chunks })
+    this.kept.set(lsn, { batch, start, end, holders, chunks, isChunk })
     if (batch.kept === 0) this.heldBytes += batch.bytes.length
     batch.kept += end - start + OPERATION_HEADER
     this.liveBytes += end - start + OPERATION_HEADER

@@ -290,7 +290,7 @@ export function readList(reader: OperationReader, into: number[]): void {
   for (let i = 0; i < count; i++) into.push(reader.varint())
 }
 
-export function writePublish(batch: OperationBatch, head: PublishHead, payload: Uint8Array): void {
+export function writePublish(batch: ByteWriter, head: PublishHead, payload: Uint8Array): void {
   const flags = head.flags
   batch.putByte(flags)
   batch.putByte(head.priority)
@@ -334,7 +334,7 @@ export const departures = [
  * settle := varint queue | u8 departure | varint n, (varint gap, varint length)[n]
  *
  * Run i covers `length` consecutive LSNs starting `gap` after the end of run i - 1 (of LSN 0 at first).
- * Every LSN in a run is a message that the queue held.
+ * Every LSN in a run is a message that the queue held. Queue 0 stands for chunks of a body that was given up.
  */
 export function forEachSettled(reader: OperationReader, visit: (lsn: number) => void): boolean {
   const runs = reader.varint()

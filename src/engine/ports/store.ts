@@ -41,7 +41,13 @@ export interface Store {
    * Visits, in LSN order, the messages in [first, last] that `queue` may still hold, reading whatever it takes; for
    * rebuilding a damaged page. A message held by several queues may be visited though this one has let it go.
    */
-  scan(queue: number, first: number, last: number, visit: (lsn: number, message: Slice) => void, done: () => void): void
+  scan(
+    queue: number,
+    first: number,
+    last: number,
+    visit: (lsn: number, message: Slice) => void,
+    done: () => void,
+  ): void
   /** Page file of the queue indexes: keeps `bytes` until freed and survives restart if a snapshot names the page. */
   writePage(bytes: Uint8Array): number
   /** `done(null)` for a damaged page: the engine rebuilds it with `scan`. A page just written may be answered from memory. */

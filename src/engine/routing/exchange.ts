@@ -109,7 +109,8 @@ class TopicExchange extends FanoutExchange {
 
 class HeadersExchange extends FanoutExchange {
   override route(_key: RoutingKey, property: PropertyLookup, into: Set<Binding>): void {
-    for (const binding of this.bindings.values()) if (headersMatch(binding.definition, property)) into.add(binding)
+    for (const binding of this.bindings.values())
+      if (headersMatch(binding.definition, property)) into.add(binding)
   }
 }
 

@@ -1,0 +1,356 @@
+import { MillraceError } from '../model/errors.ts'
+import type { BindingDefinition, ExchangeDefinition, QueueDefinition } from '../model/policy.ts'
+import type {
+  BrowsePage,
+  ConnectionSink,
+  ConsumerOptions,
+  Engine,
+  MessageLocation,
+  Publication,
+  QueueDeclaration,
+  QueueStatus,
+  Settlement,
+} from './api.ts'
+import { Browser } from './browser.ts'
+import { Connection } from './connection.ts'
+import { Consumer } from './consumer.ts'
+import { Core, type EnginePorts } from './core.ts'
+import { Dispatcher } from './dispatcher.ts'
+import { Expiry } from './expiry.ts'
+import { Lifetimes } from './lifetimes.ts'
+import type { EngineOptions } from './options.ts'
+import { Overflow } from './overflow.ts'
+import { type RecoveryReport, Slice, type StoreClient, type StoreStatus } from './ports/store.ts'
+import { Publisher } from './publisher.ts'
+import type { Queue } from './queue.ts'
+import { Recovery } from './recovery.ts'
+import { Settlements } from './settlements.ts'
+import { Snapshots } from './snapshot.ts'
+
+const MAX_BROWSE = 1000
+const MAX_SETTLEMENT_TEXT = 1024
+
+/** The engine: see Engine for what its methods promise. This class only finds the parts that do the work. */
+export class Broker implements Engine {
+  private readonly core: Core
+  private readonly dispatcher: Dispatcher
+  private readonly settlements: Settlements
+  private readonly publisher: Publisher
+  private readonly lifetimes: Lifetimes
+  private readonly browser: Browser
+  private readonly snapshots: Snapshots
+  private readonly recovery: Recovery
+  private nextConnection = 1
+  private nextConsumer = 1
+  private closing: Promise<void> | null = null
+
+  constructor(ports: EnginePorts, options: EngineOptions = {}) {
+    this.core = new Core(ports, options)
+    this.dispatcher = new Dispatcher(this.core)
+    this.settlements = new Settlements(this.core, this.dispatcher.schedule)
+    this.dispatcher.settlements = this.settlements
+    new Expiry(this.core, this.settlements).start()
+    this.publisher = new Publisher(this.core, new Overflow(this.core, this.settlements))
+    this.lifetimes = new Lifetimes(this.core, this.settlements)
+    this.browser = new Browser(this.core)
+    this.snapshots = new Snapshots(this.core, this.settlements)
+    this.recovery = new Recovery(this.core, this.snapshots, this.settlements)
+  }
+
+  async open(): Promise<RecoveryReport> {
+    const report = await this.core.store.open(this.storeClient())
+    const { log } = this.core
+    log.lastLsn = Math.max(log.lastLsn, report.lastLsn)
+    log.lastOperation = log.lastLsn
+    log.becameDurable(log.lastLsn)
+    await this.recovery.finish()
+    this.lifetimes.recovered()
+    return report
+  }
+
+  close(): Promise<void> {
+    this.closing ??= this.shutDown()
+    return this.closing
+  }
+
+  private async shutDown(): Promise<void> {
+    const { core } = this
+    for (const id of [...core.connections.keys()]) this.disconnect(id)
+    const ended = new MillraceError('closed', 'the broker has been closed')
+    core.ended ??= ended
+    this.publisher.end(ended)
+    core.commit()
+    await core.store.close()
+    core.deadlines.stop()
+  }
+
+  declareQueue(declaration: QueueDeclaration, connection = 0): QueueDefinition {
+    this.checkOpen()
+    const queue = this.core.topology.declare(declaration)
+    if (queue.definition.lifetime.kind === 'connection') this.lifetimes.own(queue, connection)
+    this.core.schedule()
+    return queue.definition
+  }
+
+  declareExchange(definition: ExchangeDefinition): void {
+    this.checkOpen()
+    this.core.topology.declareExchange(definition)
+    this.core.schedule()
+  }
+
+  deleteExchange(name: string): void {
+    this.checkOpen()
+    this.core.topology.deleteExchange(name)
+    this.core.schedule()
+  }
+
+  bind(binding: BindingDefinition): void {
+    this.checkOpen()
+    this.core.topology.bind(binding)
+    this.core.schedule()
+  }
+
+  unbind(binding: BindingDefinition): void {
+    this.checkOpen()
+    this.core.topology.unbind(binding)
+    this.core.schedule()
+  }
+
+  purgeQueue(name: string, done: (messages: number) => void): void {
+    this.checkOpen()
+    this.lifetimes.removal.purge(this.core.topology.queueFor(name, false), done)
+  }
+
+  deleteQueue(name: string, options: { ifUnused?: boolean }, done: (messages: number) => void): void {
+    this.checkOpen()
+    const queue = this.core.topology.queueFor(name, false)
+    if (options.ifUnused && queue.consumers.length > 0) throw inUse(queue)
+    this.lifetimes.delete(queue, done)
+  }
+
+  connect(sink: ConnectionSink, options: { clientId?: string | undefined } = {}): number {
+    this.checkOpen()
+    const id = this.nextConnection++
+    this.core.connections.set(id, new Connection(id, sink, options.clientId))
+    if (!this.core.spaceAvailable) sink.blocked('', 'disk-full')
+    return id
+  }
+
+  disconnect(id: number): void {
+    const connection = this.core.connections.get(id)
+    if (connection === undefined) return
+    connection.closed = true
+    this.core.connections.delete(id)
+    this.publisher.disconnected(connection)
+    for (const consumer of [...connection.consumers]) {
+      this.settlements.giveBack(consumer, true)
+      this.lifetimes.leave(consumer)
+    }
+    this.lifetimes.disown(connection)
+  }
+
+  openProducer(id: number, name: string): { handle: number; lastSequence: number } {
+    this.connectionOf(id)
+    const { producers, log, clock } = this.core
+    let producer = producers.find(name)
+    if (producer === undefined) {
+      const handle = producers.newHandle()
+      producers.add(name, handle, clock.monotonic())
+      log.meta({ op: 'producer', id: name, handle })
+      this.core.schedule()
+      producer = { handle, last: 0 }
+    }
+    return { handle: producer.handle, lastSequence: producer.last }
+  }
+
+  publish(connection: number, publication: Publication): void {
+    this.publisher.publish(this.connectionOf(connection), publication)
+  }
+
+  openBody(connection: number): number {
+    return this.publisher.bodies.start(this.connectionOf(connection))
+  }
+
+  appendBody(body: number, bytes: Uint8Array): void {
+    this.publisher.bodies.append(body, bytes)
+  }
+
+  abortBody(body: number): void {
+    this.publisher.bodies.abort(body)
+  }
+
+  consume(id: number, options: ConsumerOptions): number {
+    const connection = this.connectionOf(id)
+    const queue = this.core.topology.queueFor(options.queue, options.create ?? false)
+    if (queue.consumers.some((other) => other.exclusive) || (options.exclusive && queue.consumers.length > 0))
+      throw inUse(queue)
+    if (queue.owner !== 0 && queue.owner !== id) throw inUse(queue)
+    const consumer = new Consumer(this.nextConsumer++, queue, connection, options)
+    this.core.consumers.set(consumer.id, consumer)
+    this.lifetimes.join(consumer)
+    this.core.schedule()
+    return consumer.id
+  }
+
+  grant(id: number, credit: number): void {
+    const consumer = this.core.consumers.get(id)
+    if (consumer === undefined) return
+    consumer.credit += credit
+    this.dispatcher.schedule(consumer.queue)
+  }
+
+  drain(id: number): number {
+    const consumer = this.core.consumers.get(id)
+    if (consumer === undefined) return 0
+    const unused = consumer.credit
+    consumer.credit = 0
+    return unused
+  }
+
+  cancel(id: number, options: { release: boolean }): void {
+    const consumer = this.core.consumers.get(id)
+    if (consumer === undefined) return
+    consumer.credit = 0
+    if (options.release) {
+      this.settlements.giveBack(consumer, false)
+      this.lifetimes.leave(consumer)
+    } else {
+      consumer.cancelled = true
+      this.lifetimes.leaveWhenSettled(consumer)
+    }
+  }
+
+  settle(id: number, first: number, last: number, settlement: Settlement, request?: number): number {
+    const consumer = this.core.consumers.get(id)
+    if (consumer === undefined) return 0
+    const { description } = settlement
+    const bounded =
+      description !== undefined && description.length > MAX_SETTLEMENT_TEXT
+        ? { ...settlement, description: description.slice(0, MAX_SETTLEMENT_TEXT) }
+        : settlement
+    const count = this.settlements.settle(consumer, first, last, bounded)
+    if (request !== undefined) this.core.confirmSettlement(consumer.connection, request)
+    if (consumer.cancelled) this.lifetimes.leaveWhenSettled(consumer)
+    return count
+  }
+
+  browse(queue: string, after: string, limit: number, done: (page: BrowsePage) => void): void {
+    this.browser.browse(this.core.topology.queueFor(queue, false), after, Math.min(limit, MAX_BROWSE), done)
+  }
+
+  locate(lsn: number, done: (locations: readonly MessageLocation[]) => void): void {
+    this.browser.locate(lsn, done)
+  }
+
+  readChunk(lsn: number, done: (bytes: Uint8Array | null) => void): void {
+    const { store } = this.core
+    const slice = new Slice()
+    const answer = (): boolean => {
+      if (!store.chunk(lsn, slice)) return false
+      done(slice.bytes.subarray(slice.start, slice.end))
+      return true
+    }
+    if (answer()) return
+    store.load(0, [lsn], (damaged) => {
+      if (damaged.length > 0 || !answer()) done(null)
+    })
+  }
+
+  queues(): readonly QueueStatus[] {
+    return [...this.core.topology.queues.values()].map(statusOf)
+  }
+
+  queue(name: string): QueueStatus | undefined {
+    const queue = this.core.topology.queues.get(name)
+    return queue === undefined ? undefined : statusOf(queue)
+  }
+
+  exchanges(): readonly ExchangeDefinition[] {
+    return [...this.core.topology.exchanges.values()].map((exchange) => exchange.definition)
+  }
+
+  bindings(): readonly BindingDefinition[] {
+    return [...this.core.topology.exchanges.values()].flatMap((exchange) =>
+      [...exchange.bindings.values()].map((binding) => binding.definition),
+    )
+  }
+
+  store(): StoreStatus {
+    return this.core.store.status()
+  }
+
+  private storeClient(): StoreClient {
+    const { core } = this
+    return {
+      restore: (section) => this.snapshots.restore(section),
+      apply: (lsn, type, bytes, start, end) => this.recovery.apply(lsn, type, bytes, start, end),
+      snapshot: () => this.snapshots.take(),
+      lost: () => {},
+      written: (lsn) => {
+        core.log.written = lsn
+        core.confirms.written(lsn)
+        this.dispatcher.advanced()
+      },
+      durable: (lsn) => {
+        core.log.becameDurable(lsn)
+        core.confirms.written(lsn)
+        core.confirms.durable(lsn)
+        this.dispatcher.advanced()
+      },
+      space: (available) => this.spaceChanged(available),
+      failed: (error) => this.fail(error),
+    }
+  }
+
+  private spaceChanged(available: boolean): void {
+    this.core.spaceAvailable = available
+    for (const { sink } of this.core.connections.values()) {
+      if (available) sink.unblocked('')
+      else sink.blocked('', 'disk-full')
+    }
+  }
+
+  /** The journal has failed: what waits for it gets no confirm, ever; everybody is told once. */
+  private fail(error: MillraceError): void {
+    this.core.ended = error
+    this.publisher.end(error)
+    for (const { sink } of [...this.core.connections.values()]) sink.failed(error)
+  }
+
+  private connectionOf(id: number): Connection {
+    this.checkOpen()
+    const connection = this.core.connections.get(id)
+    if (connection === undefined) throw new MillraceError('closed', 'the connection has been closed')
+    return connection
+  }
+
+  private checkOpen(): void {
+    if (this.core.ended !== null) throw this.core.ended
+  }
+}
+
+function inUse(queue: Queue): MillraceError {
+  return new MillraceError(
+    'destination-in-use',
+    `queue ${JSON.stringify(queue.name)} has consumers or belongs to another connection`,
+  )
+}
+
+function statusOf(queue: Queue): QueueStatus {
+  const { definition, messages, bytes, waiting, acquired, held, published, delivered } = queue
+  const lsns = [...queue.urgentFirst()].flatMap((lane) => lane.oldestLsn() ?? [])
+  return {
+    definition,
+    messages,
+    bytes,
+    ready: queue.ready,
+    waiting,
+    acquired,
+    consumers: queue.consumers.length,
+    held,
+    published,
+    delivered,
+    departed: { ...queue.departed },
+    oldest: lsns.length > 0 ? { lsn: Math.min(...lsns) } : undefined,
+  }
+}

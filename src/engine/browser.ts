@@ -1,0 +1,157 @@
+import type { BrowsedMessage, BrowsePage, MessageLocation } from './api.ts'
+import type { Core } from './core.ts'
+import { DeliveryRecord } from './delivery-record.ts'
+import { Chunk, EntryFlag } from './index/chunk.ts'
+import type { Lane } from './index/lane.ts'
+import { isHeld, StateCode, states } from './lifecycle.ts'
+import type { Queue } from './queue.ts'
+
+interface Position {
+  readonly priority: number
+  readonly lsn: number
+}
+
+interface Found {
+  readonly lane: Lane
+  readonly lsn: number
+  readonly flags: number
+  readonly deliveries: number
+  readonly state: number
+}
+
+/** Looks into queues without changing them; the pages of a deep queue are read beside its index and forgotten again. */
+export class Browser {
+  private readonly core: Core
+
+  constructor(core: Core) {
+    this.core = core
+  }
+
+  browse(queue: Queue, after: string, limit: number, done: (page: BrowsePage) => void): void {
+    this.collect(queue, parsePosition(after), limit, [], (found) => this.read(queue, found, limit, done))
+  }
+
+  locate(lsn: number, done: (locations: readonly MessageLocation[]) => void): void {
+    const locations: MessageLocation[] = []
+    let open = 1
+    const finish = (): void => {
+      if (--open === 0) done(locations)
+    }
+    for (const queue of this.core.topology.byId.values()) {
+      for (const lane of queue.urgentFirst()) {
+        const chunk = lane.chunkOf(lsn)
+        if (chunk === null) continue
+        open++
+        this.withEntries(chunk, (entries) => {
+          const slot = entries.find(lsn)
+          if (slot >= 0 && isHeld(entries.states[slot]!))
+            locations.push(this.describe(queue, lane, entries, slot))
+          finish()
+        })
+      }
+    }
+    finish()
+  }
+
+  private describe(queue: Queue, lane: Lane, chunk: Chunk, slot: number): MessageLocation {
+    const lsn = chunk.lsns[slot]!
+    const state = chunk.states[slot]!
+    const holder =
+      state === StateCode.acquired ? queue.consumers.find((consumer) => consumer.holds(lsn)) : undefined
+    return {
+      queue: queue.name,
+      lsn,
+      state: this.core.isVisible(lsn, chunk.flags[slot]!) ? states[state]! : 'not yet durable',
+      size: chunk.sizes[slot]!,
+      priority: lane.priority,
+      deliveryCount: chunk.deliveriesOf(slot),
+      failures: chunk.failuresOf(slot),
+      expiry: chunk.expiryOf(slot),
+      due: state === StateCode.waiting ? chunk.dueOf(slot) : 0,
+      consumer: holder?.connection.id,
+    }
+  }
+
+  /** Gathers up to `limit` entries behind the position, a chunk at a time. */
+  private collect(
+    queue: Queue,
+    from: Position,
+    limit: number,
+    found: Found[],
+    done: (found: Found[]) => void,
+  ): void {
+    for (const lane of queue.urgentFirst()) {
+      if (lane.priority > from.priority) continue
+      const after = lane.priority === from.priority ? from.lsn : 0
+      for (const chunk of lane.chunks) {
+        if (chunk.live === 0 || chunk.lastLsn <= after) continue
+        if (found.length >= limit) break
+        if (!chunk.resident) {
+          this.withEntries(chunk, (entries) => {
+            this.take(lane, entries, after, limit, found)
+            this.collect(queue, { priority: lane.priority, lsn: chunk.lastLsn }, limit, found, done)
+          })
+          return
+        }
+        this.take(lane, chunk, after, limit, found)
+      }
+    }
+    done(found)
+  }
+
+  private take(lane: Lane, chunk: Chunk, after: number, limit: number, found: Found[]): void {
+    const now = this.core.clock.wall()
+    for (let slot = 0; slot < chunk.length && found.length < limit; slot++) {
+      const lsn = chunk.lsns[slot]!
+      const flags = chunk.flags[slot]!
+      const state = chunk.states[slot]!
+      const expiry = chunk.expiryOf(slot)
+      if (lsn <= after || !isHeld(state) || !this.core.isVisible(lsn, flags) || (expiry > 0 && expiry <= now))
+        continue
+      found.push({ lane, lsn, flags, deliveries: chunk.deliveriesOf(slot), state })
+    }
+  }
+
+  private read(queue: Queue, found: readonly Found[], limit: number, done: (page: BrowsePage) => void): void {
+    const messages: BrowsedMessage[] = []
+    const last = found[found.length - 1]
+    const next = found.length < limit || last === undefined ? undefined : `${last.lane.priority}:${last.lsn}`
+    const step = (index: number): void => {
+      const entry = found[index]
+      if (entry === undefined) {
+        done({ messages, next })
+        return
+      }
+      this.core.withMessage(queue, entry.lsn, entry.flags, (slice) => {
+        const record = new DeliveryRecord()
+        if (slice !== null && record.read(slice, queue.name)) {
+          record.lsn = entry.lsn
+          record.deliveryCount = entry.deliveries
+          record.durable = (entry.flags & EntryFlag.memory) === 0
+          messages.push({ ...record, state: states[entry.state]! })
+        }
+        step(index + 1)
+      })
+    }
+    step(0)
+  }
+
+  /** The entries of a chunk, read from its page without bringing it back when it is not resident. */
+  private withEntries(chunk: Chunk, use: (entries: Chunk) => void): void {
+    if (chunk.resident) {
+      use(chunk)
+      return
+    }
+    this.core.store.loadPage(chunk.page, (bytes) => {
+      const entries = new Chunk(chunk.number)
+      entries.fromEarlierRun = chunk.fromEarlierRun
+      if (bytes !== null) entries.restore(bytes)
+      use(entries)
+    })
+  }
+}
+
+function parsePosition(text: string): Position {
+  const match = /^(\d+):(\d+)$/.exec(text)
+  return match === null ? { priority: 9, lsn: 0 } : { priority: Number(match[1]), lsn: Number(match[2]) }
+}

@@ -1,0 +1,166 @@
+import type { MillraceError } from '../model/errors.ts'
+import { VolatileMessages } from './bodies.ts'
+import { Confirms } from './confirms.ts'
+import type { Connection } from './connection.ts'
+import type { Consumer } from './consumer.ts'
+import { Deadlines } from './deadlines.ts'
+import { EntryFlag } from './index/chunk.ts'
+import { Log } from './log.ts'
+import { type EngineOptions, Policies, type ResolvedOptions, resolveOptions } from './options.ts'
+import { Pager } from './pager.ts'
+import type { Clock } from './ports/clock.ts'
+import type { Contents } from './ports/contents.ts'
+import type { Random } from './ports/random.ts'
+import { Slice, type Store } from './ports/store.ts'
+import { Producers } from './producers.ts'
+import type { Queue } from './queue.ts'
+import { Topology } from './topology.ts'
+
+export interface EnginePorts {
+  readonly store: Store
+  readonly clock: Clock
+  readonly random: Random
+  readonly contents: Contents
+}
+
+const slice = new Slice()
+
+/** What the parts of the engine share: its ports, its state, and the turn in which work is done. */
+export class Core {
+  readonly store: Store
+  readonly clock: Clock
+  readonly random: Random
+  readonly contents: Contents
+  readonly options: ResolvedOptions
+  readonly log: Log
+  readonly policies: Policies
+  readonly pager: Pager
+  readonly topology: Topology
+  readonly confirms: Confirms
+  readonly deadlines: Deadlines
+  readonly producers: Producers
+  readonly volatile: VolatileMessages
+  readonly connections: Map<number, Connection> = new Map()
+  readonly consumers: Map<number, Consumer> = new Map()
+  /** Set once the journal has failed or the engine was closed: nothing is accepted any more. */
+  ended: MillraceError | null = null
+  spaceAvailable = true
+  /** What a turn does between committing and telling; set by the dispatcher. */
+  dispatch: () => void = () => {}
+  /** A message left the queue and made room; and, in the next turn, what waits for room is tried again. Set by Holds. */
+  roomIn: (queue: Queue) => void = () => {}
+  retryHeld: () => void = () => {}
+  /** A message was put into a queue; set by the dispatcher. */
+  entered: (queue: Queue, lsn: number, flags: number) => void = () => {}
+  /** A message of the queue expires at this wall time; set by Expiry. */
+  expiring: (queue: Queue, expiry: number) => void = () => {}
+  private turnScheduled = false
+  private readonly touched: Connection[] = []
+  /** Settlement requests of this turn: durable with its batch. */
+  private readonly requests: { connection: Connection; request: number }[] = []
+  private lastWall = 0
+
+  constructor(ports: EnginePorts, options: EngineOptions) {
+    this.store = ports.store
+    this.clock = ports.clock
+    this.random = ports.random
+    this.contents = ports.contents
+    this.options = resolveOptions(options)
+    this.policies = new Policies(this.options)
+    this.log = new Log(this.store)
+    this.pager = new Pager(this.store, this.options.residentEntries, () => this.log.durable)
+    this.topology = new Topology(this.log, this.policies, this.pager)
+    this.confirms = new Confirms((connection) => this.touch(connection))
+    this.deadlines = new Deadlines(this.clock)
+    this.producers = new Producers(this.options.maxProducers)
+    this.volatile = new VolatileMessages(this.options.memoryBytes)
+  }
+
+  /** Wall milliseconds for the journal: they never run back (DESIGN §4.11). */
+  wall(): number {
+    this.lastWall = Math.max(this.lastWall, Math.floor(this.clock.wall()))
+    return this.lastWall
+  }
+
+  /** A journalled time was seen at recovery; later ones will not be before it. */
+  sawWall(time: number): void {
+    this.lastWall = Math.max(this.lastWall, time)
+  }
+
+  /** There is something to commit, to dispatch or to tell: a turn will come. */
+  schedule(): void {
+    if (this.turnScheduled) return
+    this.turnScheduled = true
+    this.clock.defer(() => this.turn())
+  }
+
+  /** Commits what has gathered, hands out messages, tells the connections. */
+  turn(): void {
+    this.turnScheduled = false
+    this.retryHeld()
+    this.commit()
+    this.dispatch()
+    this.tell()
+    // Dispatching may have expired or dead-lettered messages.
+    if (this.log.pending) this.schedule()
+  }
+
+  /** Commits now, so that everything done so far has an LSN at or below `log.lastLsn`. */
+  commit(): void {
+    this.log.commit()
+    for (const { connection, request } of this.requests) {
+      if (this.log.lastOperation > this.log.durable) {
+        this.confirms.settled(this.log.lastOperation, connection, request)
+      } else {
+        connection.settled(request)
+        this.touch(connection)
+      }
+    }
+    this.requests.length = 0
+  }
+
+  /** `request` is answered when everything settled so far is durable. */
+  confirmSettlement(connection: Connection, request: number): void {
+    this.requests.push({ connection, request })
+    this.schedule()
+  }
+
+  /** The connection has something to be told at the end of the turn. */
+  touch(connection: Connection): void {
+    if (connection.flushing) return
+    connection.flushing = true
+    this.touched.push(connection)
+    this.schedule()
+  }
+
+  /** Whether the message has reached the level at which consumers may see it. */
+  isVisible(lsn: number, flags: number): boolean {
+    if (flags & EntryFlag.memory) return true
+    return lsn <= (flags & EntryFlag.os ? this.log.written : this.log.durable)
+  }
+
+  /** Fills `into` with the publish operation of a slot when it is in memory. */
+  read(queue: Queue, lsn: number, flags: number, into: Slice): boolean {
+    return flags & EntryFlag.memory ? this.volatile.read(lsn, into) : this.store.read(queue.id, lsn, into)
+  }
+
+  /** Calls back with the message, at once when it is in memory, otherwise when loaded; with null when it is damaged. */
+  withMessage(queue: Queue, lsn: number, flags: number, use: (message: Slice | null) => void): void {
+    if (this.read(queue, lsn, flags, slice)) {
+      use(slice)
+      return
+    }
+    this.store.load(queue.id, [lsn], (damaged) => {
+      use(damaged.length === 0 && this.read(queue, lsn, flags, slice) ? slice : null)
+      this.schedule()
+    })
+  }
+
+  private tell(): void {
+    const connections = this.touched.splice(0)
+    for (const connection of connections) {
+      connection.flushing = false
+      connection.flush()
+    }
+  }
+}

@@ -1,0 +1,206 @@
+import type { Consumer } from './consumer.ts'
+import type { Core } from './core.ts'
+import { type Chunk, EntryFlag } from './index/chunk.ts'
+import type { Lane } from './index/lane.ts'
+import { eventCode, StateCode, transition } from './lifecycle.ts'
+import { Slice } from './ports/store.ts'
+import type { Queue } from './queue.ts'
+import type { Settlements } from './settlements.ts'
+
+const ACQUIRE = eventCode('acquire')
+/** Deliveries from one queue in one turn; then the others have theirs. */
+const TURN_DELIVERIES = 4096
+/** Messages asked for at once when they are not in memory. */
+const LOAD_AHEAD = 256
+
+/** The way out: gives visible ready messages to consumers with credit, most urgent and oldest first. */
+export class Dispatcher {
+  private readonly core: Core
+  settlements!: Settlements
+  private scheduled: Queue[] = []
+  private fresh: Queue[] = []
+  private readonly slice = new Slice()
+
+  constructor(core: Core) {
+    this.core = core
+    core.dispatch = () => this.run()
+    core.entered = (queue, lsn, flags) => this.entered(queue, lsn, flags)
+  }
+
+  /** Something changed: a consumer came, credit was granted, a message came back. */
+  readonly schedule = (queue: Queue): void => {
+    if (queue.scheduled || queue.consumers.length === 0) return
+    queue.scheduled = true
+    this.scheduled.push(queue)
+    this.core.schedule()
+  }
+
+  /** The store has got further: messages have become visible. */
+  advanced(): void {
+    const queues = this.fresh
+    this.fresh = []
+    for (const queue of queues) {
+      this.schedule(queue)
+      queue.fresh = queue.newest > this.core.log.durable
+      if (queue.fresh) this.fresh.push(queue)
+    }
+  }
+
+  private entered(queue: Queue, lsn: number, flags: number): void {
+    queue.newest = lsn
+    if (flags & EntryFlag.memory) this.schedule(queue)
+    if (queue.fresh) return
+    queue.fresh = true
+    this.fresh.push(queue)
+  }
+
+  private run(): void {
+    const queues = this.scheduled
+    this.scheduled = []
+    for (const queue of queues) {
+      queue.scheduled = false
+      this.dispatch(queue)
+    }
+  }
+
+  private dispatch(queue: Queue): void {
+    if (queue.loading) return
+    let budget = TURN_DELIVERIES
+    for (let priority = queue.lanes.length - 1; priority >= 0; priority--) {
+      const lane = queue.lanes[priority]
+      if (lane === undefined || lane.ready === 0) continue
+      budget = this.drain(queue, lane, budget)
+      if (budget === 0) return
+    }
+  }
+
+  /** Hands out from one lane; answers what is left of the budget, 0 when nothing more can go out in this turn. */
+  private drain(queue: Queue, lane: Lane, budget: number): number {
+    let number = 0
+    let from = 0
+    while (budget > 0) {
+      const chunk = lane.chunkWithReady(number)
+      if (chunk === null) return budget
+      if (chunk.number !== number) {
+        number = chunk.number
+        from = 0
+        if (!this.bringIn(queue, lane, chunk)) return 0
+      }
+      const slot = chunk.nextReady(from)
+      if (slot < 0) {
+        number++
+        from = 0
+        continue
+      }
+      const lsn = chunk.lsns[slot]!
+      if (!this.core.isVisible(lsn, chunk.flags[slot]!)) return budget
+      const consumer = this.pick(queue, lsn)
+      if (consumer === null) return 0
+      if (consumer === undefined) {
+        from = slot + 1
+        continue
+      }
+      if (!this.handOut(queue, lane, chunk, slot, consumer)) return 0
+      budget--
+    }
+    this.schedule(queue)
+    return 0
+  }
+
+  /** The chunk must be resident, and the next one soon. */
+  private bringIn(queue: Queue, lane: Lane, chunk: Chunk): boolean {
+    const next = lane.neighbour(chunk, 1)
+    if (next !== undefined && !next.resident && next.live > 0) this.page(queue, lane, next)
+    if (chunk.resident) return true
+    this.page(queue, lane, chunk)
+    return false
+  }
+
+  private page(queue: Queue, lane: Lane, chunk: Chunk): void {
+    this.core.pager.load(queue, lane, chunk, () => this.schedule(queue))
+  }
+
+  /** Whose turn it is: null when nobody has credit, undefined when nobody with credit wants this message. */
+  private pick(queue: Queue, lsn: number): Consumer | null | undefined {
+    const { consumers } = queue
+    let anyHungry = false
+    for (let i = 0; i < consumers.length; i++) {
+      const at = (queue.turn + i) % consumers.length
+      const consumer = consumers[at]!
+      if (!consumer.hungry) continue
+      anyHungry = true
+      if (consumer.excluded?.has(lsn)) continue
+      queue.turn = at + 1
+      return consumer
+    }
+    return anyHungry ? undefined : null
+  }
+
+  /** False when the message has to be loaded first. One that has expired or is damaged goes another way. */
+  private handOut(queue: Queue, lane: Lane, chunk: Chunk, slot: number, consumer: Consumer): boolean {
+    const { core } = this
+    const expiry = chunk.expiryOf(slot)
+    if (expiry > 0 && expiry <= core.clock.wall()) {
+      this.settlements.expire(queue, lane, chunk, slot)
+      return true
+    }
+    const lsn = chunk.lsns[slot]!
+    const flags = chunk.flags[slot]!
+    if (!core.read(queue, lsn, flags, this.slice)) {
+      this.load(queue, lane, chunk, slot)
+      return false
+    }
+    const record = consumer.nextRecord()
+    if (!record.read(this.slice, queue.name)) {
+      consumer.outgoingCount--
+      this.settlements.discard(queue, lane, chunk, slot, 'quarantined')
+      return true
+    }
+    queue.setState(lane, chunk, slot, transition(StateCode.ready, ACQUIRE))
+    chunk.setDeliveries(slot, chunk.deliveriesOf(slot) + 1)
+    queue.delivered++
+    record.tag = consumer.hold(lane, chunk, slot, core.clock.monotonic())
+    record.lsn = lsn
+    record.expiry = expiry
+    record.deliveryCount = chunk.deliveriesOf(slot)
+    record.durable = (flags & EntryFlag.memory) === 0
+    if (consumer.outgoingCount === 1) consumer.connection.willDeliver(consumer)
+    core.touch(consumer.connection)
+    this.watch(consumer)
+    return true
+  }
+
+  private load(queue: Queue, lane: Lane, chunk: Chunk, slot: number): void {
+    const lsns: number[] = []
+    for (let at = slot; at >= 0 && lsns.length < LOAD_AHEAD; at = chunk.nextReady(at + 1)) {
+      if (!(chunk.flags[at]! & EntryFlag.memory)) lsns.push(chunk.lsns[at]!)
+    }
+    queue.loading = true
+    this.core.store.load(queue.id, lsns, (damaged) => {
+      queue.loading = false
+      for (const lsn of damaged) {
+        const at = chunk.find(lsn)
+        if (at >= 0 && chunk.states[at] === StateCode.ready) {
+          this.settlements.discard(queue, lane, chunk, at, 'quarantined')
+        }
+      }
+      // What was loaded is certain to be in memory only now.
+      this.dispatch(queue)
+      this.core.schedule()
+    })
+  }
+
+  private watch(consumer: Consumer): void {
+    const timeout = consumer.queue.definition.policy.deliveryTimeout
+    if (timeout === undefined || consumer.watched) return
+    consumer.watched = true
+    this.core.deadlines.add(consumer.oldestTime + timeout, () => {
+      consumer.watched = false
+      const now = this.core.clock.monotonic()
+      while (consumer.unsettled > 0 && consumer.oldestTime + timeout <= now) {
+        this.settlements.timedOut(consumer, consumer.firstTag)
+      }
+      if (consumer.unsettled > 0) this.watch(consumer)
+    })
+  }
+}

@@ -1,0 +1,20 @@
+import type { Core } from './core.ts'
+import { ByteWriter, type PublishHead, writePublish } from './ports/operations.ts'
+import type { Queue } from './queue.ts'
+
+/** Puts a message into a queue's index. `flags` are the entry's. Used for new messages, dead letters and at replay. */
+export function enqueue(core: Core, queue: Queue, lsn: number, head: PublishHead, flags: number): void {
+  const lane = queue.lane(head.priority)
+  const filled = lane.append(lsn, head.size, head.expiry, flags)
+  if (filled !== null) core.pager.filled(lane, filled)
+  queue.published++
+  core.entered(queue, lsn, flags)
+  if (head.expiry > 0) core.expiring(queue, head.expiry)
+}
+
+/** The publish operation of a message that is never written, as VolatileMessages keeps it. */
+export function encodeVolatile(head: PublishHead, payload: Uint8Array): Uint8Array {
+  const writer = new ByteWriter(payload.length + 64)
+  writePublish(writer, head, payload)
+  return writer.bytes.subarray(0, writer.length)
+}

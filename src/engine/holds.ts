@@ -1,0 +1,128 @@
+import { MillraceError } from '../model/errors.ts'
+import type { Publication } from './api.ts'
+import type { Connection } from './connection.ts'
+import type { Core } from './core.ts'
+import { hasRoom, queueFull } from './overflow.ts'
+import type { Queue } from './queue.ts'
+
+interface Held {
+  readonly connection: Connection
+  readonly publication: Publication
+  /** Monotonic. */
+  readonly deadline: number
+}
+
+/**
+ * Publications that wait for room in a full queue with overflow 'block': bounded in number, bytes and time, in order of
+ * arrival. Senders are told that they are blocked, and by which queue.
+ */
+export class Holds {
+  private readonly core: Core
+  /** Tries again; true when the publication was stored or refused. */
+  private readonly retry: (connection: Connection, publication: Publication) => boolean
+  private readonly waiting = new Map<Queue, Held[]>()
+  private readonly bytes = new Map<Queue, number>()
+  private readonly freed = new Set<Queue>()
+
+  constructor(core: Core, retry: (connection: Connection, publication: Publication) => boolean) {
+    this.core = core
+    this.retry = retry
+    core.roomIn = (queue) => {
+      this.freed.add(queue)
+      core.schedule()
+    }
+    core.retryHeld = () => {
+      if (this.freed.size === 0) return
+      for (const queue of this.freed) this.release(queue)
+      this.freed.clear()
+    }
+  }
+
+  /** Throws `queue-full` when no more can be held. */
+  hold(connection: Connection, publication: Publication, queue: Queue): void {
+    const { heldMessages, heldBytes } = this.core.options
+    const held = this.waiting.get(queue) ?? []
+    const bytes = (this.bytes.get(queue) ?? 0) + publication.payload.length
+    if (held.length >= heldMessages || bytes > heldBytes) throw queueFull(queue)
+    const deadline = this.core.clock.monotonic() + queue.definition.policy.blockTimeout
+    // The sender may use its buffer again.
+    held.push({ connection, publication: { ...publication, payload: publication.payload.slice() }, deadline })
+    if (held.length === 1) this.waiting.set(queue, held)
+    this.bytes.set(queue, bytes)
+    queue.held = held.length
+    this.core.deadlines.add(deadline, () => this.expire(queue))
+    if (!held.some((other) => other.connection === connection && other.publication.tag !== publication.tag)) {
+      connection.sink.blocked(queue.name, 'queue-full')
+    }
+  }
+
+  private release(queue: Queue): void {
+    const held = this.waiting.get(queue)
+    if (held === undefined) return
+    while (held.length > 0 && hasRoom(queue, held[0]!.publication.payload.length)) {
+      const { connection, publication } = held[0]!
+      if (!this.retry(connection, publication)) break
+      this.remove(queue, held, 1)
+    }
+  }
+
+  forget(connection: Connection): void {
+    for (const [queue, held] of this.waiting) {
+      const rest = held.filter((entry) => entry.connection !== connection)
+      this.replace(queue, rest)
+    }
+  }
+
+  refuseAll(error: MillraceError): void {
+    for (const [queue, held] of [...this.waiting]) {
+      for (const entry of held) this.refuse(entry, error)
+      this.replace(queue, [])
+    }
+  }
+
+  private expire(queue: Queue): void {
+    const held = this.waiting.get(queue)
+    if (held === undefined) return
+    const now = this.core.clock.monotonic()
+    const late = held.findIndex((entry) => entry.deadline > now)
+    const count = late < 0 ? held.length : late
+    for (const entry of held.slice(0, count)) {
+      this.refuse(
+        entry,
+        new MillraceError(
+          'queue-full',
+          `${queueFull(queue).message}; held for ${queue.definition.policy.blockTimeout} ms`,
+        ),
+      )
+    }
+    if (count > 0) this.remove(queue, held, count)
+  }
+
+  private refuse(entry: Held, error: MillraceError): void {
+    entry.connection.outcome(entry.publication.tag, error)
+    this.core.touch(entry.connection)
+  }
+
+  private remove(queue: Queue, held: Held[], count: number): void {
+    const gone = held.slice(0, count)
+    this.replace(queue, held.slice(count))
+    for (const { connection } of gone) {
+      const still = this.waiting.get(queue)?.some((entry) => entry.connection === connection)
+      if (!still && !connection.closed) connection.sink.unblocked(queue.name)
+    }
+  }
+
+  private replace(queue: Queue, rest: Held[]): void {
+    queue.held = rest.length
+    if (rest.length === 0) {
+      this.waiting.delete(queue)
+      this.bytes.delete(queue)
+      return
+    }
+    this.waiting.set(queue, rest)
+    this.bytes.set(
+      queue,
+      rest.reduce((sum, { publication }) => sum + publication.payload.length, 0),
+    )
+  }
+}

@@ -1,0 +1,123 @@
+import { assert } from '../model/errors.ts'
+import type { Publication } from './api.ts'
+import type { Connection } from './connection.ts'
+import type { Core } from './core.ts'
+import { departures, OperationType, PublishFlag, type PublishHead } from './ports/operations.ts'
+
+interface Body {
+  readonly connection: Connection
+  readonly chunks: number[]
+  /** Bytes that do not fill a chunk yet. */
+  rest: Buffer
+  size: number
+}
+
+const nothing = new Uint8Array(0)
+
+/**
+ * Payloads too large for one operation, as chunks: journalled as they arrive and invisible until the publish operation that
+ * lists them, so that memory does not follow their size.
+ */
+export class Bodies {
+  private readonly core: Core
+  private readonly open = new Map<number, Body>()
+  private nextId = 1
+
+  constructor(core: Core) {
+    this.core = core
+  }
+
+  start(connection: Connection): number {
+    const id = this.nextId++
+    this.open.set(id, { connection, chunks: [], rest: Buffer.alloc(0), size: 0 })
+    connection.bodies.add(id)
+    return id
+  }
+
+  append(id: number, bytes: Uint8Array): void {
+    const body = this.find(id)
+    const { chunkBytes } = this.core.options
+    body.size += bytes.length
+    let rest = body.rest.length === 0 ? bytes : Buffer.concat([body.rest, bytes])
+    while (rest.length >= chunkBytes) {
+      body.chunks.push(this.writeChunk(rest.subarray(0, chunkBytes)))
+      rest = rest.subarray(chunkBytes)
+    }
+    // The caller's buffer is its own again after this call.
+    body.rest = Buffer.from(rest)
+  }
+
+  sizeOf(id: number): number {
+    return this.find(id).size
+  }
+
+  abort(id: number): void {
+    const body = this.open.get(id)
+    if (body === undefined) return
+    this.forget(id, body)
+    if (body.chunks.length > 0) this.giveUp(body.chunks)
+  }
+
+  /** The payload to be written in the publish operation itself; a large one is in chunks that `head` now lists. */
+  take(publication: Publication, head: PublishHead): Uint8Array {
+    const { payload } = publication
+    if (publication.body === undefined) {
+      if (payload.length <= this.core.options.chunkBytes) return payload
+      return this.split(payload, head)
+    }
+    const body = this.find(publication.body)
+    if (body.rest.length > 0) body.chunks.push(this.writeChunk(body.rest))
+    this.forget(publication.body, body)
+    this.list(head, body.chunks)
+    return nothing
+  }
+
+  private split(payload: Uint8Array, head: PublishHead): Uint8Array {
+    const { chunkBytes } = this.core.options
+    const chunks: number[] = []
+    for (let at = 0; at < payload.length; at += chunkBytes) {
+      chunks.push(this.writeChunk(payload.subarray(at, at + chunkBytes)))
+    }
+    this.list(head, chunks)
+    return nothing
+  }
+
+  private list(head: PublishHead, chunks: readonly number[]): void {
+    head.flags |= PublishFlag.chunked
+    for (const lsn of chunks) head.chunks.push(lsn)
+  }
+
+  private writeChunk(bytes: Uint8Array): number {
+    const { log } = this.core
+    log.begin(OperationType.chunk).putBytes(bytes)
+    log.end()
+    this.core.schedule()
+    return log.lastOperation
+  }
+
+  private giveUp(chunks: readonly number[]): void {
+    const batch = this.core.log.begin(OperationType.settle)
+    batch.putVarint(0)
+    batch.putByte(departures.indexOf('dropped'))
+    batch.putVarint(chunks.length)
+    let end = 0
+    for (const lsn of chunks) {
+      batch.putVarint(lsn - end)
+      batch.putVarint(1)
+      end = lsn + 1
+    }
+    this.core.log.end()
+    this.core.schedule()
+  }
+
+  private forget(id: number, body: Body): void {
+    this.open.delete(id)
+    body.connection.bodies.delete(id)
+  }
+
+  private find(id: number): Body {
+    const body = this.open.get(id)
+    assert(body !== undefined, 'a body is appended to and published once, by its own connection')
+    return body
+  }
+}

@@ -1,0 +1,95 @@
+import { MillraceError } from '../model/errors.ts'
+import type { Connection } from './connection.ts'
+import type { Consumer } from './consumer.ts'
+import type { Core } from './core.ts'
+import type { Queue } from './queue.ts'
+import { Removal } from './removal.ts'
+import type { Settlements } from './settlements.ts'
+
+/** Consumers that come and go, and queues whose life depends on them. */
+export class Lifetimes {
+  readonly removal: Removal
+  private readonly core: Core
+  private readonly settlements: Settlements
+
+  constructor(core: Core, settlements: Settlements) {
+    this.core = core
+    this.settlements = settlements
+    this.removal = new Removal(core, settlements)
+  }
+
+  join(consumer: Consumer): void {
+    consumer.queue.consumers.push(consumer)
+    consumer.connection.consumers.add(consumer)
+  }
+
+  /** The consumer holds nothing any more. */
+  leave(consumer: Consumer): void {
+    const { queue, connection } = consumer
+    if (!this.core.consumers.delete(consumer.id)) return
+    consumer.cancelled = true
+    queue.consumers = queue.consumers.filter((other) => other !== consumer)
+    queue.turn = 0
+    connection.consumers.delete(consumer)
+    if (queue.consumers.length === 0 && !queue.deleting) this.unused(queue)
+  }
+
+  leaveWhenSettled(consumer: Consumer): void {
+    if (consumer.unsettled === 0) this.leave(consumer)
+  }
+
+  own(queue: Queue, connection: number): void {
+    const owner = this.core.connections.get(connection)
+    if (owner === undefined || queue.owner !== 0) return
+    queue.owner = connection
+    owner.queues.add(queue.name)
+  }
+
+  /** Queues that live with a connection go with it. */
+  disown(connection: Connection): void {
+    for (const name of connection.queues) {
+      const queue = this.core.topology.queues.get(name)
+      if (queue !== undefined) this.delete(queue, () => {})
+    }
+  }
+
+  delete(queue: Queue, done: (messages: number) => void): void {
+    if (queue.deleting) {
+      done(0)
+      return
+    }
+    this.core.topology.startDeleting(queue)
+    this.core.connections.get(queue.owner)?.queues.delete(queue.name)
+    const gone = new MillraceError('destination-not-found', `queue ${JSON.stringify(queue.name)} has been deleted`)
+    for (const consumer of [...queue.consumers]) {
+      this.settlements.giveBack(consumer, false)
+      this.leave(consumer)
+      if (!consumer.connection.closed) consumer.connection.sink.cancelled(consumer.id, gone)
+    }
+    this.removal.finish(queue, done)
+  }
+
+  /** After recovery nobody is connected: queues that lived with somebody go, and unfinished deletions are finished. */
+  recovered(): void {
+    for (const queue of [...this.core.topology.byId.values()]) {
+      if (queue.deleting) this.removal.finish(queue, () => {})
+      else if (queue.definition.lifetime.kind === 'connection') this.delete(queue, () => {})
+      else this.unused(queue)
+      if (queue.minExpiry < Number.POSITIVE_INFINITY) this.core.expiring(queue, queue.minExpiry)
+    }
+  }
+
+  private unused(queue: Queue): void {
+    const { lifetime } = queue.definition
+    if (lifetime.kind === 'auto-delete') {
+      this.delete(queue, () => {})
+    } else if (lifetime.kind === 'idle') {
+      const since = this.core.clock.monotonic()
+      queue.idleSince = since
+      this.core.deadlines.add(since + lifetime.after, () => {
+        if (queue.consumers.length === 0 && !queue.deleting && queue.idleSince === since)
+          this.delete(queue, () => {})
+      })
+    }
+  }
+}

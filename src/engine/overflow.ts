@@ -1,0 +1,66 @@
+import { MillraceError } from '../model/errors.ts'
+import type { Core } from './core.ts'
+import type { Chunk } from './index/chunk.ts'
+import type { Lane } from './index/lane.ts'
+import type { Queue } from './queue.ts'
+import type { Settlements } from './settlements.ts'
+
+/** Whether a message of `size` bytes fits. An empty queue takes one message of any size. */
+export function hasRoom(queue: Queue, size: number): boolean {
+  const { maxMessages, maxBytes } = queue.definition.policy
+  if (maxMessages !== undefined && queue.messages >= maxMessages) return false
+  return maxBytes === undefined || queue.bytes + size <= maxBytes || queue.messages === 0
+}
+
+export function queueFull(queue: Queue): MillraceError {
+  const { maxMessages, maxBytes } = queue.definition.policy
+  const capacity = `maxMessages ${maxMessages ?? 'unset'}, maxBytes ${maxBytes ?? 'unset'}`
+  return new MillraceError(
+    'queue-full',
+    `queue ${JSON.stringify(queue.name)} is full with ${queue.messages} messages, ${queue.bytes} bytes (${capacity}); consume from it or raise its capacity`,
+  )
+}
+
+/** Takes the oldest, least urgent messages out of queues that are over their capacity, as their policy says. */
+export class Overflow {
+  private readonly core: Core
+  private readonly settlements: Settlements
+
+  constructor(core: Core, settlements: Settlements) {
+    this.core = core
+    this.settlements = settlements
+  }
+
+  trim(queue: Queue): void {
+    const { overflow } = queue.definition.policy
+    if (overflow !== 'drop-oldest' && overflow !== 'dead-letter') return
+    while (isOver(queue)) {
+      const oldest = oldestReady(queue)
+      if (oldest === undefined) return
+      const { lane, chunk } = oldest
+      if (!chunk.resident) {
+        this.core.pager.load(queue, lane, chunk, () => this.trim(queue))
+        return
+      }
+      const slot = chunk.nextReady(0)
+      if (overflow === 'dead-letter') this.settlements.overflow(queue, lane, chunk, slot)
+      else this.settlements.discard(queue, lane, chunk, slot, 'dropped')
+    }
+  }
+}
+
+/** Messages that a dead-letter queue is about to take no longer count. */
+function isOver(queue: Queue): boolean {
+  const { maxMessages, maxBytes } = queue.definition.policy
+  const messages = queue.messages - queue.moving
+  if (maxMessages !== undefined && messages > maxMessages) return true
+  return maxBytes !== undefined && queue.bytes - queue.movingBytes > maxBytes && messages > 1
+}
+
+function oldestReady(queue: Queue): { lane: Lane; chunk: Chunk } | undefined {
+  for (const lane of queue.lanes) {
+    const chunk = lane?.chunkWithReady(0)
+    if (lane !== undefined && chunk) return { lane, chunk }
+  }
+  return undefined
+}

@@ -1,0 +1,239 @@
+import { DEFAULT_EXCHANGE } from '../model/destination.ts'
+import { isMillraceError, MillraceError } from '../model/errors.ts'
+import type { Publication } from './api.ts'
+import type { Connection } from './connection.ts'
+import type { Core } from './core.ts'
+import { encodeVolatile, enqueue } from './enqueue.ts'
+import { Holds } from './holds.ts'
+import { EntryFlag } from './index/chunk.ts'
+import { Bodies } from './large-bodies.ts'
+import { hasRoom, type Overflow, queueFull } from './overflow.ts'
+import { OperationType, PublishFlag, PublishHead, writePublish } from './ports/operations.ts'
+import type { Queue } from './queue.ts'
+import type { RoutingKey } from './routing/exchange.ts'
+
+/** What became of an attempt to store a publication. */
+type Attempt = 'stored' | { readonly full: Queue }
+
+/** The way in: routing, deduplication, capacity, the publish operation, and the confirm that is owed. */
+export class Publisher {
+  readonly bodies: Bodies
+  private readonly core: Core
+  private readonly overflow: Overflow
+  private readonly holds: Holds
+  private readonly head = new PublishHead()
+  private readonly targets: Queue[] = []
+
+  constructor(core: Core, overflow: Overflow) {
+    this.core = core
+    this.overflow = overflow
+    this.bodies = new Bodies(core)
+    this.holds = new Holds(core, (connection, publication) => this.retry(connection, publication))
+  }
+
+  publish(connection: Connection, publication: Publication): void {
+    try {
+      this.check(publication)
+      if (this.isDuplicate(connection, publication)) return
+      this.routeTo(connection, publication)
+      const waited = this.targets.find((queue) => queue.held > 0)
+      const attempt = waited === undefined ? this.store(connection, publication) : { full: waited }
+      if (attempt !== 'stored') this.holds.hold(connection, publication, attempt.full)
+    } catch (error) {
+      this.refuse(connection, publication, error)
+    }
+  }
+
+  /** Forgets what a connection has waiting, and its unfinished bodies. */
+  disconnected(connection: Connection): void {
+    this.holds.forget(connection)
+    for (const body of connection.bodies) this.bodies.abort(body)
+  }
+
+  /** Refuses everything that waits. */
+  end(error: MillraceError): void {
+    this.holds.refuseAll(error)
+  }
+
+  private retry(connection: Connection, publication: Publication): boolean {
+    try {
+      if (this.isDuplicate(connection, publication)) return true
+      this.routeTo(connection, publication)
+      return this.store(connection, publication) === 'stored'
+    } catch (error) {
+      this.refuse(connection, publication, error)
+      return true
+    }
+  }
+
+  private refuse(connection: Connection, publication: Publication, error: unknown): void {
+    if (!isMillraceError(error)) throw error
+    if (publication.body !== undefined) this.bodies.abort(publication.body)
+    connection.outcome(publication.tag, error)
+    this.core.touch(connection)
+  }
+
+  private check(publication: Publication): void {
+    const { core } = this
+    if (core.ended !== null) throw core.ended
+    const { maxMessageBytes, unsyncedBytes } = core.options
+    const size =
+      publication.body === undefined ? publication.payload.length : this.bodies.sizeOf(publication.body)
+    if (size > maxMessageBytes) {
+      throw new MillraceError(
+        'message-too-large',
+        `the message has ${size} bytes; the limit is ${maxMessageBytes} (maxMessageBytes)`,
+      )
+    }
+    if (publication.durability === 'memory') return
+    if (!core.spaceAvailable) {
+      throw new MillraceError(
+        'disk-full',
+        'the disk is full; free some space or consume messages, then send again',
+      )
+    }
+    if (core.log.unsyncedBytes > unsyncedBytes) {
+      throw new MillraceError(
+        'memory-full',
+        `more than ${unsyncedBytes} bytes wait for the disk; send again when earlier sends are confirmed`,
+      )
+    }
+  }
+
+  /** A resend of what is stored is confirmed with the original. */
+  private isDuplicate(connection: Connection, { producer, sequence, tag }: Publication): boolean {
+    if (producer === 0 || !this.core.producers.isDuplicate(producer, sequence)) return false
+    this.core.confirms.publishedOnDisk(this.core.log.lastOperation, connection, tag)
+    if (this.core.log.lastOperation <= this.core.log.durable)
+      this.core.confirms.durable(this.core.log.durable)
+    return true
+  }
+
+  private routeTo(connection: Connection, publication: Publication): void {
+    const key: RoutingKey = { text: publication.key, syntax: publication.syntax ?? 'dotted' }
+    const { contents } = this.core
+    const property = (name: string): unknown =>
+      contents.property(publication.format, publication.payload, name)
+    this.core.topology.route(publication.exchange, key, connection.clientId, property, this.targets)
+    if (this.targets.length > 0 || !publication.mandatory) return
+    throw new MillraceError(
+      'message-unroutable',
+      `no queue is bound to exchange ${JSON.stringify(publication.exchange)} for key ${JSON.stringify(publication.key)}`,
+    )
+  }
+
+  /** Stores in all targets or in none (DESIGN §4.7). */
+  private store(connection: Connection, publication: Publication): Attempt {
+    const size =
+      publication.body === undefined ? publication.payload.length : this.bodies.sizeOf(publication.body)
+    const full = this.makeRoom(size)
+    if (full !== undefined) return { full }
+    this.fillHead(publication, size)
+    if (this.keepsInMemory(publication)) this.keep(connection, publication)
+    else this.journal(connection, publication)
+    if (publication.producer > 0)
+      this.core.producers.stored(publication.producer, publication.sequence, this.core.clock.monotonic())
+    for (const queue of this.targets) this.overflow.trim(queue)
+    this.core.schedule()
+    return 'stored'
+  }
+
+  /**
+   * Answers a full target that blocks; throws for one that rejects. One that drops or dead-letters its oldest messages
+   * takes this one first and is trimmed afterwards.
+   */
+  private makeRoom(size: number): Queue | undefined {
+    for (const queue of this.targets) {
+      if (hasRoom(queue, size)) continue
+      const { overflow } = queue.definition.policy
+      if (overflow === 'block') return queue
+      if (overflow === 'drop-oldest') continue
+      if (overflow === 'reject' || this.core.topology.deadLetterQueue(queue) === undefined)
+        throw queueFull(queue)
+    }
+    return undefined
+  }
+
+  private fillHead(publication: Publication, size: number): void {
+    const { head } = this
+    const direct = publication.exchange === DEFAULT_EXCHANGE
+    const ttl = this.shortestTtl()
+    head.publishedAt = this.core.wall()
+    head.expiry = publication.expiry
+    if (ttl > 0 && (head.expiry === 0 || head.publishedAt + ttl < head.expiry))
+      head.expiry = head.publishedAt + ttl
+    head.flags =
+      (direct ? PublishFlag.direct : 0) |
+      (head.expiry > 0 ? PublishFlag.expires : 0) |
+      (publication.producer > 0 ? PublishFlag.producer : 0) |
+      (publication.durability === 'os' ? PublishFlag.os : 0)
+    head.priority = publication.priority
+    head.format = publication.format
+    head.producer = publication.producer
+    head.sequence = publication.sequence
+    head.exchange = publication.exchange
+    head.key = publication.key
+    head.size = size
+    head.annotations = ''
+    head.chunks.length = 0
+  }
+
+  /** Queues with different times to live share one message: the shortest of them decides for all. */
+  private shortestTtl(): number {
+    let shortest = 0
+    for (const queue of this.targets) {
+      const ttl = queue.definition.policy.ttl ?? 0
+      if (ttl > 0 && (shortest === 0 || ttl < shortest)) shortest = ttl
+    }
+    return shortest
+  }
+
+  private keepsInMemory(publication: Publication): boolean {
+    if (publication.body !== undefined) return false
+    if (publication.durability === 'memory') return true
+    return this.targets.length > 0 && this.targets.every((queue) => queue.definition.durability === 'memory')
+  }
+
+  private keep(connection: Connection, publication: Publication): void {
+    const { head, targets } = this
+    const { core } = this
+    if (targets.length > 0) {
+      head.queues.length = 0
+      const bytes = encodeVolatile(head, publication.payload)
+      if (!core.volatile.hasRoomFor(bytes.length)) {
+        throw new MillraceError(
+          'memory-full',
+          `messages of level 'memory' fill their ${core.options.memoryBytes} bytes (memoryBytes)`,
+        )
+      }
+      const lsn = core.log.skip()
+      core.volatile.add(lsn, bytes, targets.length)
+      for (const queue of targets) enqueue(core, queue, lsn, head, EntryFlag.memory)
+    }
+    connection.outcome(publication.tag, undefined)
+    core.touch(connection)
+  }
+
+  private journal(connection: Connection, publication: Publication): void {
+    const { core, head, targets } = this
+    const onDisk = publication.durability === 'disk'
+    if (targets.length > 0) {
+      head.queues.length = 0
+      for (const queue of targets) head.queues.push(queue.id)
+      const payload = this.bodies.take(publication, head)
+      writePublish(core.log.begin(OperationType.publish), head, payload)
+      core.log.end()
+      const lsn = core.log.lastOperation
+      for (const queue of targets) enqueue(core, queue, lsn, head, onDisk ? 0 : EntryFlag.os)
+    }
+    const lsn = core.log.lastOperation
+    if (lsn <= (onDisk ? core.log.durable : core.log.written)) {
+      connection.outcome(publication.tag, undefined)
+      core.touch(connection)
+    } else if (onDisk) {
+      core.confirms.publishedOnDisk(lsn, connection, publication.tag)
+    } else {
+      core.confirms.publishedInPageCache(lsn, connection, publication.tag)
+    }
+  }
+}

@@ -1,0 +1,152 @@
+import type { Departure } from '../model/delivery.ts'
+import type { Core } from './core.ts'
+import { enqueue } from './enqueue.ts'
+import { type Chunk, EntryFlag, type Patch } from './index/chunk.ts'
+import type { Lane } from './index/lane.ts'
+import { isHeld, StateCode } from './lifecycle.ts'
+import {
+  departures,
+  forEachSettled,
+  OperationReader,
+  OperationType,
+  PublishFlag,
+  PublishHead,
+  readPublish,
+} from './ports/operations.ts'
+import type { Queue } from './queue.ts'
+import type { Settlements } from './settlements.ts'
+import type { Snapshots } from './snapshot.ts'
+import type { TopologyChange } from './topology.ts'
+
+/** A producer identity as journalled. */
+export interface ProducerChange {
+  readonly op: 'producer'
+  readonly id: string
+  readonly handle: number
+}
+
+/** Applies the operations of the journal to the engine's state, as they were applied when they were new. */
+export class Recovery {
+  private readonly core: Core
+  private readonly snapshots: Snapshots
+  private readonly settlements: Settlements
+  private readonly reader = new OperationReader()
+  private readonly head = new PublishHead()
+  private readonly patched = new Map<Chunk, { queue: Queue; lane: Lane }>()
+
+  constructor(core: Core, snapshots: Snapshots, settlements: Settlements) {
+    this.core = core
+    this.snapshots = snapshots
+    this.settlements = settlements
+  }
+
+  apply(lsn: number, type: number, bytes: Uint8Array, start: number, end: number): void {
+    this.core.log.becameDurable(lsn)
+    this.core.log.lastLsn = Math.max(this.core.log.lastLsn, lsn)
+    const reader = this.reader.reset(bytes, start, end)
+    if (type === OperationType.publish) this.publish(lsn, reader)
+    else if (type === OperationType.settle) this.settle(lsn, reader)
+    else if (type === OperationType.requeue) this.requeue(lsn, reader)
+    else if (type === OperationType.meta)
+      this.meta(lsn, Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start))
+  }
+
+  /** Loads the pages that the journal says something about, so that all counts are right afterwards. */
+  async finish(): Promise<void> {
+    for (const [chunk, { queue, lane }] of this.patched) {
+      await new Promise<void>((done) => this.core.pager.load(queue, lane, chunk, done))
+    }
+    this.patched.clear()
+  }
+
+  private publish(lsn: number, reader: OperationReader): void {
+    const { head, core } = this
+    if (!readPublish(reader, head)) return
+    core.sawWall(head.publishedAt)
+    const flags = head.flags & PublishFlag.os ? EntryFlag.os : 0
+    for (const id of head.queues) {
+      const queue = core.topology.byId.get(id)
+      if (queue !== undefined && lsn > queue.asOf) enqueue(core, queue, lsn, head, flags)
+    }
+    if (head.flags & PublishFlag.replaces) {
+      this.change(lsn, head.replacedQueue, head.replacedLsn, 'dead-lettered')
+    }
+    if (head.flags & PublishFlag.producer && lsn > this.snapshots.producersAsOf) {
+      core.producers.stored(head.producer, head.sequence, core.clock.monotonic())
+    }
+  }
+
+  private settle(lsn: number, reader: OperationReader): void {
+    const id = reader.varint()
+    const departure = departures[reader.byte()] ?? 'accepted'
+    forEachSettled(reader, (settled) => this.change(lsn, id, settled, departure))
+  }
+
+  private requeue(lsn: number, reader: OperationReader): void {
+    const queue = this.core.topology.byId.get(reader.varint())
+    for (let left = reader.varint(); left > 0 && !reader.failed; left--) {
+      const entry = reader.varint()
+      const patch = {
+        lsn: entry,
+        gone: false,
+        deliveries: reader.varint(),
+        failures: reader.varint(),
+        due: reader.varint(),
+      }
+      if (queue !== undefined && lsn > queue.asOf && !reader.failed) this.patch(queue, patch)
+    }
+  }
+
+  private meta(lsn: number, json: Buffer): void {
+    const change = parse(json)
+    if (change === null) return
+    if (change.op === 'producer') {
+      const { producers, clock } = this.core
+      if (!producers.has(change.handle)) producers.add(change.id, change.handle, clock.monotonic())
+    } else if (lsn > this.snapshots.topologyAsOf) {
+      this.core.topology.apply(change)
+    }
+  }
+
+  private change(lsn: number, id: number, entry: number, departure: Departure): void {
+    const queue = this.core.topology.byId.get(id)
+    if (queue === undefined || lsn <= queue.asOf) return
+    queue.departed[departure]++
+    this.patch(queue, { lsn: entry, gone: true, deliveries: 0, failures: 0, due: 0 })
+  }
+
+  /** Applies to an entry what became of it; to one that lies in a page when the page is loaded. */
+  private patch(queue: Queue, patch: Patch): void {
+    for (const lane of queue.urgentFirst()) {
+      const chunk = lane.chunkOf(patch.lsn)
+      if (chunk === null) continue
+      if (!chunk.resident) {
+        // The chunks of several lanes may span this LSN; each page ignores what it does not hold.
+        chunk.patch(patch)
+        this.patched.set(chunk, { queue, lane })
+        continue
+      }
+      const slot = chunk.find(patch.lsn)
+      if (slot < 0 || !isHeld(chunk.states[slot]!)) continue
+      this.patchSlot(queue, lane, chunk, slot, patch)
+      return
+    }
+  }
+
+  private patchSlot(queue: Queue, lane: Lane, chunk: Chunk, slot: number, patch: Patch): void {
+    const { live, ready, liveBytes } = chunk
+    if (chunk.states[slot] === StateCode.waiting) queue.waiting--
+    chunk.applyPatch(slot, patch)
+    if (patch.due > 0) this.settlements.foundWaiting(queue, lane, chunk, [slot])
+    lane.account(chunk, live, ready, liveBytes)
+  }
+}
+
+function parse(json: Buffer): TopologyChange | ProducerChange | null {
+  try {
+    return JSON.parse(json.toString()) as TopologyChange | ProducerChange
+  } catch (error) {
+    if (error instanceof SyntaxError) return null
+    throw error
+  }
+}

@@ -1,0 +1,276 @@
+import type { DeadLetterReason, Departure } from '../model/delivery.ts'
+import type { Settlement } from './api.ts'
+import type { Consumer, Unsettled } from './consumer.ts'
+import type { Core } from './core.ts'
+import { DeadLetters } from './dead-letters.ts'
+import { type Chunk, EntryFlag } from './index/chunk.ts'
+import type { Lane } from './index/lane.ts'
+import { eventCode, StateCode, transition } from './lifecycle.ts'
+import type { Queue } from './queue.ts'
+
+const ACCEPT = eventCode('accept')
+const RELEASE = eventCode('release')
+const FAIL = eventCode('fail')
+const EXHAUST = eventCode('exhaust')
+const REJECT = eventCode('reject')
+const LOST = eventCode('connection-lost')
+const TIMEOUT = eventCode('delivery-timeout')
+const DUE = eventCode('due')
+const EXPIRE = eventCode('expire')
+const DISCARD = eventCode('discard')
+
+/** Messages that one consumer may refuse to see again; beyond, the oldest refusal is forgotten. */
+const MAX_EXCLUDED = 10_000
+
+/** Everything that becomes of a message once it is in a queue, except being handed out. */
+export class Settlements {
+  private readonly core: Core
+  private readonly schedule: (queue: Queue) => void
+  private readonly deadLetters: DeadLetters
+  private readonly found: Unsettled = { lane: null as never, chunk: null as never, slot: 0 }
+
+  constructor(core: Core, schedule: (queue: Queue) => void) {
+    this.core = core
+    this.schedule = schedule
+    this.deadLetters = new DeadLetters(core, (queue, lane, chunk, slot) => {
+      this.leave(queue, lane, chunk, slot, DISCARD, 'quarantined')
+    })
+    core.pager.loaded = (queue, lane, chunk, waiting) => this.foundWaiting(queue, lane, chunk, waiting)
+  }
+
+  settle(consumer: Consumer, first: number, last: number, settlement: Settlement): number {
+    const to = Math.min(last, consumer.nextTag - 1)
+    let count = 0
+    for (let tag = Math.max(first, consumer.firstTag); tag <= to; tag++) {
+      if (!consumer.letGo(tag, this.found)) continue
+      const { lane, chunk, slot } = this.found
+      this.settleOne(consumer, lane, chunk, slot, settlement)
+      count++
+    }
+    if (count > 0) this.schedule(consumer.queue)
+    return count
+  }
+
+  /** All that the consumer holds goes back. Lost with its connection it counts as an interruption; released it does not. */
+  giveBack(consumer: Consumer, lost: boolean): void {
+    const alone = consumer.unsettled === 1
+    for (let tag = consumer.firstTag; tag < consumer.nextTag; tag++) {
+      if (!consumer.letGo(tag, this.found)) continue
+      const { lane, chunk, slot } = this.found
+      if (lost) this.interrupted(consumer.queue, lane, chunk, slot, alone)
+      else this.released(consumer.queue, lane, chunk, slot)
+    }
+    this.schedule(consumer.queue)
+  }
+
+  /** Takes a delivery back whose consumer took too long; it counts as a failure. */
+  timedOut(consumer: Consumer, tag: number): void {
+    if (!consumer.letGo(tag, this.found)) return
+    const { lane, chunk, slot } = this.found
+    this.failed(consumer.queue, lane, chunk, slot, TIMEOUT, 'delivery timeout')
+    this.schedule(consumer.queue)
+  }
+
+  expire(queue: Queue, lane: Lane, chunk: Chunk, slot: number): void {
+    if (
+      queue.definition.policy.deadLetterExpired &&
+      this.core.topology.deadLetterQueue(queue) !== undefined
+    ) {
+      this.deadLetter(queue, lane, chunk, slot, REJECT, 'expired', '')
+    } else {
+      this.leave(queue, lane, chunk, slot, EXPIRE, 'expired')
+    }
+  }
+
+  /** The queue is over its capacity and keeps what does not fit in its dead-letter queue. */
+  overflow(queue: Queue, lane: Lane, chunk: Chunk, slot: number): void {
+    this.deadLetter(queue, lane, chunk, slot, REJECT, 'overflow', '')
+  }
+
+  /** Dropped by an overflow policy, purged by an operator, or damaged. */
+  discard(queue: Queue, lane: Lane, chunk: Chunk, slot: number, departure: Departure): void {
+    this.leave(queue, lane, chunk, slot, DISCARD, departure)
+  }
+
+  /** Entries that were read back in state waiting: they count again, and get their timers. */
+  foundWaiting(queue: Queue, lane: Lane, chunk: Chunk, slots: readonly number[]): void {
+    queue.waiting += slots.length
+    for (const slot of slots) this.wakeWhenDue(queue, lane, chunk.lsns[slot]!, chunk.dueOf(slot))
+  }
+
+  private wakeWhenDue(queue: Queue, lane: Lane, lsn: number, due: number): void {
+    const delay = Math.min(
+      Math.max(0, due - this.core.clock.wall()),
+      queue.definition.policy.backoff.maxDelay,
+    )
+    this.core.deadlines.add(this.core.clock.monotonic() + delay, () => {
+      const chunk = lane.chunkOf(lsn)
+      const slot = chunk?.resident ? chunk.find(lsn) : -1
+      if (chunk === null || slot < 0 || chunk.dueOf(slot) !== due) return
+      if (chunk.states[slot] !== StateCode.waiting) return
+      queue.setState(lane, chunk, slot, transition(StateCode.waiting, DUE))
+      this.schedule(queue)
+    })
+  }
+
+  private settleOne(
+    consumer: Consumer,
+    lane: Lane,
+    chunk: Chunk,
+    slot: number,
+    settlement: Settlement,
+  ): void {
+    const { queue } = consumer
+    switch (settlement.outcome) {
+      case 'accepted':
+        this.leave(queue, lane, chunk, slot, ACCEPT, 'accepted')
+        return
+      case 'released':
+        this.released(queue, lane, chunk, slot)
+        return
+      case 'rejected':
+        this.rejected(queue, lane, chunk, slot, settlement)
+        return
+      case 'modified':
+        if (settlement.undeliverableHere) exclude(consumer, chunk.lsns[slot]!)
+        if (settlement.deliveryFailed)
+          this.failed(queue, lane, chunk, slot, FAIL, settlement.description ?? '')
+        else this.released(queue, lane, chunk, slot)
+    }
+  }
+
+  private rejected(queue: Queue, lane: Lane, chunk: Chunk, slot: number, settlement: Settlement): void {
+    // Without a place for dead letters a rejected message stays: nothing is dropped silently.
+    if (this.core.topology.deadLetterQueue(queue) === undefined) {
+      this.backOff(queue, lane, chunk, slot, FAIL)
+      return
+    }
+    this.deadLetter(
+      queue,
+      lane,
+      chunk,
+      slot,
+      REJECT,
+      settlement.reason ?? 'rejected',
+      settlement.description ?? '',
+    )
+  }
+
+  /** It was not used: the delivery does not count. */
+  private released(queue: Queue, lane: Lane, chunk: Chunk, slot: number): void {
+    chunk.setDeliveries(slot, Math.max(0, chunk.deliveriesOf(slot) - 1))
+    this.comeBack(queue, lane, chunk, slot, RELEASE)
+  }
+
+  /** Ready again, in its old place. */
+  private comeBack(queue: Queue, lane: Lane, chunk: Chunk, slot: number, event: number): void {
+    const expiry = chunk.expiryOf(slot)
+    queue.setState(lane, chunk, slot, transition(StateCode.acquired, event))
+    if (expiry === 0) return
+    chunk.minExpiry = Math.min(chunk.minExpiry, expiry)
+    this.core.expiring(queue, expiry)
+  }
+
+  private interrupted(queue: Queue, lane: Lane, chunk: Chunk, slot: number, alone: boolean): void {
+    if (alone) {
+      // Delivered alone, the message itself may be what kills its consumers.
+      chunk.setFailures(slot, chunk.failuresOf(slot) + 1)
+      if (this.isExhausted(queue, chunk, slot)) {
+        this.deadLetter(
+          queue,
+          lane,
+          chunk,
+          slot,
+          EXHAUST,
+          'max-deliveries',
+          'its consumer was lost each time',
+        )
+        return
+      }
+    }
+    this.requeued(queue, chunk, slot, 0)
+    this.comeBack(queue, lane, chunk, slot, LOST)
+  }
+
+  private failed(
+    queue: Queue,
+    lane: Lane,
+    chunk: Chunk,
+    slot: number,
+    event: number,
+    description: string,
+  ): void {
+    chunk.setFailures(slot, chunk.failuresOf(slot) + 1)
+    if (this.isExhausted(queue, chunk, slot)) {
+      this.deadLetter(queue, lane, chunk, slot, EXHAUST, 'max-deliveries', description)
+    } else {
+      this.backOff(queue, lane, chunk, slot, event)
+    }
+  }
+
+  private isExhausted(queue: Queue, chunk: Chunk, slot: number): boolean {
+    const { maxDeliveries } = queue.definition.policy
+    if (maxDeliveries === undefined || chunk.failuresOf(slot) < maxDeliveries) return false
+    return this.core.topology.deadLetterQueue(queue) !== undefined
+  }
+
+  private backOff(queue: Queue, lane: Lane, chunk: Chunk, slot: number, event: number): void {
+    const { delay, multiplier, maxDelay, jitter } = queue.definition.policy.backoff
+    const grown = Math.min(delay * multiplier ** Math.max(0, chunk.failuresOf(slot) - 1), maxDelay)
+    const wait = Math.round(grown * (1 - jitter * this.core.random.next()))
+    const due = Math.floor(this.core.clock.wall()) + wait
+    const lsn = chunk.lsns[slot]!
+    const state = transition(StateCode.acquired, event)
+    this.requeued(queue, chunk, slot, due)
+    queue.setState(lane, chunk, slot, state)
+    chunk.wait(slot, due)
+    this.wakeWhenDue(queue, lane, lsn, due)
+  }
+
+  private requeued(queue: Queue, chunk: Chunk, slot: number, due: number): void {
+    if (chunk.flags[slot]! & EntryFlag.memory) return
+    this.core.log.requeued(queue, chunk.lsns[slot]!, chunk.deliveriesOf(slot), chunk.failuresOf(slot), due)
+    this.core.schedule()
+  }
+
+  private deadLetter(
+    queue: Queue,
+    lane: Lane,
+    chunk: Chunk,
+    slot: number,
+    event: number,
+    reason: DeadLetterReason,
+    description: string,
+  ): void {
+    this.deadLetters.move({ queue, lane, chunk, slot, event, reason, description })
+  }
+
+  private leave(
+    queue: Queue,
+    lane: Lane,
+    chunk: Chunk,
+    slot: number,
+    event: number,
+    departure: Departure,
+  ): void {
+    const lsn = chunk.lsns[slot]!
+    const isVolatile = chunk.flags[slot]! & EntryFlag.memory
+    queue.departed[departure]++
+    queue.setState(lane, chunk, slot, transition(chunk.states[slot]!, event))
+    if (isVolatile) this.core.volatile.release(lsn)
+    else if (departure === 'accepted') this.core.log.accepted(queue, lsn)
+    else this.core.log.departed(queue, departure, lsn)
+    this.core.schedule()
+    if (queue.held > 0) this.core.roomIn(queue)
+  }
+}
+
+function exclude(consumer: Consumer, lsn: number): void {
+  consumer.excluded ??= new Set()
+  consumer.excluded.add(lsn)
+  if (consumer.excluded.size <= MAX_EXCLUDED) return
+  for (const oldest of consumer.excluded) {
+    consumer.excluded.delete(oldest)
+    return
+  }
+}

@@ -1,0 +1,187 @@
+import type { BindingDefinition, ExchangeDefinition, QueueDefinition } from '../model/policy.ts'
+import type { Core } from './core.ts'
+import type { Chunk } from './index/chunk.ts'
+import type { Lane } from './index/lane.ts'
+import { ByteWriter, OperationReader } from './ports/operations.ts'
+import type { Queue } from './queue.ts'
+import { createExchange } from './routing/exchange.ts'
+import type { Settlements } from './settlements.ts'
+
+/**
+ * The engine's sections of a checkpoint. Each says up to which LSN it is (`asOf`), because they are taken over several turns
+ * while the engine goes on; replay skips, per section, what the section already contains.
+ *
+ * section   := u8 kind | varint asOf | …
+ * topology  := 1 | asOf | text JSON { exchanges }
+ * producers := 2 | asOf | varint n, (text id, varint handle, varint last, list missing)[n]
+ * queue     := 3 | asOf | varint id | text JSON { definition, deleting, bindings, counts }
+ *              | u8 n, lane[n]         lane  := u8 priority | varint n, chunk[n]
+ * chunk     := 0 | entries (see Chunk.write)
+ *            | 1 | varint page, first, last, live, bytes, minExpiry (0: none) | patches
+ */
+const SECTION = { topology: 1, producers: 2, queue: 3 } as const
+const INLINE = 0
+const PAGED = 1
+
+interface QueueFacts {
+  readonly definition: QueueDefinition
+  readonly deleting: boolean
+  readonly bindings: readonly BindingDefinition[]
+  readonly published: number
+  readonly delivered: number
+  readonly departed: Queue['departed']
+}
+
+export class Snapshots {
+  topologyAsOf = 0
+  producersAsOf = 0
+  private readonly core: Core
+  private readonly settlements: Settlements
+
+  constructor(core: Core, settlements: Settlements) {
+    this.core = core
+    this.settlements = settlements
+  }
+
+  *take(): Generator<Uint8Array> {
+    yield this.section(SECTION.topology, (writer) => {
+      const exchanges = [...this.core.topology.exchanges.values()].map((exchange) => exchange.definition)
+      writer.putText(JSON.stringify({ exchanges }))
+    })
+    yield this.section(SECTION.producers, (writer) => this.writeProducers(writer))
+    // Queues that come later are in the operations after the checkpoint's beginning.
+    for (const queue of [...this.core.topology.byId.values()]) {
+      if (this.core.topology.byId.get(queue.id) !== queue) continue
+      yield this.section(SECTION.queue, (writer) => writeQueue(writer, queue))
+    }
+  }
+
+  restore(section: Uint8Array): void {
+    const reader = new OperationReader().reset(section, 0, section.length)
+    const kind = reader.byte()
+    const asOf = reader.varint()
+    if (kind === SECTION.topology) {
+      this.topologyAsOf = asOf
+      const { exchanges } = JSON.parse(reader.text()) as { exchanges: ExchangeDefinition[] }
+      for (const definition of exchanges) {
+        if (!this.core.topology.exchanges.has(definition.name)) {
+          this.core.topology.exchanges.set(definition.name, createExchange(definition))
+        }
+      }
+    } else if (kind === SECTION.producers) {
+      this.producersAsOf = asOf
+      this.readProducers(reader)
+    } else if (kind === SECTION.queue) {
+      this.readQueue(reader, asOf)
+    }
+  }
+
+  private section(kind: number, write: (writer: ByteWriter) => void): Uint8Array {
+    // Everything the section says must have been committed before it.
+    this.core.commit()
+    const writer = new ByteWriter()
+    writer.putByte(kind)
+    writer.putVarint(this.core.log.lastLsn)
+    write(writer)
+    return writer.bytes.subarray(0, writer.length)
+  }
+
+  private writeProducers(writer: ByteWriter): void {
+    const producers = [...this.core.producers.entries()]
+    writer.putVarint(producers.length)
+    for (const { id, handle, last, missing } of producers) {
+      writer.putText(id)
+      writer.putVarint(handle)
+      writer.putVarint(last)
+      writer.putList(missing)
+    }
+  }
+
+  private readProducers(reader: OperationReader): void {
+    const count = reader.varint()
+    const now = this.core.clock.monotonic()
+    for (let i = 0; i < count && !reader.failed; i++) {
+      const id = reader.text()
+      const handle = reader.varint()
+      const last = reader.varint()
+      const missing: number[] = []
+      for (let left = reader.varint(); left > 0 && !reader.failed; left--) missing.push(reader.varint())
+      this.core.producers.restore({ id, handle, last, missing }, now)
+    }
+  }
+
+  private readQueue(reader: OperationReader, asOf: number): void {
+    const id = reader.varint()
+    const facts = JSON.parse(reader.text()) as QueueFacts
+    const { topology } = this.core
+    const queue = topology.addQueue(id, facts.definition)
+    queue.asOf = asOf
+    queue.published = facts.published
+    queue.delivered = facts.delivered
+    Object.assign(queue.departed, facts.departed)
+    for (const binding of facts.bindings) topology.apply({ op: 'bind', binding })
+    if (facts.deleting) topology.detach(queue)
+    for (let lanes = reader.byte(); lanes > 0 && !reader.failed; lanes--) {
+      const lane = queue.lane(reader.byte())
+      for (let chunks = reader.varint(); chunks > 0 && !reader.failed; chunks--)
+        this.readChunk(reader, queue, lane)
+    }
+  }
+
+  private readChunk(reader: OperationReader, queue: Queue, lane: Lane): void {
+    const chunk = lane.newChunk()
+    chunk.fromEarlierRun = true
+    if (reader.byte() === PAGED) {
+      readPaged(reader, chunk)
+      lane.restore(chunk)
+      return
+    }
+    const waiting = chunk.read(reader)
+    lane.restore(chunk)
+    this.settlements.foundWaiting(queue, lane, chunk, waiting)
+  }
+}
+
+function writeQueue(writer: ByteWriter, queue: Queue): void {
+  const { definition, deleting, published, delivered, departed } = queue
+  const bindings = [...queue.bindings].map((binding) => binding.definition)
+  const facts: QueueFacts = { definition, deleting, bindings, published, delivered, departed }
+  writer.putVarint(queue.id)
+  writer.putText(JSON.stringify(facts))
+  const lanes = [...queue.urgentFirst()]
+  writer.putByte(lanes.length)
+  for (const lane of lanes) {
+    const chunks = lane.chunks.filter((chunk) => chunk.live > 0)
+    writer.putByte(lane.priority)
+    writer.putVarint(chunks.length)
+    for (const chunk of chunks) writeChunk(writer, chunk)
+  }
+}
+
+function writeChunk(writer: ByteWriter, chunk: Chunk): void {
+  if (chunk.resident) {
+    writer.putByte(INLINE)
+    chunk.write(writer)
+    return
+  }
+  writer.putByte(PAGED)
+  writer.putVarint(chunk.page)
+  writer.putVarint(chunk.firstLsn)
+  writer.putVarint(chunk.lastLsn)
+  writer.putVarint(chunk.live)
+  writer.putVarint(chunk.liveBytes)
+  writer.putVarint(chunk.minExpiry === Number.POSITIVE_INFINITY ? 0 : chunk.minExpiry)
+  chunk.writePatches(writer)
+}
+
+function readPaged(reader: OperationReader, chunk: Chunk): void {
+  chunk.evict(reader.varint())
+  chunk.firstLsn = reader.varint()
+  chunk.lastLsn = reader.varint()
+  chunk.live = reader.varint()
+  chunk.ready = chunk.live
+  chunk.liveBytes = reader.varint()
+  const minExpiry = reader.varint()
+  chunk.minExpiry = minExpiry === 0 ? Number.POSITIVE_INFINITY : minExpiry
+  chunk.readPatches(reader)
+}
