@@ -79,7 +79,7 @@ export class Broker implements Engine {
     const ended = new MillraceError('closed', 'the broker has been closed')
     core.ended ??= ended
     this.publisher.end(ended)
-    core.commit()
+    core.close()
     await core.store.close()
     core.deadlines.stop()
   }
@@ -132,7 +132,7 @@ export class Broker implements Engine {
     this.checkOpen()
     const id = this.nextConnection++
     this.core.connections.set(id, new Connection(id, sink, options.clientId))
-    if (!this.core.spaceAvailable) sink.blocked('', 'disk-full')
+    if (!this.core.spaceAvailable) this.tellSpace(this.connectionOf(id))
     return id
   }
 
@@ -304,10 +304,13 @@ export class Broker implements Engine {
 
   private spaceChanged(available: boolean): void {
     this.core.spaceAvailable = available
-    for (const { sink } of this.core.connections.values()) {
-      if (available) sink.unblocked('')
-      else sink.blocked('', 'disk-full')
-    }
+    for (const connection of this.core.connections.values()) this.tellSpace(connection)
+  }
+
+  private tellSpace(connection: Connection): void {
+    const { spaceAvailable } = this.core
+    connection.tellLater((sink) => (spaceAvailable ? sink.unblocked('') : sink.blocked('', 'disk-full')))
+    this.core.touch(connection)
   }
 
   /** The journal has failed: what waits for it gets no confirm, ever; everybody is told once. */

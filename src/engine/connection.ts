@@ -15,6 +15,7 @@ export class Connection {
   flushing = false
   private outcomes: PublishOutcome[] = []
   private requests: number[] = []
+  private notices: ((sink: ConnectionSink) => void)[] = []
   private readonly delivering = new Set<Consumer>()
 
   constructor(id: number, sink: ConnectionSink, clientId: string | undefined) {
@@ -35,9 +36,15 @@ export class Connection {
     this.delivering.add(consumer)
   }
 
+  /** For what happens rarely; told before the rest of the turn. */
+  tellLater(notice: (sink: ConnectionSink) => void): void {
+    this.notices.push(notice)
+  }
+
   /** Hands over what has gathered. The sink may call into the engine. */
   flush(): void {
     if (this.closed) return
+    for (const notice of this.notices.splice(0)) notice(this.sink)
     if (this.outcomes.length > 0) {
       const outcomes = this.outcomes
       this.outcomes = []

@@ -59,6 +59,9 @@ export class Core {
   /** Settlement requests of this turn: durable with its batch. */
   private readonly requests: { connection: Connection; request: number }[] = []
   private lastWall = 0
+  /** The wall time of this turn, once somebody has asked; 0: not yet. */
+  private turnWall = 0
+  private closed = false
 
   constructor(ports: EnginePorts, options: EngineOptions) {
     this.store = ports.store
@@ -76,9 +79,12 @@ export class Core {
     this.volatile = new VolatileMessages(this.options.memoryBytes)
   }
 
-  /** Wall milliseconds for the journal: they never run back (DESIGN §4.11). */
+  /** Wall milliseconds for the journal: they never run back (DESIGN §4.11), and are the same throughout a turn. */
   wall(): number {
+    if (this.turnWall > 0) return this.turnWall
     this.lastWall = Math.max(this.lastWall, Math.floor(this.clock.wall()))
+    this.turnWall = this.lastWall
+    this.schedule()
     return this.lastWall
   }
 
@@ -95,14 +101,23 @@ export class Core {
   }
 
   /** Commits what has gathered, hands out messages, tells the connections. */
-  turn(): void {
+  private turn(): void {
     this.turnScheduled = false
+    this.turnWall = 0
+    if (this.closed) return
     this.retryHeld()
     this.commit()
     this.dispatch()
     this.tell()
     // Dispatching may have expired or dead-lettered messages.
     if (this.log.pending) this.schedule()
+  }
+
+  /** Commits what is left; no turn comes after. */
+  close(): void {
+    this.commit()
+    this.tell()
+    this.closed = true
   }
 
   /** Commits now, so that everything done so far has an LSN at or below `log.lastLsn`. */

@@ -159,7 +159,7 @@ export class Dispatcher {
     queue.setState(lane, chunk, slot, transition(StateCode.ready, ACQUIRE))
     chunk.setDeliveries(slot, chunk.deliveriesOf(slot) + 1)
     queue.delivered++
-    record.tag = consumer.hold(lane, chunk, slot, core.clock.monotonic())
+    record.tag = consumer.hold(lane, chunk, slot, this.timeOfDelivery(queue))
     record.lsn = lsn
     record.expiry = expiry
     record.deliveryCount = chunk.deliveriesOf(slot)
@@ -168,6 +168,11 @@ export class Dispatcher {
     core.touch(consumer.connection)
     this.watch(consumer)
     return true
+  }
+
+  /** Only a queue with a delivery timeout needs to know; the clock is not free. */
+  private timeOfDelivery(queue: Queue): number {
+    return queue.definition.policy.deliveryTimeout === undefined ? 0 : this.core.clock.monotonic()
   }
 
   private load(queue: Queue, lane: Lane, chunk: Chunk, slot: number): void {

@@ -20,13 +20,19 @@ export class Holds {
   private readonly core: Core
   /** Tries again; true when the publication was stored or refused. */
   private readonly retry: (connection: Connection, publication: Publication) => boolean
+  private readonly refuse: (connection: Connection, publication: Publication, error: MillraceError) => void
   private readonly waiting = new Map<Queue, Held[]>()
   private readonly bytes = new Map<Queue, number>()
   private readonly freed = new Set<Queue>()
 
-  constructor(core: Core, retry: (connection: Connection, publication: Publication) => boolean) {
+  constructor(
+    core: Core,
+    retry: (connection: Connection, publication: Publication) => boolean,
+    refuse: (connection: Connection, publication: Publication, error: MillraceError) => void,
+  ) {
     this.core = core
     this.retry = retry
+    this.refuse = refuse
     core.roomIn = (queue) => {
       this.freed.add(queue)
       core.schedule()
@@ -52,7 +58,8 @@ export class Holds {
     queue.held = held.length
     this.core.deadlines.add(deadline, () => this.expire(queue))
     if (!held.some((other) => other.connection === connection && other.publication.tag !== publication.tag)) {
-      connection.sink.blocked(queue.name, 'queue-full')
+      connection.tellLater((sink) => sink.blocked(queue.name, 'queue-full'))
+      this.core.touch(connection)
     }
   }
 
@@ -75,7 +82,7 @@ export class Holds {
 
   refuseAll(error: MillraceError): void {
     for (const [queue, held] of [...this.waiting]) {
-      for (const entry of held) this.refuse(entry, error)
+      for (const { connection, publication } of held) this.refuse(connection, publication, error)
       this.replace(queue, [])
     }
   }
@@ -86,21 +93,13 @@ export class Holds {
     const now = this.core.clock.monotonic()
     const late = held.findIndex((entry) => entry.deadline > now)
     const count = late < 0 ? held.length : late
-    for (const entry of held.slice(0, count)) {
-      this.refuse(
-        entry,
-        new MillraceError(
-          'queue-full',
-          `${queueFull(queue).message}; held for ${queue.definition.policy.blockTimeout} ms`,
-        ),
-      )
-    }
+    const error = new MillraceError(
+      'queue-full',
+      `${queueFull(queue).message}; held for ${queue.definition.policy.blockTimeout} ms`,
+    )
+    for (const { connection, publication } of held.slice(0, count))
+      this.refuse(connection, publication, error)
     if (count > 0) this.remove(queue, held, count)
-  }
-
-  private refuse(entry: Held, error: MillraceError): void {
-    entry.connection.outcome(entry.publication.tag, error)
-    this.core.touch(entry.connection)
   }
 
   private remove(queue: Queue, held: Held[], count: number): void {
@@ -108,7 +107,9 @@ export class Holds {
     this.replace(queue, held.slice(count))
     for (const { connection } of gone) {
       const still = this.waiting.get(queue)?.some((entry) => entry.connection === connection)
-      if (!still && !connection.closed) connection.sink.unblocked(queue.name)
+      if (still) continue
+      connection.tellLater((sink) => sink.unblocked(queue.name))
+      this.core.touch(connection)
     }
   }
 

@@ -60,11 +60,15 @@ export class Lifetimes {
     }
     this.core.topology.startDeleting(queue)
     this.core.connections.get(queue.owner)?.queues.delete(queue.name)
-    const gone = new MillraceError('destination-not-found', `queue ${JSON.stringify(queue.name)} has been deleted`)
+    const gone = new MillraceError(
+      'destination-not-found',
+      `queue ${JSON.stringify(queue.name)} has been deleted`,
+    )
     for (const consumer of [...queue.consumers]) {
       this.settlements.giveBack(consumer, false)
       this.leave(consumer)
-      if (!consumer.connection.closed) consumer.connection.sink.cancelled(consumer.id, gone)
+      consumer.connection.tellLater((sink) => sink.cancelled(consumer.id, gone))
+      this.core.touch(consumer.connection)
     }
     this.removal.finish(queue, done)
   }

@@ -28,7 +28,11 @@ export class Publisher {
     this.core = core
     this.overflow = overflow
     this.bodies = new Bodies(core)
-    this.holds = new Holds(core, (connection, publication) => this.retry(connection, publication))
+    this.holds = new Holds(
+      core,
+      (connection, publication) => this.retry(connection, publication),
+      (connection, publication, error) => this.refuse(connection, publication, error),
+    )
   }
 
   publish(connection: Connection, publication: Publication): void {
@@ -157,11 +161,8 @@ export class Publisher {
   private fillHead(publication: Publication, size: number): void {
     const { head } = this
     const direct = publication.exchange === DEFAULT_EXCHANGE
-    const ttl = this.shortestTtl()
     head.publishedAt = this.core.wall()
     head.expiry = publication.expiry
-    if (ttl > 0 && (head.expiry === 0 || head.publishedAt + ttl < head.expiry))
-      head.expiry = head.publishedAt + ttl
     head.flags =
       (direct ? PublishFlag.direct : 0) |
       (head.expiry > 0 ? PublishFlag.expires : 0) |
@@ -176,16 +177,6 @@ export class Publisher {
     head.size = size
     head.annotations = ''
     head.chunks.length = 0
-  }
-
-  /** Queues with different times to live share one message: the shortest of them decides for all. */
-  private shortestTtl(): number {
-    let shortest = 0
-    for (const queue of this.targets) {
-      const ttl = queue.definition.policy.ttl ?? 0
-      if (ttl > 0 && (shortest === 0 || ttl < shortest)) shortest = ttl
-    }
-    return shortest
   }
 
   private keepsInMemory(publication: Publication): boolean {

@@ -74,7 +74,7 @@ export interface StoreClient {
   apply(lsn: number, type: number, bytes: Uint8Array, start: number, end: number): void
   /**
    * The engine's state for a checkpoint, a section at a time. The store pulls sections over several turns while commits go
-   * on, so each section says up to which LSN it is; the store replays from the LSN at which the iteration began.
+   * on (the iteration itself may commit), so each section says up to which LSN it is; the store replays from the LSN at which the iteration began.
    */
   snapshot(): Iterable<Uint8Array>
   /** Messages in [first, last] are gone: their bytes were damaged and are in quarantine. Called during open only. */
