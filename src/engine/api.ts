@@ -46,8 +46,11 @@ export interface Engine {
   consume(connection: number, options: ConsumerOptions): number
   /** Adds to the consumer's credit. */
   grant(consumer: number, credit: number): void
-  /** Gives back the credit that no ready message uses (AMQP drain); answers how much was given back. */
-  drain(consumer: number): number
+  /**
+   * Hands out what is ready, as far as the credit goes, then takes the rest of the credit back (AMQP drain). `done` is told
+   * how much lapsed, after those deliveries have gone to the sink.
+   */
+  drain(consumer: number, done: (lapsed: number) => void): void
   /** Deliveries stay unsettled until settled, or until `release`, which lets them go back without counting as failure. */
   cancel(consumer: number, options: { release: boolean }): void
   /**

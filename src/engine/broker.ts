@@ -199,12 +199,14 @@ export class Broker implements Engine {
     this.dispatcher.schedule(consumer.queue)
   }
 
-  drain(id: number): number {
+  drain(id: number, done: (lapsed: number) => void): void {
     const consumer = this.core.consumers.get(id)
-    if (consumer === undefined) return 0
-    const unused = consumer.credit
-    consumer.credit = 0
-    return unused
+    if (consumer === undefined) {
+      done(0)
+      return
+    }
+    consumer.draining.push(done)
+    this.dispatcher.schedule(consumer.queue)
   }
 
   cancel(id: number, options: { release: boolean }): void {

@@ -16,6 +16,7 @@ export class Connection {
   private outcomes: PublishOutcome[] = []
   private requests: number[] = []
   private notices: ((sink: ConnectionSink) => void)[] = []
+  private afterwards: (() => void)[] = []
   private readonly delivering = new Set<Consumer>()
 
   constructor(id: number, sink: ConnectionSink, clientId: string | undefined) {
@@ -41,6 +42,11 @@ export class Connection {
     this.notices.push(notice)
   }
 
+  /** To be called when the deliveries of this turn have been handed over. */
+  tellAfter(notice: () => void): void {
+    this.afterwards.push(notice)
+  }
+
   /** Hands over what has gathered. The sink may call into the engine. */
   flush(): void {
     if (this.closed) return
@@ -55,10 +61,12 @@ export class Connection {
       this.requests = []
       this.sink.settled(requests)
     }
-    if (this.delivering.size === 0) return
-    const consumers = [...this.delivering]
-    this.delivering.clear()
-    for (const consumer of consumers) this.deliver(consumer)
+    if (this.delivering.size > 0) {
+      const consumers = [...this.delivering]
+      this.delivering.clear()
+      for (const consumer of consumers) this.deliver(consumer)
+    }
+    for (const notice of this.afterwards.splice(0)) notice()
   }
 
   private deliver(consumer: Consumer): void {

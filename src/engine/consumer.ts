@@ -28,6 +28,8 @@ export class Consumer {
   cancelled = false
   /** Messages that this consumer said it cannot take; null while there are none. */
   excluded: Set<number> | null = null
+  /** To be told when the credit has been used or has lapsed. */
+  readonly draining: ((lapsed: number) => void)[] = []
   /** A deadline for the oldest delivery is set. */
   watched = false
   /** Deliveries of this turn; the records are reused. */

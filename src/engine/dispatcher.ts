@@ -60,6 +60,19 @@ export class Dispatcher {
     for (const queue of queues) {
       queue.scheduled = false
       this.dispatch(queue)
+      this.finishDrains(queue)
+    }
+  }
+
+  /** Nothing more can be handed out now: credit that is to be drained lapses. */
+  private finishDrains(queue: Queue): void {
+    if (queue.loading || queue.scheduled) return
+    for (const consumer of queue.consumers) {
+      if (consumer.draining.length === 0) continue
+      const lapsed = consumer.credit
+      consumer.credit = 0
+      for (const done of consumer.draining.splice(0)) consumer.connection.tellAfter(() => done(lapsed))
+      this.core.touch(consumer.connection)
     }
   }
 
@@ -110,14 +123,15 @@ export class Dispatcher {
   /** The chunk must be resident, and the next one soon. */
   private bringIn(queue: Queue, lane: Lane, chunk: Chunk): boolean {
     const next = lane.neighbour(chunk, 1)
-    if (next !== undefined && !next.resident && next.live > 0) this.page(queue, lane, next)
+    if (next !== undefined && !next.resident && next.live > 0)
+      this.core.pager.load(queue, lane, next, () => this.schedule(queue))
     if (chunk.resident) return true
-    this.page(queue, lane, chunk)
+    queue.loading = true
+    this.core.pager.load(queue, lane, chunk, () => {
+      queue.loading = false
+      this.schedule(queue)
+    })
     return false
-  }
-
-  private page(queue: Queue, lane: Lane, chunk: Chunk): void {
-    this.core.pager.load(queue, lane, chunk, () => this.schedule(queue))
   }
 
   /** Whose turn it is: null when nobody has credit, undefined when nobody with credit wants this message. */
@@ -191,6 +205,7 @@ export class Dispatcher {
       }
       // What was loaded is certain to be in memory only now.
       this.dispatch(queue)
+      this.finishDrains(queue)
       this.core.schedule()
     })
   }

@@ -28,6 +28,8 @@ export class Lifetimes {
     const { queue, connection } = consumer
     if (!this.core.consumers.delete(consumer.id)) return
     consumer.cancelled = true
+    for (const done of consumer.draining.splice(0)) connection.tellAfter(() => done(0))
+    this.core.touch(connection)
     queue.consumers = queue.consumers.filter((other) => other !== consumer)
     queue.turn = 0
     connection.consumers.delete(consumer)
