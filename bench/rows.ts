@@ -1,0 +1,14 @@
+/** One figure of the benchmark, measured once a round; all rows take turns, so that a slow minute hits all of them. */
+export interface Row {
+  readonly name: string
+  readonly unit: 'msg/s' | 'ms'
+  /** Runs once; answers the figures by their names ('' for the only one). */
+  measure(): Promise<Readonly<Record<string, number>>>
+}
+
+export interface Scale {
+  /** Seconds that a row should take in one round, about. */
+  readonly seconds: number
+  /** Parent directory of everything that is written; on the disk that is to be measured. */
+  readonly directory: string
+}
