@@ -1,0 +1,205 @@
+import { EventEmitter } from 'node:events'
+import type { Destination } from '../model/destination.ts'
+import { isMillraceError, MillraceError } from '../model/errors.ts'
+import type { Queue, Topic, TypedDestination } from './destinations.ts'
+import type {
+  Capabilities,
+  Provider,
+  ProviderConnection,
+  ProviderEvents,
+  ProviderManagement,
+} from './provider.ts'
+import { Session, type SessionOptions } from './session.ts'
+
+/** What a connection tells. 'error' is for failures that no promise reports; without listener it becomes a warning. */
+export interface ConnectionEvents {
+  disconnected: [error: MillraceError]
+  reconnected: []
+  /** Sends to this queue are being held; the reason is queue-full, memory-full or disk-full. */
+  blocked: [queue: string, reason: string]
+  unblocked: [queue: string]
+  error: [error: MillraceError]
+}
+
+export interface ConnectionOptions {
+  /** Identity of this client, at most one connection at a time; durable subscriptions that are not shared need it. */
+  readonly clientId?: string | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * A connection to a broker (JMS Connection). It is created stopped: messages can be sent, and are delivered after `start`.
+ * While it is open the process stays alive.
+ */
+export class Connection extends EventEmitter<ConnectionEvents> implements AsyncDisposable {
+  readonly clientId: string | undefined
+  /** @internal */
+  readonly provided: ProviderConnection
+  private readonly sessions: Set<Session> = new Set()
+  /** Destinations with a policy that have been declared, or are being. */
+  private readonly declarations: Map<object, Promise<void> | undefined> = new Map()
+  private readonly temporaries: Set<string> = new Set()
+  private running = false
+  /** Told of errors that have no listener here; answers whether it has one. @internal */
+  unheard: ((error: MillraceError) => boolean) | undefined
+  private closing: Promise<void> | undefined
+
+  /** @internal */
+  static async open(provider: Provider, url: string, options: ConnectionOptions): Promise<Connection> {
+    const { clientId, signal } = options
+    if (clientId === '') throw new MillraceError('client-id-invalid', 'a client id is not empty')
+    signal?.throwIfAborted()
+    let opened: Connection | undefined
+    const events = forward(() => opened)
+    const provided = await provider.connect(url, { clientId, signal, events })
+    opened = new Connection(provided, clientId)
+    return opened
+  }
+
+  private constructor(provided: ProviderConnection, clientId: string | undefined) {
+    super()
+    this.provided = provided
+    this.clientId = clientId
+  }
+
+  get capabilities(): Capabilities {
+    return this.provided.capabilities
+  }
+
+  /** Looking into and changing what the broker holds. Throws `unsupported`. */
+  get management(): ProviderManagement {
+    this.assertOpen()
+    const { management } = this.provided
+    if (!management) throw new MillraceError('unsupported', 'this provider has no management')
+    return management
+  }
+
+  /** Whether messages are delivered. */
+  get started(): boolean {
+    return this.running && this.closing === undefined
+  }
+
+  /** Starts or resumes deliveries. Throws `closed`. */
+  start(): void {
+    this.assertOpen()
+    this.running = true
+    for (const session of this.sessions) session.wake()
+  }
+
+  /** Pauses deliveries; resolves when the listeners that are running have returned. Sends go on. */
+  async stop(): Promise<void> {
+    this.assertOpen()
+    this.running = false
+    for (const session of this.sessions) await session.listenersDone()
+  }
+
+  /** Throws `closed`, `argument-invalid`. */
+  createSession(options: SessionOptions = {}): Session {
+    this.assertOpen()
+    const session = new Session(this, options)
+    this.sessions.add(session)
+    return session
+  }
+
+  /** A queue that ends with this connection, which alone may consume from it; for replies. */
+  async createTemporaryQueue<Input = unknown, Output = Input>(): Promise<Queue<Input, Output>> {
+    return (await this.createTemporary('temporary-queue')) as Queue<Input, Output>
+  }
+
+  async createTemporaryTopic<Input = unknown, Output = Input>(): Promise<Topic<Input, Output>> {
+    return (await this.createTemporary('temporary-topic')) as Topic<Input, Output>
+  }
+
+  /** Deletes a temporary destination before its time. Rejects with `destination-in-use` while it has consumers. */
+  async deleteTemporary(destination: Destination): Promise<void> {
+    this.assertOpen()
+    if (!this.ownsTemporary(destination.name)) {
+      throw new MillraceError(
+        'destination-invalid',
+        `${destination.name} is not a temporary destination of this connection`,
+      )
+    }
+    await this.provided.deleteTemporary(destination)
+    this.temporaries.delete(destination.name)
+  }
+
+  private async createTemporary(kind: 'temporary-queue' | 'temporary-topic'): Promise<Destination> {
+    this.assertOpen()
+    const { name } = await this.provided.createTemporary(kind)
+    this.temporaries.add(name)
+    return Object.freeze({ kind, name })
+  }
+
+  /** Stops, closes the sessions, and ends the connection. What is unsettled goes back to its queue. May be repeated. */
+  close(): Promise<void> {
+    this.closing ??= this.finish()
+    return this.closing
+  }
+
+  private async finish(): Promise<void> {
+    try {
+      for (const session of [...this.sessions]) await session.close()
+    } catch (error) {
+      // A listener that closes its own connection would wait for itself; the connection stays open.
+      if (isMillraceError(error) && error.code === 'illegal-state') this.closing = undefined
+      throw error
+    }
+    await this.provided.close()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  /** @internal */
+  assertOpen(): void {
+    if (this.closing) throw new MillraceError('closed', 'the connection is closed')
+  }
+
+  /** @internal */
+  ownsTemporary(name: string): boolean {
+    return this.temporaries.has(name)
+  }
+
+  /** Declares a destination that has a policy, once. Undefined when nothing is to be waited for. @internal */
+  declared(destination: TypedDestination<never>): Promise<void> | undefined {
+    const { policy, name } = destination
+    if (!policy || this.declarations.has(destination)) return this.declarations.get(destination)
+    const declaring = this.provided.declare(name, policy).then(
+      () => void this.declarations.set(destination, undefined),
+      (error) => {
+        this.declarations.delete(destination)
+        throw error
+      },
+    )
+    this.declarations.set(destination, declaring)
+    return declaring
+  }
+
+  /** A problem that no promise reports. @internal */
+  report(error: unknown): void {
+    const told = isMillraceError(error)
+      ? error
+      : new MillraceError('illegal-state', `a callback of the application failed: ${String(error)}`, {
+          cause: error,
+        })
+    if (this.listenerCount('error') > 0) this.emit('error', told)
+    else if (!this.unheard?.(told)) process.emitWarning(told)
+  }
+
+  /** @internal */
+  forget(session: Session): void {
+    this.sessions.delete(session)
+  }
+}
+
+/** The provider's events, given out by the connection once there is one. */
+function forward(connection: () => Connection | undefined): ProviderEvents {
+  return {
+    disconnected: (error) => connection()?.emit('disconnected', error),
+    reconnected: () => connection()?.emit('reconnected'),
+    blocked: (queue, reason) => connection()?.emit('blocked', queue, reason),
+    unblocked: (queue) => connection()?.emit('unblocked', queue),
+    failed: (error) => connection()?.report(error),
+  }
+}

@@ -1,0 +1,366 @@
+import { type Duration, milliseconds } from '../model/duration.ts'
+import { isMillraceError, MillraceError } from '../model/errors.ts'
+import { Deque } from './deque.ts'
+import { Message, type Settling } from './message.ts'
+import type { Incoming, ProviderReceiver, ProviderSettlement, ReceiverSink } from './provider.ts'
+import type { Session } from './session.ts'
+import { Settler } from './settler.ts'
+import type { StandardSchema } from './standard-schema.ts'
+
+export interface ConsumerOptions {
+  /**
+   * Messages fetched ahead and not yet handed to the application. 0: fetched only when asked for, so that nothing is
+   * held that another consumer could have. Default 128.
+   */
+  readonly prefetch?: number | undefined
+  /** Nothing more is fetched while so many bytes are unsettled; at least one message always is. */
+  readonly maxBytes?: number | undefined
+}
+
+export interface ReceiveOptions {
+  /** How long to wait for a message; 0: take one only if it is there. Default: until one comes. */
+  readonly timeout?: Duration | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+export type MessageListener<T> = (message: Message<T>) => unknown
+
+export const DEFAULT_PREFETCH = 128
+
+interface Waiter {
+  wake(): void
+}
+
+/**
+ * Receives messages from a queue or subscription (JMS MessageConsumer): by `receive`, by a listener, or by iterating.
+ * Iterating never acknowledges by itself, and leaving the loop closes the consumer and gives back what is unsettled.
+ */
+export class MessageConsumer<T = unknown> implements Settling, ReceiverSink, AsyncDisposable {
+  private readonly session: Session
+  private readonly schema: StandardSchema<unknown, T> | undefined
+  private readonly prefetch: number
+  private receiver!: ProviderReceiver
+  private settler!: Settler
+  private readonly buffer: Deque<Message<T>> = new Deque()
+  /** Delivered and not settled, in order, as far as the mode of the session needs it. */
+  private readonly held: Set<Message<T>> = new Set()
+  private readonly waiters: Set<Waiter> = new Set()
+  /** Taken from the buffer since credit was granted last. */
+  private taken = 0
+  /** Credit granted for single receives that has not brought a message yet. */
+  private asked = 0
+  private closing: Promise<void> | undefined
+  private failure: MillraceError | undefined
+  /** @internal */
+  listener: MessageListener<unknown> | undefined
+  /** Called when a message may be taken, by whoever takes them at once. @internal */
+  available: (() => void) | undefined
+  /** Resolves when whoever takes messages at once is through with those it took. @internal */
+  activity: (() => Promise<void>) | undefined
+
+  /** @internal */
+  constructor(session: Session, schema: StandardSchema<unknown, T> | undefined, options: ConsumerOptions) {
+    this.session = session
+    this.schema = schema
+    const { prefetch = DEFAULT_PREFETCH } = options
+    if (!(Number.isSafeInteger(prefetch) && prefetch >= 0)) {
+      throw new MillraceError('argument-invalid', `prefetch is a whole number from 0, not ${prefetch}`)
+    }
+    this.prefetch = prefetch
+  }
+
+  /** @internal */
+  attach(receiver: ProviderReceiver): void {
+    this.receiver = receiver
+    this.settler = new Settler(receiver, (error) => this.session.report(error))
+    if (this.prefetch > 0) receiver.grant(this.prefetch)
+  }
+
+  /**
+   * The next message, or undefined when `timeout` passed or the consumer was closed meanwhile. Rejects with `closed`,
+   * `illegal-state` (the session has listeners), the reason of `signal`, or what ended the consumer.
+   */
+  async receive(options: ReceiveOptions = {}): Promise<Message<T> | undefined> {
+    this.assertOpen()
+    this.session.assertSynchronous()
+    options.signal?.throwIfAborted()
+    const timeout = options.timeout === undefined ? undefined : milliseconds(options.timeout)
+    const deadline = timeout === undefined ? undefined : performance.now() + timeout
+    for (;;) {
+      const message = await this.next(deadline, options.signal)
+      if (!message) return undefined
+      if (!(await this.admit(message))) continue
+      await this.session.delivered(this, message)
+      return message
+    }
+  }
+
+  /** The next message if there is one now. */
+  receiveNoWait(): Promise<Message<T> | undefined> {
+    return this.receive({ timeout: 0 })
+  }
+
+  /**
+   * Calls `listener` with each message, one at a time in the whole session, and waits for what it returns. undefined stops
+   * that. Throws `closed`.
+   */
+  setMessageListener(listener: MessageListener<T> | undefined): void {
+    this.assertOpen()
+    this.listener = listener as MessageListener<unknown> | undefined
+    this.available = listener && (() => this.session.dispatch())
+    if (listener) this.session.dispatch()
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Message<T>, void, undefined> {
+    this.session.assertExplicit()
+    try {
+      for (;;) {
+        const message = await this.receive()
+        if (!message) return
+        yield message
+      }
+    } finally {
+      await this.shut(true)
+    }
+  }
+
+  /** Waits for a message in the buffer until the deadline; with prefetch 0, or at the deadline, asks the broker. */
+  private async next(
+    deadline: number | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<Message<T> | undefined> {
+    for (;;) {
+      const message = this.take()
+      if (message) return message
+      if (this.closing) return undefined
+      if (this.failure) throw this.failure
+      const left = deadline === undefined ? undefined : deadline - performance.now()
+      if (left !== undefined && left <= 0) return this.last()
+      if (this.prefetch === 0 && this.asked < this.waiters.size + 1) {
+        this.asked++
+        this.receiver.grant(1)
+      }
+      await this.change(left, signal)
+    }
+  }
+
+  /** At the deadline: whatever the broker has ready is delivered before the credit comes back. */
+  private async last(): Promise<Message<T> | undefined> {
+    if (!this.session.started) return undefined
+    if (this.prefetch === 0 && this.asked === 0) {
+      this.asked++
+      this.receiver.grant(1)
+    }
+    const lapsed = await this.receiver.drain()
+    if (this.prefetch > 0) this.receiver.grant(lapsed)
+    else this.asked = Math.max(0, this.asked - lapsed)
+    return this.take()
+  }
+
+  /** Resolves when there may be something new, after `timeout` milliseconds, or rejects when the signal is aborted. */
+  private change(timeout: number | undefined, signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const end = () => {
+        clearTimeout(timer)
+        signal?.removeEventListener('abort', abort)
+        this.waiters.delete(waiter)
+      }
+      const waiter: Waiter = {
+        wake: () => {
+          end()
+          resolve()
+        },
+      }
+      const abort = () => {
+        end()
+        if (this.prefetch === 0) this.withdraw()
+        reject(signal?.reason)
+      }
+      const timer = timeout === undefined ? undefined : setTimeout(waiter.wake, timeout)
+      signal?.addEventListener('abort', abort, { once: true })
+      this.waiters.add(waiter)
+    })
+  }
+
+  /** Takes back what an abandoned receive has asked for. */
+  private withdraw(): void {
+    const done = this.receiver.drain().then(async (lapsed) => {
+      this.asked = Math.max(0, this.asked - lapsed)
+      if (this.waiters.size === 0 && this.buffer.length > 0) await this.giveBack(this.buffer.clear())
+    })
+    done.catch((error) => this.session.report(error))
+  }
+
+  /** The next message of the buffer, if the session is started. @internal */
+  take(): Message<T> | undefined {
+    if (!this.session.started) return undefined
+    const message = this.buffer.shift()
+    if (!message) return undefined
+    if (this.prefetch > 0 && ++this.taken * 2 >= this.prefetch) {
+      this.receiver.grant(this.taken)
+      this.taken = 0
+    }
+    return message
+  }
+
+  /** False when the body does not fit the schema: it has then been dead-lettered. @internal */
+  admit(message: Message<T>): boolean | Promise<boolean> {
+    if (!this.schema) return true
+    const problem = message.validate(this.schema)
+    return problem instanceof Promise
+      ? problem.then((late) => this.judge(message, late))
+      : this.judge(message, problem)
+  }
+
+  private judge(message: Message<T>, problem: string | undefined): boolean {
+    if (problem === undefined) return true
+    this.rejectInvalid(message, problem)
+    return false
+  }
+
+  /** @internal */
+  rejectInvalid(message: Message<T>, description: string): void {
+    this.settle(message, { outcome: 'rejected', reason: 'invalid-body', description }).catch((error) =>
+      this.session.report(error),
+    )
+  }
+
+  /** Remembers a delivered message until it is settled, for recover, close and cumulative acknowledgement. @internal */
+  hold(message: Message<T>): void {
+    this.held.add(message)
+  }
+
+  /** @internal */
+  acknowledge(message: Message): Promise<void> {
+    return this.session.acknowledge(this, message)
+  }
+
+  /** Accepts one message; the promise is shared by all that are accepted in this turn. @internal */
+  accept(message: Message): Promise<void> {
+    const refusal = this.refusal(message)
+    if (refusal) return Promise.reject(refusal)
+    message.settled = true
+    this.held.delete(message as Message<T>)
+    return this.settler.accept(message.incoming.tag)
+  }
+
+  /** Accepts everything it holds. @internal */
+  acceptHeld(): Promise<void> | undefined {
+    let last: Promise<void> | undefined
+    for (const message of this.held) last = this.accept(message)
+    return last
+  }
+
+  /** @internal */
+  async settle(message: Message, settlement: ProviderSettlement): Promise<void> {
+    const refusal = this.refusal(message)
+    if (refusal) throw refusal
+    message.settled = true
+    this.held.delete(message as Message<T>)
+    const { tag } = message.incoming
+    await this.receiver.settle([tag, tag], settlement)
+  }
+
+  private refusal(message: Message): MillraceError | undefined {
+    if (message.settled)
+      return new MillraceError('delivery-settled', 'the delivery was settled or given back before')
+    if (this.session.closed)
+      return new MillraceError('closed', 'the session that delivered the message is closed')
+    return (
+      this.failure && new MillraceError('delivery-settled', 'the delivery was lost', { cause: this.failure })
+    )
+  }
+
+  /** Puts what is held back to the front of the buffer, to be delivered again, in order. @internal */
+  recover(): void {
+    const again = [...this.held].map((message) => {
+      message.settled = true
+      return new Message<T>(
+        message.incoming,
+        this,
+        message.deliveryCount - message.incoming.deliveryCount + 1,
+      )
+    })
+    this.held.clear()
+    this.buffer.unshift(again)
+    this.notify()
+  }
+
+  /** @internal */
+  deliver(deliveries: readonly Incoming[]): void {
+    for (let i = 0; i < deliveries.length; i++) this.buffer.push(new Message<T>(deliveries[i]!, this))
+    if (this.prefetch === 0) this.asked = Math.max(0, this.asked - deliveries.length)
+    this.notify()
+  }
+
+  /** @internal */
+  ended(error: MillraceError): void {
+    if (this.closing || this.failure) return
+    this.failure = error
+    this.buffer.clear()
+    this.held.clear()
+    if (this.listener) this.session.report(error)
+    this.notify()
+  }
+
+  /** Lets whoever waits look again. @internal */
+  notify(): void {
+    this.available?.()
+    for (const waiter of [...this.waiters]) waiter.wake()
+  }
+
+  /** What ended the consumer from the broker's side. @internal */
+  get error(): MillraceError | undefined {
+    return this.failure
+  }
+
+  /**
+   * Gives back what has not been delivered to the application; what has can still be settled while the session is open.
+   */
+  close(): Promise<void> {
+    return this.shut(false)
+  }
+
+  /** With `release`, delivered and unsettled messages go back too. @internal */
+  shut(release: boolean): Promise<void> {
+    this.closing ??= this.finish(release)
+    return this.closing
+  }
+
+  private async finish(release: boolean): Promise<void> {
+    this.listener = undefined
+    this.notify()
+    await this.session.listenersDone()
+    await this.settler.idle()
+    const undelivered = this.buffer.clear()
+    if (release) this.forsake()
+    if (!this.failure) {
+      if (!release && undelivered.length > 0) await this.giveBack(undelivered)
+      await this.receiver.close({ release })
+    }
+    this.session.forget(this)
+  }
+
+  private forsake(): void {
+    for (const message of this.held) message.settled = true
+    this.held.clear()
+  }
+
+  private async giveBack(messages: readonly Message<T>[]): Promise<void> {
+    const ranges = [messages[0]!.incoming.tag, messages.at(-1)!.incoming.tag]
+    try {
+      await this.receiver.settle(ranges, { outcome: 'released' })
+    } catch (error) {
+      if (!(isMillraceError(error) && error.code === 'delivery-settled')) throw error
+    }
+  }
+
+  private assertOpen(): void {
+    if (this.closing) throw new MillraceError('closed', 'the consumer is closed')
+    this.session.assertOpen()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.shut(true)
+  }
+}

@@ -1,0 +1,210 @@
+import { EventEmitter } from 'node:events'
+import type { Destination } from '../model/destination.ts'
+import { milliseconds } from '../model/duration.ts'
+import { MillraceError } from '../model/errors.ts'
+import type { QueueBrowser } from './browser.ts'
+import type { Connection, ConnectionEvents } from './connection.ts'
+import type { ConsumerOptions, MessageConsumer, ReceiveOptions } from './consumer.ts'
+import type { Queue, Receivable, Subscription, Topic, TypedDestination } from './destinations.ts'
+import type { Message } from './message.ts'
+import type { SendOptions } from './outgoing.ts'
+import type { MessageProducer, ProducerOptions } from './producer.ts'
+import type { Capabilities, ProviderManagement, SendReceipt } from './provider.ts'
+import type { Session } from './session.ts'
+import { type SubscribeOptions, toSubscription, toSubscriptionSource } from './subscriptions.ts'
+import { settlesWithin } from './waiting.ts'
+import { type CloseOptions, type Handler, Worker, type WorkerOptions } from './worker.ts'
+
+/**
+ * A started connection with one session of mode 'individual' and one producer (JMS 2.0 JMSContext): what `connect` gives.
+ */
+export class Context extends EventEmitter<ConnectionEvents> implements AsyncDisposable {
+  /** The classic objects underneath: more sessions, other acknowledge modes. */
+  readonly connection: Connection
+  private readonly session: Session
+  private readonly producer: MessageProducer
+  private readonly workers: Set<Worker> = new Set()
+  /** Consumers for single receives; they hold no credit between them. */
+  private readonly receivers: Map<string, Promise<MessageConsumer>> = new Map()
+  private closing: Promise<void> | undefined
+
+  /** @internal */
+  static async open(connection: Connection): Promise<Context> {
+    const session = connection.createSession()
+    const producer = await session.createProducer()
+    connection.start()
+    return new Context(connection, session, producer)
+  }
+
+  private constructor(connection: Connection, session: Session, producer: MessageProducer) {
+    super()
+    this.connection = connection
+    this.session = session
+    this.producer = producer
+    connection.on('disconnected', (error) => this.emit('disconnected', error))
+    connection.on('reconnected', () => this.emit('reconnected'))
+    connection.on('blocked', (queue, reason) => this.emit('blocked', queue, reason))
+    connection.on('unblocked', (queue) => this.emit('unblocked', queue))
+    connection.unheard = (error) => this.listenerCount('error') > 0 && this.emit('error', error)
+  }
+
+  get capabilities(): Capabilities {
+    return this.connection.capabilities
+  }
+
+  /** Looking into and changing what the broker holds. Throws `unsupported`. */
+  get management(): ProviderManagement {
+    return this.connection.management
+  }
+
+  /**
+   * Sends a message. Resolves when it has reached the durability asked for ('disk' by default), with its message id.
+   * Many sends may be in flight; they are ordered by call. Rejects, with nothing sent, as MessageProducer.sendTo says.
+   */
+  send<T>(destination: TypedDestination<T>, body: NoInfer<T>, options?: SendOptions): Promise<SendReceipt> {
+    return this.producer.sendTo<T>(destination, body, options)
+  }
+
+  /**
+   * The next message of a queue or durable subscription, to be acknowledged by the caller; undefined when `timeout`
+   * passed. Nothing is fetched ahead. Rejects with `closed`, the reason of `signal`, and what createConsumer rejects with.
+   */
+  async receive<Output>(
+    from: Queue<never, Output> | Subscription<Output>,
+    options: ReceiveOptions = {},
+  ): Promise<Message<Output> | undefined> {
+    this.assertOpen()
+    if ((from as Receivable).kind === 'topic' || (from as Receivable).kind === 'temporary-topic') {
+      throw new MillraceError(
+        'destination-invalid',
+        'a topic holds no messages; subscribe to it, or consume from it',
+      )
+    }
+    options.signal?.throwIfAborted()
+    const consumer = await this.receiver(from)
+    return consumer.receive(options)
+  }
+
+  private async receiver<Output>(
+    from: Queue<never, Output> | Subscription<Output>,
+  ): Promise<MessageConsumer<Output>> {
+    const key = `${from.kind} ${from.name}`
+    const known = this.receivers.get(key) as Promise<MessageConsumer<Output>> | undefined
+    if (known && !(await known).error) return known
+    const opening = this.session.createConsumer(from, { prefetch: 0 })
+    this.receivers.set(key, opening)
+    opening.catch(() => this.receivers.delete(key))
+    return opening
+  }
+
+  /**
+   * Runs `handler` for each message, `concurrency` at once. Return = accepted; throw = redelivered by the broker's backoff,
+   * in the end dead-lettered; a body that does not fit the schema is dead-lettered at once. From a topic: through a
+   * subscription that ends with the worker, from the moment `ready` resolves. Throws `closed`, `argument-invalid`.
+   */
+  consume<Output>(from: Receivable<Output>, handler: Handler<Output>): Worker<Output>
+  consume<Output>(from: Receivable<Output>, options: WorkerOptions, handler: Handler<Output>): Worker<Output>
+  consume<Output>(
+    from: Receivable<Output>,
+    second: WorkerOptions | Handler<Output>,
+    third?: Handler<Output>,
+  ): Worker<Output> {
+    this.assertOpen()
+    const options = typeof second === 'function' ? {} : second
+    const handler = typeof second === 'function' ? second : third
+    const { concurrency = 1 } = options
+    if (typeof handler !== 'function') {
+      throw new MillraceError('argument-invalid', 'consume(destination, options, handler) needs a handler')
+    }
+    if (!(Number.isSafeInteger(concurrency) && concurrency > 0)) {
+      throw new MillraceError('argument-invalid', `concurrency is a whole number above 0, not ${concurrency}`)
+    }
+    const consumer = this.session.createConsumer(from, options)
+    const worker = new Worker<Output>(consumer, options, handler, (error) => this.connection.report(error))
+    this.workers.add(worker)
+    worker.closed.catch(() => {}).finally(() => this.workers.delete(worker))
+    return worker
+  }
+
+  /** A producer with defaults or an identity of its own; see ProducerOptions. */
+  createProducer<Input = unknown>(
+    destination?: TypedDestination<Input>,
+    options?: ProducerOptions,
+  ): Promise<MessageProducer<Input>> {
+    return this.session.createProducer(destination, options)
+  }
+
+  /** A consumer to receive from or to iterate over; see MessageConsumer. */
+  createConsumer<Output>(
+    from: Receivable<Output>,
+    options?: ConsumerOptions,
+  ): Promise<MessageConsumer<Output>> {
+    return this.session.createConsumer(from, options)
+  }
+
+  /** Looks at the messages of a queue without taking them. */
+  browse<Output>(queue: Queue<never, Output>): QueueBrowser<Output> {
+    return this.session.createBrowser(queue)
+  }
+
+  /**
+   * Makes sure that a durable subscription exists, and answers it, to be consumed from. From now on it keeps the messages
+   * of its topic. Rejects with `client-id-invalid` when it is not shared and the connection has no client id.
+   */
+  async subscribe<Output>(
+    topic: Topic<never, Output>,
+    options: SubscribeOptions,
+  ): Promise<Subscription<Output>> {
+    this.assertOpen()
+    const subscription = toSubscription(topic, options)
+    await this.connection.provided.subscribe(toSubscriptionSource(subscription, this.connection))
+    return subscription
+  }
+
+  /** Deletes a durable subscription with its messages. Rejects with `destination-not-found`, `destination-in-use`. */
+  async unsubscribe(name: string, options: { readonly shared?: boolean | undefined } = {}): Promise<void> {
+    this.assertOpen()
+    await this.connection.provided.unsubscribe(name, options.shared ?? false)
+  }
+
+  /** A queue that ends with this connection, which alone may consume from it; for replies. */
+  createTemporaryQueue<Input = unknown, Output = Input>(): Promise<Queue<Input, Output>> {
+    return this.connection.createTemporaryQueue<Input, Output>()
+  }
+
+  createTemporaryTopic<Input = unknown, Output = Input>(): Promise<Topic<Input, Output>> {
+    return this.connection.createTemporaryTopic<Input, Output>()
+  }
+
+  deleteTemporary(destination: Destination): Promise<void> {
+    return this.connection.deleteTemporary(destination)
+  }
+
+  /**
+   * Closes the workers, waits for the sends, and ends the connection. `drain` bounds the wait for both; what is not done by
+   * then goes back or is rejected with `closed`. Without, it waits until they are done.
+   */
+  close(options: CloseOptions = {}): Promise<void> {
+    this.closing ??= this.finish(options)
+    return this.closing
+  }
+
+  private async finish(options: CloseOptions): Promise<void> {
+    const drain = options.drain === undefined ? undefined : milliseconds(options.drain)
+    const begun = performance.now()
+    const sent = this.producer.close()
+    sent.catch(() => {})
+    await Promise.all([...this.workers].map((worker) => worker.close(options)))
+    const left = drain === undefined ? undefined : Math.max(0, drain - (performance.now() - begun))
+    if (!(await settlesWithin(sent, left))) await this.connection.provided.close()
+    await this.connection.close()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  private assertOpen(): void {
+    if (this.closing) throw new MillraceError('closed', 'the connection is closed')
+  }
+}

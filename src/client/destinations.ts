@@ -1,0 +1,93 @@
+import type { Destination, DestinationKind } from '../model/destination.ts'
+import { MillraceError } from '../model/errors.ts'
+import type { QueuePolicy } from '../model/policy.ts'
+import { type PolicyOptions, resolvePolicy } from './policy.ts'
+import type { StandardSchema } from './standard-schema.ts'
+
+/** Carries the types of bodies; never present at run time. */
+declare const bodies: unique symbol
+
+/**
+ * A destination that knows the type of its bodies: `Input` is what is sent, `Output` what is received. They differ only
+ * with a schema that transforms. A plain `Destination`, such as a received reply-to, is one of unknown bodies.
+ */
+export interface TypedDestination<Input = unknown, Output = unknown> extends Destination {
+  readonly schema?: StandardSchema<unknown, Output> | undefined
+  /** Declared with the broker before the first use. */
+  readonly policy?: Partial<QueuePolicy> | undefined
+  readonly [bodies]?: { input: (body: Input) => void; output: Output }
+}
+
+export interface Queue<Input = unknown, Output = Input> extends TypedDestination<Input, Output> {
+  readonly kind: 'queue' | 'temporary-queue'
+}
+
+export interface Topic<Input = unknown, Output = Input> extends TypedDestination<Input, Output> {
+  readonly kind: 'topic' | 'temporary-topic'
+}
+
+export interface QueueOptions<Input, Output> {
+  /** Checked when a body is sent and when it is received; an invalid one received is dead-lettered at once. */
+  readonly body?: StandardSchema<Input, Output> | undefined
+  readonly policy?: PolicyOptions | undefined
+}
+
+export interface TopicOptions<Input, Output> {
+  readonly body?: StandardSchema<Input, Output> | undefined
+}
+
+/** A queue, named and typed; nothing is created before it is used. Throws `destination-invalid`, `argument-invalid`. */
+export function queue<Input = unknown, Output = Input>(
+  name: string,
+  options: QueueOptions<Input, Output> = {},
+): Queue<Input, Output> {
+  const policy = options.policy && resolvePolicy(options.policy)
+  return make('queue', name, options.body, policy) as Queue<Input, Output>
+}
+
+/**
+ * A topic, named and typed. Levels are separated by dots; to receive, '*' stands for one level and '#' for any number.
+ * Throws `destination-invalid`.
+ */
+export function topic<Input = unknown, Output = Input>(
+  name: string,
+  options: TopicOptions<Input, Output> = {},
+): Topic<Input, Output> {
+  return make('topic', name, options.body, undefined) as Topic<Input, Output>
+}
+
+function make(
+  kind: DestinationKind,
+  name: string,
+  schema: StandardSchema | undefined,
+  policy: Partial<QueuePolicy> | undefined,
+): TypedDestination {
+  if (typeof name !== 'string' || name === '' || Buffer.byteLength(name) > MAX_NAME_BYTES) {
+    throw new MillraceError(
+      'destination-invalid',
+      `the name of a ${kind} is a text of 1 to ${MAX_NAME_BYTES} bytes, not ${JSON.stringify(name)}`,
+    )
+  }
+  return Object.freeze({ kind, name, schema, policy })
+}
+
+/** Names go over the wire as short strings in every protocol. */
+export const MAX_NAME_BYTES = 255
+
+export function isQueue(destination: Destination): boolean {
+  return destination.kind === 'queue' || destination.kind === 'temporary-queue'
+}
+
+/** A durable subscription: messages of its topic are kept for it whether or not somebody consumes. */
+export interface Subscription<Output = unknown> {
+  readonly kind: 'subscription'
+  readonly name: string
+  readonly topic: string
+  /** Whether several consumers may compete for its messages. */
+  readonly shared: boolean
+  readonly schema?: StandardSchema<unknown, Output> | undefined
+  readonly [bodies]?: { output: Output }
+}
+
+/** What messages can be received from. A topic gives a subscription that ends with its consumer. */
+export type Receivable<Output = unknown> = Queue<never, Output> | Topic<never, Output> | Subscription<Output>

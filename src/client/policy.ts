@@ -1,0 +1,76 @@
+import { type Duration, milliseconds } from '../model/duration.ts'
+import { MillraceError } from '../model/errors.ts'
+import type { Overflow, QueuePolicy } from '../model/policy.ts'
+
+/** What a queue does with its messages, as users write it; what is left out keeps the broker's default. */
+export interface PolicyOptions {
+  /** Unconsumed messages expire after this; the shorter of this and the message's own ttl wins. */
+  readonly ttl?: Duration | undefined
+  /** Capacity in messages and in bytes; at the bound `overflow` applies. */
+  readonly maxMessages?: number | undefined
+  readonly maxBytes?: number | undefined
+  /** 'block' (default) holds a send until there is room, for `blockTimeout` at most; 'reject' refuses it at once. */
+  readonly overflow?: Overflow | undefined
+  readonly blockTimeout?: Duration | undefined
+  /** Failures after which a message is dead-lettered; Infinity: never. Default 10. */
+  readonly maxDeliveries?: number | undefined
+  /** Delay before a failed message is delivered again, growing by `multiplier` up to `maxDelay`. Default 1 s, 2, 5 min. */
+  readonly backoff?:
+    | {
+        readonly delay?: Duration | undefined
+        readonly multiplier?: number | undefined
+        readonly maxDelay?: Duration | undefined
+        readonly jitter?: number | undefined
+      }
+    | undefined
+  /** Queue for dead letters, '{queue}' standing for this queue's name; false: rejected messages stay. */
+  readonly deadLetter?: string | false | undefined
+  /** Whether expired messages are dead-lettered instead of being counted and dropped. */
+  readonly deadLetterExpired?: boolean | undefined
+  /** How long a consumer may hold a delivery before it is taken back. */
+  readonly deliveryTimeout?: Duration | undefined
+}
+
+const durations = ['ttl', 'blockTimeout', 'deliveryTimeout'] as const
+const counts = ['maxMessages', 'maxBytes', 'maxDeliveries'] as const
+const overflows: readonly Overflow[] = ['block', 'reject', 'drop-oldest', 'dead-letter']
+
+/** The broker's form of a policy. Throws `argument-invalid`, `duration-invalid`. */
+export function resolvePolicy(options: PolicyOptions): Partial<QueuePolicy> {
+  const policy: { -readonly [K in keyof QueuePolicy]?: QueuePolicy[K] } = {}
+  for (const name of durations) {
+    const value = options[name]
+    if (value !== undefined) policy[name] = milliseconds(value)
+  }
+  for (const name of counts) {
+    const value = options[name]
+    if (value !== undefined) policy[name] = count(name, value)
+  }
+  if (options.overflow !== undefined) policy.overflow = overflow(options.overflow)
+  if (options.deadLetter !== undefined) policy.deadLetter = options.deadLetter || undefined
+  if (options.deadLetterExpired !== undefined) policy.deadLetterExpired = options.deadLetterExpired
+  if (options.backoff !== undefined) policy.backoff = backoff(options.backoff)
+  return policy
+}
+
+function count(name: string, value: number): number | undefined {
+  if (value === Number.POSITIVE_INFINITY) return undefined
+  if (Number.isSafeInteger(value) && value > 0) return value
+  throw new MillraceError('argument-invalid', `${name} is a whole number above 0, not ${value}`)
+}
+
+function overflow(value: Overflow): Overflow {
+  if (overflows.includes(value)) return value
+  throw new MillraceError('argument-invalid', `overflow is one of ${overflows.join(', ')}, not ${value}`)
+}
+
+function backoff(options: NonNullable<PolicyOptions['backoff']>): QueuePolicy['backoff'] {
+  const { delay = 1_000, multiplier = 2, maxDelay = 300_000, jitter = 0.2 } = options
+  if (!(multiplier >= 1)) {
+    throw new MillraceError('argument-invalid', `backoff.multiplier is at least 1, not ${multiplier}`)
+  }
+  if (!(jitter >= 0 && jitter <= 1)) {
+    throw new MillraceError('argument-invalid', `backoff.jitter is a share from 0 to 1, not ${jitter}`)
+  }
+  return { delay: milliseconds(delay), multiplier, maxDelay: milliseconds(maxDelay), jitter }
+}

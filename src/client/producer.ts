@@ -1,0 +1,188 @@
+import { randomBytes } from 'node:crypto'
+import type { Durability } from '../model/delivery.ts'
+import { type Duration, milliseconds } from '../model/duration.ts'
+import { type ErrorCode, MillraceError } from '../model/errors.ts'
+import type { Body } from '../model/message.ts'
+import type { TypedDestination } from './destinations.ts'
+import {
+  checkDurability,
+  checkPriority,
+  makeOutgoing,
+  type SendDefaults,
+  type SendOptions,
+} from './outgoing.ts'
+import type { Outgoing, ProviderSender, SendReceipt } from './provider.ts'
+import type { Session } from './session.ts'
+import { describeIssues, type StandardResult } from './standard-schema.ts'
+import { abortable } from './waiting.ts'
+
+export interface ProducerOptions {
+  /**
+   * Identity of the producer, kept by the broker across restarts, at most one producer at a time. Each message has a
+   * number under it, `sequence`, by default one more than the one before. A message that is sent again with its number
+   * is stored once, so that whoever does not know whether a send was confirmed repeats it. Default: none.
+   */
+  readonly id?: string | undefined
+  /** Defaults for what this producer sends: 'disk', 4, no ttl. */
+  readonly durability?: Durability | undefined
+  readonly priority?: number | undefined
+  readonly ttl?: Duration | undefined
+}
+
+/**
+ * Sends messages, to one destination or, when it was created without, to any (JMS MessageProducer). Many sends may be in
+ * flight; they are ordered by call.
+ */
+export class MessageProducer<Input = unknown> implements AsyncDisposable {
+  readonly destination: TypedDestination<Input> | undefined
+  private readonly session: Session
+  private readonly sender: ProviderSender
+  private readonly defaults: SendDefaults
+  private readonly identified: boolean
+  private readonly idPrefix: string = `ID:${randomBytes(9).toString('base64url')}-`
+  private sent = 0
+  /** Resolves when everything that has to happen before the next send has; undefined: nothing has to. */
+  private gate: Promise<void> | undefined
+  private closing: Promise<void> | undefined
+
+  /** @internal */
+  constructor(
+    session: Session,
+    sender: ProviderSender,
+    destination: TypedDestination<Input> | undefined,
+    options: ProducerOptions,
+  ) {
+    this.session = session
+    this.sender = sender
+    this.destination = destination
+    this.identified = options.id !== undefined
+    this.defaults = {
+      durability: checkDurability(options.durability ?? 'disk'),
+      priority: checkPriority(options.priority ?? 4),
+      ttl: options.ttl === undefined ? 0 : milliseconds(options.ttl),
+    }
+  }
+
+  /** Highest sequence that was stored under the producer's id when it was created; 0: none. */
+  get lastSequence(): number {
+    return this.sender.lastSequence
+  }
+
+  /** Sends to the destination the producer was created for. Resolves and rejects as `sendTo`. */
+  send(body: Input, options?: SendOptions): Promise<SendReceipt> {
+    const { destination } = this
+    if (destination) return this.sendTo(destination, body, options)
+    return refuse(
+      'illegal-state',
+      'the producer was created without destination; use sendTo(destination, body)',
+    )
+  }
+
+  /**
+   * Resolves when the message has reached the durability asked for. Rejects, with nothing sent, with `closed`,
+   * `message-invalid`, `message-too-large`, `destination-conflict`, `queue-full`, `memory-full`, `disk-full`,
+   * `journal-failed`.
+   */
+  sendTo<T>(destination: TypedDestination<T>, body: T, options?: SendOptions): Promise<SendReceipt>
+  sendTo(destination: TypedDestination<never>, body: unknown, options?: SendOptions): Promise<SendReceipt> {
+    if (this.closing) return refuse('closed', 'the producer is closed')
+    if (this.destination && destination !== this.destination) {
+      return refuse('illegal-state', `the producer was created for ${this.destination.name}`)
+    }
+    if (options?.signal?.aborted) return Promise.reject(options.signal.reason)
+    if (options?.sequence !== undefined) {
+      const problem = this.sequenceProblem(options.sequence, options.durability)
+      if (problem) return refuse('argument-invalid', problem)
+    }
+    try {
+      const id = this.idPrefix + (this.sent++).toString(36)
+      const checked = destination.schema || destination.policy ? this.check(destination, body) : undefined
+      const outgoing = makeOutgoing(destination, body, options, this.defaults, id)
+      const receipt = checked || this.gate ? this.inTurn(checked, outgoing) : this.sender.send(outgoing)
+      return options?.signal ? abortable(receipt, options.signal) : receipt
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  private sequenceProblem(sequence: number, durability?: Durability): string | undefined {
+    if (!this.identified) return 'a sequence needs a producer that was created with an id'
+    if ((durability ?? this.defaults.durability) === 'memory')
+      return "a sequence is remembered on disk; the durability 'memory' has none"
+    if (Number.isSafeInteger(sequence) && sequence > 0) return undefined
+    return `sequence is a whole number above 0, not ${sequence}`
+  }
+
+  /** Checks the body and declares the queue; undefined when that is done at once. */
+  private check(destination: TypedDestination<never>, body: unknown): Promise<void> | undefined {
+    const declared = this.session.declared(destination)
+    const result = destination.schema?.['~standard'].validate(body)
+    if (result instanceof Promise) return Promise.all([declared, result.then(assertValid)]).then(() => {})
+    if (result) assertValid(result)
+    return declared
+  }
+
+  /** Sends when the earlier sends that had to wait have been handed over, so that the order of calls is kept. */
+  private async inTurn(checked: Promise<void> | undefined, outgoing: Outgoing): Promise<SendReceipt> {
+    const kept = { ...outgoing, content: { ...outgoing.content, body: snapshot(outgoing.content.body) } }
+    const before = this.gate
+    const passed = Promise.withResolvers<void>()
+    this.gate = passed.promise
+    checked?.catch(() => {})
+    let receipt: Promise<SendReceipt>
+    try {
+      await before
+      await checked
+      receipt = this.sender.send(kept)
+    } finally {
+      if (this.gate === passed.promise) this.gate = undefined
+      passed.resolve()
+    }
+    return receipt
+  }
+
+  /** Resolves when every send is decided. */
+  close(): Promise<void> {
+    this.closing ??= this.finish()
+    return this.closing
+  }
+
+  private async finish(): Promise<void> {
+    await this.gate
+    await this.sender.close()
+    this.session.forget(this)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+}
+
+function refuse(code: ErrorCode, message: string): Promise<never> {
+  return Promise.reject(new MillraceError(code, message))
+}
+
+function assertValid(result: StandardResult<unknown>): void {
+  if (!result.issues) return
+  throw new MillraceError(
+    'message-invalid',
+    `the body does not fit the schema: ${describeIssues(result.issues)}`,
+  )
+}
+
+/** A copy that the sender of the message cannot change any more. Throws `message-invalid`. */
+function snapshot(body: Body): Body {
+  if (body.kind === 'bytes') return { kind: 'bytes', value: body.value.slice() }
+  if (body.kind !== 'json') return body
+  let text: string | undefined
+  try {
+    text = JSON.stringify(body.value)
+  } catch (cause) {
+    throw new MillraceError('message-invalid', 'the body cannot be written as JSON', { cause })
+  }
+  if (text !== undefined) return { kind: 'json', value: JSON.parse(text) }
+  throw new MillraceError(
+    'message-invalid',
+    `the body cannot be written as JSON: it is a ${typeof body.value}`,
+  )
+}

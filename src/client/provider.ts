@@ -1,0 +1,263 @@
+import type { DeadLetterReason, Durability, Outcome } from '../model/delivery.ts'
+import type { Destination } from '../model/destination.ts'
+import type { MillraceError } from '../model/errors.ts'
+import type { MessageContent } from '../model/message.ts'
+import type { QueuePolicy } from '../model/policy.ts'
+
+/**
+ * What carries the messages: the port between this API and an engine, whether it runs in this process (embedded) or
+ * elsewhere (AMQP, Kafka, RabbitMQ, Redis, …).
+ *
+ * Common rules:
+ * - Operating errors are MillraceErrors. What a provider cannot do is `unsupported`, and its capabilities say so.
+ * - Callbacks (events, sinks) come from a later turn than the call that caused them, and must not throw.
+ * - After `close` of an object every other call on it rejects with `closed`; `close` itself may be repeated.
+ */
+export interface Provider {
+  /** Schemes of the URLs it takes, without colon. */
+  readonly schemes: readonly string[]
+  connect(url: string, options: ProviderOptions): Promise<ProviderConnection>
+}
+
+export interface ProviderOptions {
+  /** Identity of the client, at most one connection at a time (JMS client id). Else `client-id-invalid`. */
+  readonly clientId?: string | undefined
+  readonly signal?: AbortSignal | undefined
+  readonly events: ProviderEvents
+}
+
+/** What a connection tells of its own accord. */
+export interface ProviderEvents {
+  /** The connection is lost and the provider is trying to restore it. Deliveries that were held are no longer. */
+  disconnected(error: MillraceError): void
+  reconnected(): void
+  /** Sends to this queue are being held, and why; then that they flow again. */
+  blocked(queue: string, reason: string): void
+  unblocked(queue: string): void
+  /** A failure that no promise reports. */
+  failed(error: MillraceError): void
+}
+
+/** What a provider can do, as data: tests skip by it, and calls beyond it are refused with `unsupported`. */
+export interface Capabilities {
+  readonly durabilities: readonly Durability[]
+  /** Redelivery by the broker: backoff and dead-lettering per message. */
+  readonly redelivery: boolean
+  readonly browse: boolean
+  readonly priority: boolean
+  readonly ttl: boolean
+  /** Queue policies given with a destination are honoured. */
+  readonly policies: boolean
+  readonly topics: boolean
+  readonly durableSubscriptions: boolean
+  readonly temporaryDestinations: boolean
+  /** Largest encoded message. Bytes. */
+  readonly maxMessageBytes: number
+}
+
+export interface ProviderConnection {
+  readonly capabilities: Capabilities
+  /** Present when queues can be looked into and managed. */
+  readonly management?: ProviderManagement | undefined
+  /** A sender for any destination, or, when `target` is given, for that one alone. */
+  createSender(target?: Destination, options?: SenderOptions): Promise<ProviderSender>
+  /** Deliveries go to `sink` once credit is granted. A topic as source lives and ends with the receiver. */
+  createReceiver(source: Source, options: ReceiverOptions, sink: ReceiverSink): Promise<ProviderReceiver>
+  /** Up to `limit` messages of a queue in its order, without taking them, from `after` (undefined: the head). */
+  browse(queue: string, after: string | undefined, limit: number): Promise<BrowsedPage>
+  /** Makes sure that the queue exists with this policy. Rejects with `destination-conflict` when it has another. */
+  declare(queue: string, policy: Partial<QueuePolicy>): Promise<void>
+  /** Makes sure that the durable subscription exists; another topic than before replaces it, with its messages. */
+  subscribe(source: SubscriptionSource): Promise<void>
+  /** Deletes a durable subscription. Rejects with `destination-not-found`, `destination-in-use`. */
+  unsubscribe(name: string, shared: boolean): Promise<void>
+  /** A new destination that ends with the connection and that only it may consume from. */
+  createTemporary(kind: 'temporary-queue' | 'temporary-topic'): Promise<Destination>
+  deleteTemporary(destination: Destination): Promise<void>
+  /** Unsettled deliveries go back. Sends not yet decided are rejected with `closed`. */
+  close(): Promise<void>
+}
+
+export interface SenderOptions {
+  /**
+   * Identity under which the broker remembers, also after restarts, which sequences it has stored. One sender at a time
+   * uses it. Default: an identity of the sender's own, which ends with it.
+   */
+  readonly producerId?: string | undefined
+}
+
+export interface ProviderSender {
+  /** Highest sequence that was stored under the sender's identity when it was created; 0: none. */
+  readonly lastSequence: number
+  /**
+   * Sends. Resolves when the message has reached the durability asked for; rejected, it has not been stored, except after
+   * a lost connection, when nobody knows. Calls may overlap and are ordered by call. The content is read before `send`
+   * returns and may be changed afterwards. Never throws synchronously.
+   */
+  send(message: Outgoing): Promise<SendReceipt>
+  /** Resolves when every send is decided. */
+  close(): Promise<void>
+}
+
+export interface Outgoing {
+  readonly destination: Destination
+  readonly content: MessageContent
+  readonly durability: Durability
+  /** 0 to 9. */
+  readonly priority: number
+  /** Wall milliseconds after which it must not be delivered; 0: never. */
+  readonly expiry: number
+  /**
+   * Number of the message under the sender's identity, from 1: what is stored already is confirmed and not stored again.
+   * Default: one more than that of the send before it, or than `lastSequence`.
+   */
+  readonly sequence?: number | undefined
+}
+
+/** What a confirmed send has reached. */
+export interface SendReceipt {
+  readonly messageId: string
+  /** At least this was reached. */
+  readonly durability: Durability
+}
+
+export interface SubscriptionSource {
+  readonly kind: 'subscription'
+  readonly name: string
+  readonly topic: string
+  readonly shared: boolean
+  readonly policy?: Partial<QueuePolicy> | undefined
+}
+
+export type Source =
+  | { readonly kind: 'queue'; readonly name: string }
+  | { readonly kind: 'topic'; readonly name: string }
+  | SubscriptionSource
+
+export interface ReceiverOptions {
+  /** Nothing more is delivered while so many bytes are unsettled; at least one message always is. */
+  readonly maxBytes?: number | undefined
+}
+
+export interface ReceiverSink {
+  /** Deliveries in the order of their tags. The array is the sink's to keep. */
+  deliver(deliveries: readonly Incoming[]): void
+  /** The receiver has ended by itself (queue deleted, connection lost for good); its deliveries are no longer held. */
+  ended(error: MillraceError): void
+}
+
+export interface ProviderReceiver {
+  /** Adds to the credit: so many more deliveries may come. */
+  grant(credit: number): void
+  /**
+   * Takes the credit back. Ready messages are delivered first, as far as the credit goes; the rest lapses. Resolves, when
+   * those deliveries have been handed to the sink, with the credit that lapsed.
+   */
+  drain(): Promise<number>
+  /**
+   * Settles the deliveries of `ranges`, pairs of first and last tag. Resolves when that is durable. Rejects with
+   * `delivery-settled` when some of them were not held any more; the others are settled nevertheless.
+   */
+  settle(ranges: readonly number[], settlement: ProviderSettlement): Promise<void>
+  /**
+   * No more deliveries. With `release` the unsettled ones go back without counting as failures, otherwise they may still
+   * be settled as long as the connection lasts.
+   */
+  close(options: { readonly release: boolean }): Promise<void>
+}
+
+export interface ProviderSettlement {
+  readonly outcome: Outcome
+  /** With 'modified': counts as a failure, and the queue's backoff applies. */
+  readonly deliveryFailed?: boolean | undefined
+  readonly reason?: DeadLetterReason | undefined
+  readonly description?: string | undefined
+}
+
+/** A message as it comes from a provider: the content is decoded when it is looked at. */
+export interface Incoming {
+  /** Rising by one within the receiver, from 1; 0 for a browsed message. */
+  readonly tag: number
+  readonly content: MessageContent
+  readonly destination: Destination
+  readonly priority: number
+  /** 1 on first delivery. */
+  readonly deliveryCount: number
+  readonly durable: boolean
+  /** Wall milliseconds after which it must not be delivered; 0: never. */
+  readonly expiry: number
+  /** What the broker calls it; unique in its queue for ever. */
+  readonly brokerId: string
+  /** Size of the encoded message. Bytes. */
+  readonly size: number
+  readonly deadLetter: DeadLetter | undefined
+}
+
+/** Where a dead letter comes from and why it is one. */
+export interface DeadLetter {
+  readonly origin: { readonly queue: string; readonly exchange: string; readonly key: string }
+  readonly reason: DeadLetterReason
+  readonly description: string
+  /** One entry per time it was dead-lettered, oldest first. `at` is wall milliseconds. */
+  readonly history: readonly {
+    readonly queue: string
+    readonly reason: DeadLetterReason
+    readonly description: string
+    readonly deliveries: number
+    readonly failures: number
+    readonly at: number
+  }[]
+}
+
+export interface BrowsedPage {
+  readonly messages: readonly IncomingBrowsed[]
+  /** Position to go on from; undefined at the end. */
+  readonly next: string | undefined
+}
+
+/** A browsed message and its state in the lifecycle: ready, waiting, acquired, … */
+export interface IncomingBrowsed extends Incoming {
+  readonly state: string
+}
+
+/** Looking into and changing what a broker holds. */
+export interface ProviderManagement {
+  queues(): Promise<readonly QueueReport[]>
+  /** Where the broker holds the message of this broker id. */
+  locate(brokerId: string): Promise<readonly LocationReport[]>
+  /** Removes all messages; answers how many. */
+  purge(queue: string): Promise<number>
+  /** Deletes the queue with its messages; answers how many. Rejects with `destination-not-found`. */
+  delete(queue: string): Promise<number>
+}
+
+export interface QueueReport {
+  readonly name: string
+  readonly policy: QueuePolicy
+  readonly durability: Durability
+  /** Held: ready, waiting for redelivery, acquired by consumers. */
+  readonly messages: number
+  readonly bytes: number
+  readonly ready: number
+  readonly waiting: number
+  readonly acquired: number
+  readonly consumers: number
+  /** Sends held because the queue is full. */
+  readonly held: number
+  /** Since the broker started. */
+  readonly published: number
+  readonly delivered: number
+  readonly departed: Readonly<Record<string, number>>
+}
+
+export interface LocationReport {
+  readonly queue: string
+  readonly state: string
+  readonly size: number
+  readonly priority: number
+  readonly deliveryCount: number
+  readonly failures: number
+  /** Wall milliseconds; 0: never, not waiting. */
+  readonly expiry: number
+  readonly due: number
+}

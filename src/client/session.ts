@@ -1,0 +1,273 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { MillraceError } from '../model/errors.ts'
+import { QueueBrowser } from './browser.ts'
+import type { Connection } from './connection.ts'
+import { type ConsumerOptions, MessageConsumer } from './consumer.ts'
+import type { Queue, Receivable, Topic, TypedDestination } from './destinations.ts'
+import type { Message } from './message.ts'
+import { MessageProducer, type ProducerOptions } from './producer.ts'
+import { type SubscribeOptions, toSource, toSubscription } from './subscriptions.ts'
+
+/**
+ * When a delivered message counts as done:
+ * - individual: when that message is acknowledged.
+ * - client: when any message is acknowledged, with everything the session has delivered so far (JMS CLIENT).
+ * - dups-ok: when it is received or its listener has returned; lazily, so that a crash may repeat some.
+ * - auto: before `receive` returns it, or when its listener has returned (strict JMS AUTO).
+ */
+export type AcknowledgeMode = 'individual' | 'client' | 'dups-ok' | 'auto'
+
+export interface SessionOptions {
+  /** Default 'individual'. */
+  readonly acknowledge?: AcknowledgeMode | undefined
+}
+
+const modes: readonly AcknowledgeMode[] = ['individual', 'client', 'dups-ok', 'auto']
+
+/** The session whose listener is running. */
+const listening = new AsyncLocalStorage<Session>()
+
+/**
+ * A context for sending and receiving in order (JMS Session). Its listeners run one at a time; for more at once, use more
+ * sessions, or the worker that `Context.consume` gives.
+ */
+export class Session implements AsyncDisposable {
+  readonly acknowledgeMode: AcknowledgeMode
+  /** @internal */
+  readonly connection: Connection
+  private readonly consumers: Set<MessageConsumer> = new Set()
+  private readonly producers: Set<{ close(): Promise<void> }> = new Set()
+  /** Resolves when the listener at work has returned. */
+  private running: Promise<void> | undefined
+  private closing: Promise<void> | undefined
+
+  /** @internal */
+  constructor(connection: Connection, options: SessionOptions) {
+    this.connection = connection
+    this.acknowledgeMode = options.acknowledge ?? 'individual'
+    if (!modes.includes(this.acknowledgeMode)) {
+      throw new MillraceError(
+        'argument-invalid',
+        `acknowledge is one of ${modes.join(', ')}, not ${options.acknowledge}`,
+      )
+    }
+  }
+
+  /** A producer for one destination, or without for any. Rejects with `closed`, `argument-invalid`. */
+  async createProducer<Input = unknown>(
+    destination?: TypedDestination<Input>,
+    options: ProducerOptions = {},
+  ): Promise<MessageProducer<Input>> {
+    this.assertOpen()
+    const target = destination && { kind: destination.kind, name: destination.name }
+    const sender = await this.connection.provided.createSender(target, { producerId: options.id })
+    const producer = new MessageProducer<Input>(this, sender, destination, options)
+    this.producers.add(producer)
+    return producer
+  }
+
+  /**
+   * A consumer of a queue, of a durable subscription, or of a topic through a subscription that ends with the consumer.
+   * Rejects with `closed`, `destination-not-found`, `destination-in-use`, `client-id-invalid`.
+   */
+  async createConsumer<Output>(
+    from: Receivable<Output>,
+    options: ConsumerOptions = {},
+  ): Promise<MessageConsumer<Output>> {
+    this.assertOpen()
+    const consumer = new MessageConsumer<Output>(this, from.schema, options)
+    const source = toSource(from, this.connection)
+    if (from.kind !== 'subscription') await this.declared(from)
+    const { maxBytes } = options
+    consumer.attach(await this.connection.provided.createReceiver(source, { maxBytes }, consumer))
+    this.consumers.add(consumer)
+    return consumer
+  }
+
+  /** Creates the durable subscription when it does not exist, and consumes from it (JMS createDurableConsumer). */
+  createDurableConsumer<Output>(
+    topic: Topic<never, Output>,
+    name: string,
+    options: ConsumerOptions & Omit<SubscribeOptions, 'name'> = {},
+  ): Promise<MessageConsumer<Output>> {
+    return this.createConsumer(toSubscription(topic, { ...options, name }), options)
+  }
+
+  /** The same for a subscription whose messages several consumers share (JMS createSharedDurableConsumer). */
+  createSharedDurableConsumer<Output>(
+    topic: Topic<never, Output>,
+    name: string,
+    options: ConsumerOptions = {},
+  ): Promise<MessageConsumer<Output>> {
+    return this.createDurableConsumer(topic, name, { ...options, shared: true })
+  }
+
+  /** Looks at the messages of a queue without taking them. Throws `closed`. */
+  createBrowser<Output>(queue: Queue<never, Output>): QueueBrowser<Output> {
+    this.assertOpen()
+    return new QueueBrowser<Output>(this.connection, queue)
+  }
+
+  /**
+   * Delivers again, in order and each with a higher delivery count, what the session has delivered and nobody has settled.
+   * Throws `illegal-state` in the modes in which there is no such thing.
+   */
+  recover(): void {
+    this.assertOpen()
+    this.assertExplicit()
+    for (const consumer of this.consumers) consumer.recover()
+  }
+
+  /** Waits for listeners and sends, then gives unsettled messages back. Rejects with `illegal-state` in a listener. */
+  close(): Promise<void> {
+    this.closing ??= this.finish()
+    return this.closing
+  }
+
+  private async finish(): Promise<void> {
+    if (listening.getStore() === this) {
+      this.closing = undefined
+      throw new MillraceError('illegal-state', 'a listener cannot close the session that runs it')
+    }
+    await this.listenersDone()
+    for (const consumer of [...this.consumers]) await consumer.shut(true)
+    for (const producer of [...this.producers]) await producer.close()
+    this.connection.forget(this)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  /** @internal */
+  get started(): boolean {
+    return this.connection.started && this.closing === undefined
+  }
+
+  /** @internal */
+  get closed(): boolean {
+    return this.closing !== undefined
+  }
+
+  /** @internal */
+  assertOpen(): void {
+    if (this.closing) throw new MillraceError('closed', 'the session is closed')
+    this.connection.assertOpen()
+  }
+
+  /** @internal */
+  assertSynchronous(): void {
+    for (const { listener } of this.consumers) {
+      if (listener) {
+        throw new MillraceError(
+          'illegal-state',
+          'a session with listeners does not receive; use another session',
+        )
+      }
+    }
+  }
+
+  /** @internal */
+  assertExplicit(): void {
+    if (this.acknowledgeMode === 'individual' || this.acknowledgeMode === 'client') return
+    throw new MillraceError(
+      'illegal-state',
+      `in mode '${this.acknowledgeMode}' nobody acknowledges; use a session of mode 'individual' or 'client'`,
+    )
+  }
+
+  /** Undefined when nothing has to be declared, or has been. @internal */
+  declared(destination: TypedDestination<never>): Promise<void> | undefined {
+    return this.connection.declared(destination)
+  }
+
+  /** By mode, a message that `receive` is about to return. @internal */
+  delivered(consumer: MessageConsumer, message: Message): Promise<void> | undefined {
+    switch (this.acknowledgeMode) {
+      case 'auto':
+        return consumer.accept(message)
+      case 'dups-ok':
+        void consumer.accept(message)
+        return undefined
+      default:
+        consumer.hold(message)
+        return undefined
+    }
+  }
+
+  /** @internal */
+  async acknowledge(consumer: MessageConsumer, message: Message): Promise<void> {
+    if (this.acknowledgeMode === 'individual') return consumer.accept(message)
+    if (this.acknowledgeMode !== 'client') return
+    this.assertOpen()
+    await Promise.all([...this.consumers].map((each) => each.acceptHeld()))
+  }
+
+  /** Lets the listeners run, one message at a time. @internal */
+  dispatch(): void {
+    if (this.running || !this.started) return
+    const next = this.nextForListener()
+    if (!next) return
+    const done = () => {
+      this.running = undefined
+      this.dispatch()
+    }
+    this.running = listening
+      .run(this, () => this.deliver(next.consumer, next.message))
+      .then(done, (error) => {
+        this.report(error)
+        done()
+      })
+  }
+
+  private nextForListener(): { consumer: MessageConsumer; message: Message } | undefined {
+    for (const consumer of this.consumers) {
+      const message = consumer.listener && consumer.take()
+      if (!message) continue
+      // The next turn begins with another consumer, so that a busy one does not starve the others.
+      this.consumers.delete(consumer)
+      this.consumers.add(consumer)
+      return { consumer, message }
+    }
+    return undefined
+  }
+
+  private async deliver(consumer: MessageConsumer, message: Message): Promise<void> {
+    if (!(await consumer.admit(message))) return
+    const automatic = this.acknowledgeMode === 'auto' || this.acknowledgeMode === 'dups-ok'
+    if (!automatic) consumer.hold(message)
+    try {
+      await consumer.listener?.(message)
+    } catch (error) {
+      // In mode 'client' the next message is delivered (JMS 8.7); otherwise the queue's redelivery policy decides.
+      if (this.acknowledgeMode === 'client') this.report(error)
+      else if (!message.settled) await message.fail(String(error))
+      return
+    }
+    if (!automatic) return
+    const accepted = consumer.accept(message)
+    if (this.acknowledgeMode === 'auto') await accepted
+  }
+
+  /** Resolves when no listener runs; at once when a listener asks. @internal */
+  async listenersDone(): Promise<void> {
+    if (listening.getStore() !== this) await this.running
+    for (const consumer of this.consumers) await consumer.activity?.()
+  }
+
+  /** After start, or when a listener has been set. @internal */
+  wake(): void {
+    for (const consumer of this.consumers) consumer.notify()
+  }
+
+  /** A problem that no promise reports. @internal */
+  report(error: unknown): void {
+    this.connection.report(error)
+  }
+
+  /** @internal */
+  forget(closed: MessageConsumer | { close(): Promise<void> }): void {
+    this.consumers.delete(closed as MessageConsumer)
+    this.producers.delete(closed as { close(): Promise<void> })
+  }
+}

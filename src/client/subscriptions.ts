@@ -1,0 +1,89 @@
+import { MillraceError } from '../model/errors.ts'
+import type { Receivable, Subscription, Topic } from './destinations.ts'
+import { type PolicyOptions, resolvePolicy } from './policy.ts'
+import type { Source, SubscriptionSource } from './provider.ts'
+
+export interface SubscribeOptions {
+  /** Letters, digits, '_', '.', '-'; up to 128. Together with the client id, if there is one, it is the identity. */
+  readonly name: string
+  /** Several consumers may compete for its messages. Without, the connection needs a client id. */
+  readonly shared?: boolean | undefined
+  /** By default, what exceeds a capacity is dead-lettered, so that one slow subscriber does not stop a topic. */
+  readonly policy?: PolicyOptions | undefined
+}
+
+/** What decides whether a source may be used: implemented by Connection. */
+export interface SubscriptionOwner {
+  readonly clientId: string | undefined
+  ownsTemporary(name: string): boolean
+}
+
+/** A subscription with its policy; the policy only matters when the subscription is created. */
+interface PoliciedSubscription<Output> extends Subscription<Output> {
+  readonly policy?: SubscriptionSource['policy']
+}
+
+/** Throws `argument-invalid`, `destination-invalid`. */
+export function toSubscription<Output>(
+  topic: Topic<never, Output>,
+  options: SubscribeOptions,
+): Subscription<Output> {
+  if (topic.kind !== 'topic') {
+    throw new MillraceError(
+      'destination-invalid',
+      `a durable subscription is of a topic, not of a ${topic.kind}`,
+    )
+  }
+  if (!/^[\w.-]{1,128}$/.test(options.name)) {
+    throw new MillraceError(
+      'argument-invalid',
+      `the name of a subscription is 1 to 128 letters, digits, '_', '.', '-', not ${JSON.stringify(options.name)}`,
+    )
+  }
+  const subscription: PoliciedSubscription<Output> = {
+    kind: 'subscription',
+    name: options.name,
+    topic: topic.name,
+    shared: options.shared ?? false,
+    schema: topic.schema,
+    policy: options.policy && resolvePolicy(options.policy),
+  }
+  return Object.freeze(subscription)
+}
+
+/** What the provider is asked to receive from. Throws `client-id-invalid`, `destination-invalid`. */
+export function toSource(from: Receivable<unknown>, owner: SubscriptionOwner): Source {
+  switch (from.kind) {
+    case 'subscription':
+      return toSubscriptionSource(from, owner)
+    case 'queue':
+    case 'temporary-queue':
+      assertOwned(from, owner)
+      return { kind: 'queue', name: from.name }
+    default:
+      assertOwned(from, owner)
+      return { kind: 'topic', name: from.name }
+  }
+}
+
+export function toSubscriptionSource(
+  from: Subscription<unknown>,
+  owner: SubscriptionOwner,
+): SubscriptionSource {
+  if (!from.shared && owner.clientId === undefined) {
+    throw new MillraceError(
+      'client-id-invalid',
+      `the durable subscription ${from.name} belongs to a client: connect with { clientId }, or make it shared`,
+    )
+  }
+  const { name, topic, shared, policy } = from as PoliciedSubscription<unknown>
+  return { kind: 'subscription', name, topic, shared, policy }
+}
+
+function assertOwned(from: { kind: string; name: string }, owner: SubscriptionOwner): void {
+  if (!from.kind.startsWith('temporary') || owner.ownsTemporary(from.name)) return
+  throw new MillraceError(
+    'destination-invalid',
+    `only the connection that created ${from.name} may consume from it`,
+  )
+}

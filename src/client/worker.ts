@@ -1,0 +1,194 @@
+import { type Duration, milliseconds } from '../model/duration.ts'
+import { isMillraceError, MillraceError } from '../model/errors.ts'
+import type { ConsumerOptions, MessageConsumer } from './consumer.ts'
+import type { Message } from './message.ts'
+import { settlesWithin } from './waiting.ts'
+
+export interface WorkerOptions extends ConsumerOptions {
+  /** Handlers that may run at once. Default 1. */
+  readonly concurrency?: number | undefined
+  /** Aborted: the worker closes, as by `close()`. */
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface HandlerContext {
+  /** Aborted when the worker stops waiting for its handlers. */
+  readonly signal: AbortSignal
+}
+
+/**
+ * Returns: the message is accepted. Throws: it is redelivered by the queue's backoff and in the end dead-lettered. A
+ * handler that settles the message itself has the last word.
+ */
+export type Handler<T> = (message: Message<T>, context: HandlerContext) => unknown
+
+export interface CloseOptions {
+  /** How long handlers that are running may go on. Default: until they return. */
+  readonly drain?: Duration | undefined
+}
+
+/** Takes messages from a consumer and runs a handler for each, several at once. */
+export class Worker<T = unknown> implements AsyncDisposable {
+  /** Resolves when it receives. Rejects with what kept it from it. */
+  readonly ready: Promise<void>
+  /** Resolves when it has been closed. Rejects when the broker ended it. */
+  readonly closed: Promise<void>
+  private readonly handler: Handler<unknown>
+  private readonly concurrency: number
+  private readonly aborter = new AbortController()
+  private readonly context: HandlerContext = { signal: this.aborter.signal }
+  private readonly end = Promise.withResolvers<void>()
+  private readonly report: (error: unknown) => void
+  private readonly inFlight: Set<Message<T>> = new Set()
+  private consumer: MessageConsumer<T> | undefined
+  private running = 0
+  private paused = false
+  private idle: PromiseWithResolvers<void> | undefined
+  private closing: Promise<void> | undefined
+
+  /** @internal */
+  constructor(
+    consumer: Promise<MessageConsumer<T>>,
+    options: WorkerOptions,
+    handler: Handler<T>,
+    report: (error: unknown) => void,
+  ) {
+    this.handler = handler as Handler<unknown>
+    this.report = report
+    this.concurrency = options.concurrency ?? 1
+    this.closed = this.end.promise
+    this.closed.catch(() => {})
+    this.ready = consumer.then((opened) => this.begin(opened))
+    this.ready.catch((error) => this.fail(error))
+    const { signal } = options
+    if (!signal) return
+    const abort = () => void this.close().catch(report)
+    if (signal.aborted) abort()
+    else signal.addEventListener('abort', abort, { once: true })
+    this.closed.catch(() => {}).finally(() => signal.removeEventListener('abort', abort))
+  }
+
+  private begin(consumer: MessageConsumer<T>): void {
+    this.consumer = consumer
+    consumer.available = () => this.pump()
+    consumer.activity = () => this.handlersDone()
+    this.pump()
+  }
+
+  private fail(error: unknown): void {
+    this.report(error)
+    this.end.reject(error)
+  }
+
+  private pump(): void {
+    const { consumer } = this
+    if (!consumer) return
+    if (consumer.error && !this.closing) return this.fail(consumer.error)
+    while (this.running < this.concurrency && !this.paused && !this.closing) {
+      const message = consumer.take()
+      if (!message) return
+      this.running++
+      this.inFlight.add(message)
+      this.run(consumer, message)
+    }
+  }
+
+  private run(consumer: MessageConsumer<T>, message: Message<T>): void {
+    let outcome: unknown
+    try {
+      const admitted = consumer.admit(message)
+      if (admitted === true) outcome = this.handler(message, this.context)
+      else if (admitted)
+        outcome = admitted.then((fits) => (fits ? this.handler(message, this.context) : undefined))
+    } catch (error) {
+      return this.failed(consumer, message, error)
+    }
+    if (!(outcome instanceof Promise)) return this.done(consumer, message)
+    outcome.then(
+      () => this.done(consumer, message),
+      (error) => this.failed(consumer, message, error),
+    )
+  }
+
+  private done(consumer: MessageConsumer<T>, message: Message<T>): void {
+    // A rejected batch is reported by the consumer, because nobody waits here.
+    if (!message.settled) consumer.accept(message).catch(() => {})
+    this.leave(message)
+  }
+
+  private failed(consumer: MessageConsumer<T>, message: Message<T>, error: unknown): void {
+    const description = String((error as Error | undefined)?.message ?? error)
+    if (message.settled) this.report(error)
+    else if (isMillraceError(error) && error.code === 'message-invalid' && !isReadable(message)) {
+      consumer.rejectInvalid(message, description)
+    } else message.fail(description).catch(this.report)
+    this.leave(message)
+  }
+
+  private leave(message: Message<T>): void {
+    this.inFlight.delete(message)
+    this.running--
+    if (this.running === 0) {
+      this.idle?.resolve()
+      this.idle = undefined
+    }
+    this.pump()
+  }
+
+  /** Starts no further handler; resolves when those that are running have returned. */
+  async stop(): Promise<void> {
+    this.paused = true
+    await this.handlersDone()
+  }
+
+  /** Goes on after `stop`. Throws `closed`. */
+  start(): void {
+    if (this.closing) throw new MillraceError('closed', 'the worker is closed')
+    this.paused = false
+    this.pump()
+  }
+
+  private handlersDone(): Promise<void> {
+    if (this.running === 0) return Promise.resolve()
+    this.idle ??= Promise.withResolvers<void>()
+    return this.idle.promise
+  }
+
+  /**
+   * Starts no further handler, waits for those that are running, gives back what none has begun with. When `drain` has
+   * passed, the handlers' signal is aborted and their messages go back too. Resolves when the settlements are durable.
+   */
+  close(options: CloseOptions = {}): Promise<void> {
+    this.closing ??= this.finish(options)
+    return this.closing
+  }
+
+  private async finish(options: CloseOptions): Promise<void> {
+    const drain = options.drain === undefined ? undefined : milliseconds(options.drain)
+    await this.ready.catch(() => {})
+    if (!(await settlesWithin(this.handlersDone(), drain))) {
+      for (const message of this.inFlight) message.settled = true
+      this.running = 0
+      this.aborter.abort(new MillraceError('closed', 'the worker was closed before its handler returned'))
+    }
+    if (this.consumer) {
+      this.consumer.activity = undefined
+      await this.consumer.shut(true)
+    }
+    this.end.resolve()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+}
+
+/** Whether the body can be decoded; if not, no redelivery will help. */
+function isReadable(message: Message): boolean {
+  try {
+    void message.body
+    return true
+  } catch {
+    return false
+  }
+}

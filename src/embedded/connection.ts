@@ -1,0 +1,231 @@
+import { randomUUID } from 'node:crypto'
+import type {
+  BrowsedPage,
+  Capabilities,
+  ProviderConnection,
+  ProviderEvents,
+  ProviderManagement,
+  ReceiverOptions,
+  ReceiverSink,
+  SenderOptions,
+  Source,
+  SubscriptionSource,
+} from '../client/provider.ts'
+import type { ConnectionSink, Delivery, Engine, PublishOutcome } from '../engine/api.ts'
+import type { Destination } from '../model/destination.ts'
+import { MillraceError } from '../model/errors.ts'
+import type { QueuePolicy } from '../model/policy.ts'
+import { browse } from './browse.ts'
+import { TEMPORARY_QUEUE, TEMPORARY_TOPIC } from './incoming.ts'
+import { EmbeddedManagement } from './management.ts'
+import { PendingSends } from './pending-sends.ts'
+import { EmbeddedReceiver, type ReceiverHome } from './receiver.ts'
+import { EmbeddedSender, type SenderHome } from './sender.ts'
+import { ensureSubscription, ensureVolatile, subscriptionQueue } from './subscriptions.ts'
+
+/** What a connection needs of the broker it is one of. */
+export interface BrokerHome {
+  readonly engine: Engine
+  readonly maxMessageBytes: number
+  /** The connection has ended; resolves when the broker has closed, if it was the last. */
+  leave(clientId: string | undefined): Promise<void>
+}
+
+/** The provider port over an engine in this process. */
+export class EmbeddedConnection implements ProviderConnection, ConnectionSink, SenderHome, ReceiverHome {
+  readonly capabilities: Capabilities
+  readonly management: ProviderManagement
+  readonly engine: Engine
+  readonly connection: number
+  readonly sends: PendingSends = new PendingSends()
+  private readonly home: BrokerHome
+  private readonly clientId: string | undefined
+  private readonly events: ProviderEvents
+  private readonly receivers: Map<number, EmbeddedReceiver> = new Map()
+  private readonly requests: Map<number, PromiseWithResolvers<void>> = new Map()
+  private nextRequest = 1
+  private failure: MillraceError | undefined
+  private closing: Promise<void> | undefined
+
+  constructor(home: BrokerHome, clientId: string | undefined, events: ProviderEvents) {
+    this.home = home
+    this.engine = home.engine
+    this.clientId = clientId
+    this.events = events
+    this.management = new EmbeddedManagement(home.engine)
+    this.capabilities = {
+      durabilities: ['disk', 'os', 'memory'],
+      redelivery: true,
+      browse: true,
+      priority: true,
+      ttl: true,
+      policies: true,
+      topics: true,
+      durableSubscriptions: true,
+      temporaryDestinations: true,
+      maxMessageBytes: home.maxMessageBytes,
+    }
+    this.connection = this.engine.connect(this, { clientId })
+  }
+
+  async createSender(_target?: Destination, options: SenderOptions = {}): Promise<EmbeddedSender> {
+    this.assertOpen()
+    const { producerId = randomUUID() } = options
+    return new EmbeddedSender(this, this.engine.openProducer(this.connection, producerId))
+  }
+
+  async createReceiver(
+    source: Source,
+    options: ReceiverOptions,
+    sink: ReceiverSink,
+  ): Promise<EmbeddedReceiver> {
+    this.assertOpen()
+    const queue = await this.queueOf(source)
+    const consumer = this.engine.consume(this.connection, {
+      queue,
+      create: source.kind === 'queue',
+      exclusive: source.kind === 'topic' || (source.kind === 'subscription' && !source.shared),
+      maxBytes: options.maxBytes,
+    })
+    const receiver = new EmbeddedReceiver(this, consumer, sink)
+    this.receivers.set(consumer, receiver)
+    return receiver
+  }
+
+  private async queueOf(source: Source): Promise<string> {
+    switch (source.kind) {
+      case 'queue':
+        return source.name
+      case 'topic':
+        return ensureVolatile(this.engine, source.name)
+      case 'subscription':
+        return ensureSubscription(this.engine, this.clientId, source)
+    }
+  }
+
+  async browse(queue: string, after: string | undefined, limit: number): Promise<BrowsedPage> {
+    this.assertOpen()
+    return browse(this.engine, queue, after ?? '', limit)
+  }
+
+  async declare(queue: string, policy: Partial<QueuePolicy>): Promise<void> {
+    this.assertOpen()
+    this.engine.declareQueue({ name: queue, policy })
+  }
+
+  async subscribe(source: SubscriptionSource): Promise<void> {
+    this.assertOpen()
+    await ensureSubscription(this.engine, this.clientId, source)
+  }
+
+  async unsubscribe(name: string, shared: boolean): Promise<void> {
+    this.assertOpen()
+    const queue = subscriptionQueue(this.clientId, name, shared)
+    await new Promise((resolve) => this.engine.deleteQueue(queue, { ifUnused: true }, resolve))
+  }
+
+  async createTemporary(kind: 'temporary-queue' | 'temporary-topic'): Promise<Destination> {
+    this.assertOpen()
+    if (kind === 'temporary-topic') return { kind, name: TEMPORARY_TOPIC + randomUUID() }
+    const name = TEMPORARY_QUEUE + randomUUID()
+    const lifetime = { kind: 'connection' } as const
+    // What it holds ends with the connection, and so do its dead letters.
+    const policy = { deadLetter: undefined }
+    this.engine.declareQueue({ name, lifetime, durability: 'memory', policy }, this.connection)
+    return { kind, name }
+  }
+
+  async deleteTemporary(destination: Destination): Promise<void> {
+    this.assertOpen()
+    if (destination.kind === 'temporary-topic') return
+    await new Promise((resolve) => this.engine.deleteQueue(destination.name, { ifUnused: true }, resolve))
+  }
+
+  close(): Promise<void> {
+    this.closing ??= this.finish()
+    return this.closing
+  }
+
+  private async finish(): Promise<void> {
+    for (const receiver of [...this.receivers.values()]) await receiver.close({ release: true })
+    this.engine.disconnect(this.connection)
+    this.rejectAll(new MillraceError('closed', 'the connection was closed'))
+    await this.home.leave(this.clientId)
+  }
+
+  private assertOpen(): void {
+    if (this.closing) throw new MillraceError('closed', 'the connection is closed')
+  }
+
+  published(outcomes: readonly PublishOutcome[]): void {
+    for (let i = 0; i < outcomes.length; i++) {
+      const { tag, error } = outcomes[i]!
+      const send = this.sends.take(tag)
+      if (!send) continue
+      send.sender.decided()
+      if (error) send.reject(error)
+      else send.resolve({ messageId: send.messageId, durability: send.durability })
+    }
+  }
+
+  settled(requests: readonly number[]): void {
+    for (const number of requests) {
+      this.requests.get(number)?.resolve()
+      this.requests.delete(number)
+    }
+  }
+
+  deliver(consumer: number, deliveries: readonly Delivery[], count: number): void {
+    this.receivers.get(consumer)?.take(deliveries, count)
+  }
+
+  cancelled(consumer: number, error: MillraceError): void {
+    this.receivers.get(consumer)?.end(error)
+  }
+
+  blocked(queue: string, reason: string): void {
+    this.events.blocked(queue, reason)
+  }
+
+  unblocked(queue: string): void {
+    this.events.unblocked(queue)
+  }
+
+  /** Nothing will be confirmed any more: whoever waits is told so. */
+  failed(error: MillraceError): void {
+    this.failure = error
+    this.rejectAll(error)
+    for (const receiver of [...this.receivers.values()]) receiver.end(error)
+    this.events.failed(error)
+  }
+
+  private rejectAll(error: MillraceError): void {
+    for (const send of this.sends.takeAll()) {
+      send.sender.decided()
+      send.reject(error)
+    }
+    for (const request of this.requests.values()) request.reject(error)
+    this.requests.clear()
+  }
+
+  request(): { number: number; durable: Promise<void> } {
+    const number = this.nextRequest++
+    if (this.failure) return { number, durable: Promise.reject(this.failure) }
+    const request = Promise.withResolvers<void>()
+    this.requests.set(number, request)
+    return { number, durable: request.promise }
+  }
+
+  forgetRequest(number: number): void {
+    this.requests.delete(number)
+  }
+
+  left(receiver: EmbeddedReceiver): void {
+    // Unsettled deliveries may outlive the receiver; the engine settles them by the consumer's number.
+    this.receivers.delete(receiver.consumer)
+  }
+
+  report(error: MillraceError): void {
+    this.events.failed(error)
+  }
+}

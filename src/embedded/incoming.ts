@@ -1,0 +1,88 @@
+import { MessageView } from '../client/message-format.ts'
+import type { DeadLetter, Incoming } from '../client/provider.ts'
+import type { Delivery } from '../engine/api.ts'
+import { DEFAULT_EXCHANGE, type Destination, TOPIC_EXCHANGE } from '../model/destination.ts'
+
+/** Prefixes of generated names, by which their kind is known where only the name is. */
+export const TEMPORARY_QUEUE = 'temp-queue:'
+export const TEMPORARY_TOPIC = 'temp-topic:'
+
+type Envelope = Omit<Delivery, 'tag'>
+
+/** What is kept of an engine's delivery, whose object the engine uses again. */
+export class EmbeddedIncoming implements Incoming {
+  readonly tag: number
+  readonly priority: number
+  readonly deliveryCount: number
+  readonly durable: boolean
+  readonly expiry: number
+  readonly size: number
+  private readonly lsn: number
+  private readonly queue: string
+  private readonly exchange: string
+  private readonly key: string
+  private readonly annotations: string
+  private readonly bytes: Uint8Array
+  private readonly start: number
+  private readonly end: number
+  private view: MessageView | undefined
+
+  constructor(tag: number, delivery: Envelope, bytes: Uint8Array, start: number, end: number) {
+    this.tag = tag
+    this.priority = delivery.priority
+    this.deliveryCount = delivery.deliveryCount
+    this.durable = delivery.durable
+    this.expiry = delivery.expiry
+    this.size = delivery.size
+    this.lsn = delivery.lsn
+    this.queue = delivery.queue
+    this.exchange = delivery.exchange
+    this.key = delivery.key
+    this.annotations = delivery.annotations
+    this.bytes = bytes
+    this.start = start
+    this.end = end
+  }
+
+  get content(): MessageView {
+    this.view ??= new MessageView(this.bytes, this.start, this.end)
+    return this.view
+  }
+
+  get brokerId(): string {
+    return String(this.lsn)
+  }
+
+  get destination(): Destination {
+    const { exchange, key } = this
+    if (exchange === TOPIC_EXCHANGE) {
+      return { kind: key.startsWith(TEMPORARY_TOPIC) ? 'temporary-topic' : 'topic', name: key }
+    }
+    const name = exchange === DEFAULT_EXCHANGE ? key : this.queue
+    return { kind: name.startsWith(TEMPORARY_QUEUE) ? 'temporary-queue' : 'queue', name }
+  }
+
+  get deadLetter(): DeadLetter | undefined {
+    return this.annotations === '' ? undefined : (JSON.parse(this.annotations) as DeadLetter)
+  }
+}
+
+/** Fetches the chunks of a large body, one after the other, and joins them; null when one is damaged. */
+export function fetchBody(
+  readChunk: (lsn: number, done: (bytes: Uint8Array | null) => void) => void,
+  delivery: { readonly chunks: readonly number[]; readonly size: number },
+): Promise<Uint8Array | null> {
+  const { chunks, size } = delivery
+  return new Promise((resolve) => {
+    const whole = Buffer.allocUnsafeSlow(size)
+    const next = (index: number, at: number): void => {
+      if (index === chunks.length) return resolve(at === size ? whole : null)
+      readChunk(chunks[index]!, (bytes) => {
+        if (bytes === null || at + bytes.length > size) return resolve(null)
+        whole.set(bytes, at)
+        next(index + 1, at + bytes.length)
+      })
+    }
+    next(0, 0)
+  })
+}

@@ -1,0 +1,65 @@
+import type { SendReceipt } from '../client/provider.ts'
+import type { Durability } from '../model/delivery.ts'
+
+/** A send that has not been decided yet. */
+export interface PendingSend {
+  readonly resolve: (receipt: SendReceipt) => void
+  readonly reject: (error: unknown) => void
+  readonly messageId: string
+  readonly durability: Durability
+  readonly sender: { decided(): void }
+}
+
+/** Undecided sends by their tag: tags rise by one and are mostly decided in order, so that this is a sliding window. */
+export class PendingSends {
+  private window: (PendingSend | undefined)[] = []
+  /** Position in the window of the oldest undecided send, and the tag of position 0. */
+  private head = 0
+  private base = 1
+  private undecided = 0
+
+  get size(): number {
+    return this.undecided
+  }
+
+  /** Answers its tag. */
+  add(send: PendingSend): number {
+    this.undecided++
+    return this.base + this.window.push(send) - 1
+  }
+
+  /** Undefined when the send was decided before. */
+  take(tag: number): PendingSend | undefined {
+    const at = tag - this.base
+    const send = this.window[at]
+    if (!send) return undefined
+    this.window[at] = undefined
+    this.undecided--
+    if (at === this.head) this.advance()
+    return send
+  }
+
+  /** All that are undecided, in order; there are none afterwards. */
+  takeAll(): PendingSend[] {
+    const sends = this.window.filter((send) => send !== undefined)
+    this.base += this.window.length
+    this.window = []
+    this.head = 0
+    this.undecided = 0
+    return sends
+  }
+
+  private advance(): void {
+    const { window } = this
+    while (this.head < window.length && window[this.head] === undefined) this.head++
+    if (this.head === window.length) {
+      this.base += window.length
+      window.length = 0
+      this.head = 0
+    } else if (this.head >= 4096 && this.head * 2 >= window.length) {
+      window.splice(0, this.head)
+      this.base += this.head
+      this.head = 0
+    }
+  }
+}

@@ -1,0 +1,82 @@
+import { encodeShared } from '../client/message-format.ts'
+import type { Outgoing, ProviderSender, SendReceipt } from '../client/provider.ts'
+import type { Engine } from '../engine/api.ts'
+import { DEFAULT_EXCHANGE, TOPIC_EXCHANGE } from '../model/destination.ts'
+import { MillraceError } from '../model/errors.ts'
+import { FORMAT_AMQP10 } from '../model/message.ts'
+import type { PendingSends } from './pending-sends.ts'
+
+/** What a sender needs of its connection. */
+export interface SenderHome {
+  readonly engine: Engine
+  readonly connection: number
+  readonly sends: PendingSends
+}
+
+/** Encodes and publishes under an identity, so that a resend is stored once. */
+export class EmbeddedSender implements ProviderSender {
+  private readonly home: SenderHome
+  readonly lastSequence: number
+  private readonly producer: number
+  private sequence: number
+  private undecided = 0
+  private closed = false
+  private idle: PromiseWithResolvers<void> | undefined
+
+  constructor(home: SenderHome, producer: { readonly handle: number; readonly lastSequence: number }) {
+    this.home = home
+    this.producer = producer.handle
+    this.lastSequence = producer.lastSequence
+    this.sequence = producer.lastSequence
+  }
+
+  send(message: Outgoing): Promise<SendReceipt> {
+    if (this.closed) return Promise.reject(new MillraceError('closed', 'the sender is closed'))
+    return new Promise((resolve, reject) => {
+      const { messageId } = message.content
+      const payload = encodeShared(message.content)
+      const { sends } = this.home
+      const { durability } = message
+      const tag = sends.add({ resolve, reject, messageId: messageId!, durability, sender: this })
+      this.undecided++
+      try {
+        this.publish(message, tag, payload)
+      } catch (error) {
+        sends.take(tag)
+        this.decided()
+        reject(error)
+      }
+    })
+  }
+
+  private publish(message: Outgoing, tag: number, payload: Uint8Array): void {
+    const { kind, name } = message.destination
+    const direct = kind === 'queue' || kind === 'temporary-queue'
+    this.sequence = message.sequence ?? this.sequence + 1
+    this.home.engine.publish(this.home.connection, {
+      tag,
+      exchange: direct ? DEFAULT_EXCHANGE : TOPIC_EXCHANGE,
+      key: name,
+      durability: message.durability,
+      priority: message.priority,
+      format: FORMAT_AMQP10,
+      payload,
+      expiry: message.expiry,
+      producer: this.producer,
+      sequence: this.sequence,
+      mandatory: direct,
+    })
+  }
+
+  /** One of its sends has been confirmed or refused. */
+  decided(): void {
+    if (--this.undecided === 0) this.idle?.resolve()
+  }
+
+  async close(): Promise<void> {
+    this.closed = true
+    if (this.undecided === 0) return
+    this.idle ??= Promise.withResolvers<void>()
+    await this.idle.promise
+  }
+}

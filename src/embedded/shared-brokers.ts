@@ -1,0 +1,148 @@
+import { findProperty } from '../client/message-format.ts'
+import type { Engine } from '../engine/api.ts'
+import { Broker } from '../engine/broker.ts'
+import type { EngineOptions } from '../engine/options.ts'
+import type { Clock } from '../engine/ports/clock.ts'
+import type { Contents } from '../engine/ports/contents.ts'
+import type { Random } from '../engine/ports/random.ts'
+import type { Store } from '../engine/ports/store.ts'
+import { MillraceError } from '../model/errors.ts'
+import { FORMAT_AMQP10 } from '../model/message.ts'
+import type { BrokerHome } from './connection.ts'
+import { KeepAlive } from './host.ts'
+
+const MiB = 1024 * 1024
+
+/** What a broker is made of. */
+export interface BrokerParts {
+  readonly store: Store
+  readonly clock: Clock
+  readonly random: Random
+  readonly options: EngineOptions
+  /** Gives up what was held for the broker, such as the lock of its directory, after it has closed. */
+  readonly release: () => void
+}
+
+/** Told when the last connection has left, with when the broker has closed. */
+export type Ended = (closed: Promise<void>) => void
+
+const contents: Contents = {
+  property: (format, payload, name) => (format === FORMAT_AMQP10 ? findProperty(payload, name) : undefined),
+}
+
+/** A broker in this process and the connections to it; it closes with the last of them. */
+export class SharedBroker implements BrokerHome {
+  readonly engine: Engine
+  readonly maxMessageBytes: number
+  private readonly parts: BrokerParts
+  private readonly ended: Ended
+  private readonly keepAlive = new KeepAlive()
+  private readonly clients = new Set<string>()
+  private connections = 0
+
+  private constructor(parts: BrokerParts, ended: Ended) {
+    this.parts = parts
+    this.ended = ended
+    this.maxMessageBytes = parts.options.maxMessageBytes ?? 128 * MiB
+    const { store, clock, random, options } = parts
+    this.engine = new Broker(
+      { store, clock, random, contents },
+      { ...options, maxMessageBytes: this.maxMessageBytes },
+    )
+  }
+
+  static async open(parts: BrokerParts, ended: Ended): Promise<SharedBroker> {
+    const broker = new SharedBroker(parts, ended)
+    try {
+      await broker.engine.open()
+    } catch (error) {
+      parts.release()
+      throw error
+    }
+    return broker
+  }
+
+  /** Counts a connection in. Throws `client-id-invalid` when its client is connected. */
+  join(clientId: string | undefined): void {
+    if (clientId !== undefined) {
+      if (this.clients.has(clientId)) {
+        throw new MillraceError(
+          'client-id-invalid',
+          `a client with the id ${JSON.stringify(clientId)} is connected`,
+        )
+      }
+      this.clients.add(clientId)
+    }
+    this.connections++
+    this.keepAlive.hold()
+  }
+
+  leave(clientId: string | undefined): Promise<void> {
+    if (clientId !== undefined) this.clients.delete(clientId)
+    this.keepAlive.release()
+    if (--this.connections > 0) return Promise.resolve()
+    const closed = this.shutDown()
+    this.ended(closed)
+    return closed
+  }
+
+  private async shutDown(): Promise<void> {
+    try {
+      await this.engine.close()
+    } finally {
+      this.parts.release()
+    }
+  }
+}
+
+interface Slot {
+  readonly broker: Promise<SharedBroker>
+  readonly options: object | undefined
+}
+
+/** Brokers by name: connections of one process to the same name share one. */
+export class SharedBrokers {
+  private readonly slots = new Map<string, Slot>()
+  /** When brokers that are closing have closed; until then nobody opens their name again. */
+  private readonly closing = new Map<string, Promise<void>>()
+
+  /**
+   * The broker of that name, counted in for one connection; opened when there is none. Rejects with `illegal-state` when
+   * it is open with other options, `client-id-invalid`, and what `open` rejects with.
+   */
+  async connect(
+    name: string,
+    options: object | undefined,
+    clientId: string | undefined,
+    open: (ended: Ended) => Promise<SharedBroker>,
+  ): Promise<SharedBroker> {
+    for (;;) {
+      await this.closing.get(name)
+      const slot = this.slots.get(name) ?? this.open(name, options, open)
+      if (options !== undefined && slot.options !== options) {
+        throw new MillraceError('illegal-state', `${name} is open in this process with other options`)
+      }
+      const broker = await slot.broker
+      // While this waited, the last connection may have left.
+      if (this.slots.get(name) !== slot) continue
+      broker.join(clientId)
+      return broker
+    }
+  }
+
+  private open(
+    name: string,
+    options: object | undefined,
+    open: (ended: Ended) => Promise<SharedBroker>,
+  ): Slot {
+    const broker = open((closed) => {
+      this.slots.delete(name)
+      const settled = closed.catch(() => {}).finally(() => this.closing.delete(name))
+      this.closing.set(name, settled)
+    })
+    const slot: Slot = { broker, options }
+    this.slots.set(name, slot)
+    broker.catch(() => this.slots.delete(name))
+    return slot
+  }
+}

@@ -1,0 +1,51 @@
+/**
+ * Millrace: a durable message broker for TypeScript. Import it, run it, or point the same code at the engine you have.
+ */
+import { registerProvider } from './client/connect.ts'
+import { embedded } from './embedded/provider.ts'
+
+registerProvider(embedded())
+
+export { QueueBrowser } from './client/browser.ts'
+export { ConnectionFactory, type ConnectOptions, connect, registerProvider } from './client/connect.ts'
+export { Connection, type ConnectionEvents, type ConnectionOptions } from './client/connection.ts'
+export {
+  type ConsumerOptions,
+  MessageConsumer,
+  type MessageListener,
+  type ReceiveOptions,
+} from './client/consumer.ts'
+export { Context } from './client/context.ts'
+export {
+  type Queue,
+  type QueueOptions,
+  queue,
+  type Receivable,
+  type Subscription,
+  type Topic,
+  type TopicOptions,
+  type TypedDestination,
+  topic,
+} from './client/destinations.ts'
+export { BrowsedMessage, Message } from './client/message.ts'
+export type { SendOptions } from './client/outgoing.ts'
+export type { PolicyOptions } from './client/policy.ts'
+export { MessageProducer, type ProducerOptions } from './client/producer.ts'
+export type * from './client/provider.ts'
+export { type AcknowledgeMode, Session, type SessionOptions } from './client/session.ts'
+export type { StandardIssue, StandardResult, StandardSchema } from './client/standard-schema.ts'
+export type { SubscribeOptions } from './client/subscriptions.ts'
+export {
+  type CloseOptions,
+  type Handler,
+  type HandlerContext,
+  Worker,
+  type WorkerOptions,
+} from './client/worker.ts'
+export { type EmbeddedOptions, embedded } from './embedded/provider.ts'
+export type { DeadLetterReason, Durability, Outcome } from './model/delivery.ts'
+export type { Destination, DestinationKind } from './model/destination.ts'
+export type { Duration } from './model/duration.ts'
+export { type ErrorCode, errorCatalogue, isMillraceError, MillraceError } from './model/errors.ts'
+export type { Body, MessageContent, PropertyValue } from './model/message.ts'
+export type { Overflow, QueuePolicy } from './model/policy.ts'
