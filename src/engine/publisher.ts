@@ -114,6 +114,16 @@ export class Publisher {
   }
 
   private routeTo(connection: Connection, publication: Publication): void {
+    const { targets } = this
+    if (publication.exchange === DEFAULT_EXCHANGE) {
+      targets.length = 1
+      targets[0] = this.core.topology.queueFor(publication.key, true)
+    } else {
+      this.routeThrough(connection, publication)
+    }
+  }
+
+  private routeThrough(connection: Connection, publication: Publication): void {
     const key: RoutingKey = { text: publication.key, syntax: publication.syntax ?? 'dotted' }
     const { contents } = this.core
     const property = (name: string): unknown =>

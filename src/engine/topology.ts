@@ -138,7 +138,7 @@ export class Topology {
     this.change({ op: 'queue-gone', id: queue.id })
   }
 
-  /** Adds to `into` the queues that take a message. Throws `destination-not-found`. */
+  /** Adds to `into` the queues that an exchange other than the default one gives a message to. Throws `destination-not-found`. */
   route(
     exchange: string,
     key: RoutingKey,
@@ -147,10 +147,6 @@ export class Topology {
     into: Queue[],
   ): void {
     into.length = 0
-    if (exchange === DEFAULT_EXCHANGE) {
-      into.push(this.queueFor(key.text, true))
-      return
-    }
     let at: Exchange | undefined = this.exchangeOf(exchange)
     this.routings++
     // Alternates may form a ring; a message gives up after a few.

@@ -173,6 +173,12 @@ export class OperationReader {
   }
 
   varint(): number {
+    // Most are small; this path is taken several times a message.
+    if (this.at < this.end && this.bytes[this.at]! < 0x80) return this.bytes[this.at++]!
+    return this.longVarint()
+  }
+
+  private longVarint(): number {
     let value = 0
     let scale = 1
     for (let i = 0; i < 8; i++) {
