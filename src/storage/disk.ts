@@ -62,3 +62,8 @@ export interface Disk {
   /** Bytes that can still be written to the file system. */
   free(done: (error: DiskError | null, bytes: number) => void): void
 }
+
+/** True for what a disk or the journal answers; anything else that is thrown is a bug of ours. */
+export function isOperating(error: unknown): boolean {
+  return error instanceof Error && typeof (error as DiskError).code === 'string'
+}

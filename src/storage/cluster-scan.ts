@@ -1,0 +1,76 @@
+import { OPERATION_HEADER } from '../engine/ports/operations.ts'
+import type { DiskIo } from './disk-io.ts'
+import { FILE_HEADER } from './format.ts'
+import { FrameScanner } from './frame-scanner.ts'
+import type { DamageReport } from './quarantine.ts'
+import type { Segment } from './segment.ts'
+import type { SurveyedFile } from './survey.ts'
+
+/** Operations of a cluster, put back in the order of their LSNs. */
+export interface ClusterContent {
+  readonly bytes: Buffer
+  /** Rising. */
+  readonly lsns: Float64Array
+  /** Start of each operation (its header) in `bytes`. */
+  readonly starts: Uint32Array
+}
+
+/**
+ * Reads a whole cluster into memory, for a start without any checkpoint: only then must survivors be found in the
+ * files themselves. Fills the table of `segment`.
+ */
+export async function readCluster(
+  io: DiskIo,
+  file: SurveyedFile,
+  segment: Segment,
+  damaged: (report: DamageReport) => Promise<void>,
+): Promise<ClusterContent> {
+  const { file: opened } = await io.open(file.path, 'read')
+  const scanner = new FrameScanner(io, opened, file.number, Math.min(FILE_HEADER, file.size), file.size)
+  const pieces: Buffer[] = []
+  const lsns: number[] = []
+  const starts: number[] = []
+  let length = 0
+  for (let frame = await scanner.next(); frame; frame = await scanner.next()) {
+    const { header, start, end } = frame
+    if (!frame.whole) {
+      const reason = 'no whole frame'
+      await damaged({ file: file.path, offset: start, length: end - start, reason })
+      continue
+    }
+    segment.table.note(header.mark, header.firstLsn, start, end)
+    const payload = Buffer.from(frame.bytes.subarray(frame.payloadStart, frame.payloadEnd))
+    pieces.push(payload)
+    let lsn = header.firstLsn
+    for (let at = 0, i = 0; i < header.count && at + OPERATION_HEADER <= payload.length; i++) {
+      if (i > 0) lsn += payload.readUInt32LE(at) >>> 8
+      lsns.push(lsn)
+      starts.push(length + at)
+      at += OPERATION_HEADER + payload.readUInt32LE(at + 4)
+    }
+    length += payload.length
+  }
+  await io.close(opened)
+  return inOrder(Buffer.concat(pieces), lsns, starts)
+}
+
+/** The lowest LSN in a cluster; undefined when nothing in it is whole. */
+export async function firstLsnOfCluster(io: DiskIo, file: SurveyedFile): Promise<number | undefined> {
+  const { file: opened } = await io.open(file.path, 'read')
+  const scanner = new FrameScanner(io, opened, file.number, Math.min(FILE_HEADER, file.size), file.size)
+  let first: number | undefined
+  for (let frame = await scanner.next(); frame; frame = await scanner.next()) {
+    if (frame.whole) first = Math.min(first ?? frame.header.firstLsn, frame.header.firstLsn)
+  }
+  await io.close(opened)
+  return first
+}
+
+function inOrder(bytes: Buffer, lsns: readonly number[], starts: readonly number[]): ClusterContent {
+  const order = Uint32Array.from(lsns.keys()).sort((a, b) => lsns[a]! - lsns[b]!)
+  return {
+    bytes,
+    lsns: Float64Array.from(order, (index) => lsns[index]!),
+    starts: Uint32Array.from(order, (index) => starts[index]!),
+  }
+}

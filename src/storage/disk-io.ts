@@ -1,0 +1,94 @@
+import type { Disk, DiskEntry, DiskError, DiskFile, DiskMode } from './disk.ts'
+
+const ATTEMPTS = 4
+/** A disk that fails to read is asked for ever smaller pieces, down to this. */
+const LEAST_PIECE = 4096
+
+/** The calls of a disk as promises, for work that is not hot: recovery, checkpoints, compaction, inspection. */
+export class DiskIo {
+  readonly disk: Disk
+
+  constructor(disk: Disk) {
+    this.disk = disk
+  }
+
+  list(folder: string): Promise<readonly DiskEntry[]> {
+    return new Promise((resolve, reject) => {
+      this.disk.list(folder, (error, entries) => (error ? reject(error) : resolve(entries)))
+    })
+  }
+
+  open(path: string, mode: DiskMode): Promise<{ file: DiskFile; size: number }> {
+    return new Promise((resolve, reject) => {
+      this.disk.open(path, mode, (error, file, size) =>
+        error ? reject(error) : resolve({ file: file!, size }),
+      )
+    })
+  }
+
+  write(file: DiskFile, buffers: readonly Uint8Array[], position: number): Promise<void> {
+    return this.simple((done) => this.disk.write(file, buffers, position, done))
+  }
+
+  sync(file: DiskFile): Promise<void> {
+    return this.simple((done) => this.disk.sync(file, done))
+  }
+
+  truncate(file: DiskFile, size: number): Promise<void> {
+    return this.simple((done) => this.disk.truncate(file, size, done))
+  }
+
+  rename(from: string, to: string): Promise<void> {
+    return this.simple((done) => this.disk.rename(from, to, done))
+  }
+
+  remove(path: string): Promise<void> {
+    return this.simple((done) => this.disk.remove(path, done))
+  }
+
+  close(file: DiskFile): Promise<void> {
+    return this.simple((done) => this.disk.close(file, done))
+  }
+
+  free(): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.disk.free((error, bytes) => (error ? reject(error) : resolve(bytes)))
+    })
+  }
+
+  /** Up to `length` bytes at `position`; fewer only at the end of the file. */
+  read(file: DiskFile, position: number, length: number): Promise<Buffer> {
+    const into = Buffer.allocUnsafeSlow(length)
+    return new Promise((resolve, reject) => {
+      this.disk.read(file, into, position, (error, count) => {
+        if (error) reject(error)
+        else resolve(count === length ? into : into.subarray(0, count))
+      })
+    })
+  }
+
+  /** Like `read`, but bytes that the disk will not give, asked several times, are zeros, and `unreadable` says so. */
+  async readPatiently(
+    file: DiskFile,
+    position: number,
+    length: number,
+  ): Promise<{ bytes: Buffer; unreadable: boolean }> {
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      try {
+        return { bytes: await this.read(file, position, length), unreadable: false }
+      } catch {}
+    }
+    if (length <= LEAST_PIECE) return { bytes: Buffer.alloc(length), unreadable: true }
+    const half = Math.ceil(length / 2 / LEAST_PIECE) * LEAST_PIECE
+    const first = await this.readPatiently(file, position, half)
+    const second = await this.readPatiently(file, position + half, length - half)
+    return {
+      bytes: Buffer.concat([first.bytes, second.bytes]),
+      unreadable: first.unreadable || second.unreadable,
+    }
+  }
+
+  private simple(start: (done: (error: DiskError | null) => void) => void): Promise<void> {
+    return new Promise((resolve, reject) => start((error) => (error ? reject(error) : resolve())))
+  }
+}

@@ -1,0 +1,173 @@
+import type { Clock } from '../engine/ports/clock.ts'
+import type { Checkpoints } from './checkpoints.ts'
+import type { Compaction } from './compaction.ts'
+import { isOperating } from './disk.ts'
+import type { JournalOptions } from './options.ts'
+import type { SegmentSet } from './segments.ts'
+import type { Space } from './space.ts'
+import type { Writer } from './writer.ts'
+
+/** An active segment with less than this share of its nominal size in it is left alone when the journal is idle. */
+const WORTH_SEALING = 1 / 16
+
+/** Ticks of an idle journal, until there is nothing left to find out: it takes two looks to see that nothing drains. */
+const QUIET_TICKS = 4
+/** Checkpoints in one go: the first lets go of a file, the second of what the first still kept. */
+const CHECKPOINTS_A_RUN = 3
+
+export interface MaintenanceParts {
+  readonly clock: Clock
+  readonly options: JournalOptions
+  readonly writer: Writer
+  readonly segments: SegmentSet
+  readonly checkpoints: Checkpoints
+  readonly compaction: Compaction
+  readonly space: Space
+}
+
+/**
+ * Checkpoints and compaction, one at a time, while the journal works. A journal in which nothing happens, and nothing
+ * can be given back, has no timer.
+ */
+export class Maintenance {
+  private readonly parts: MaintenanceParts
+  private readonly snapshot: () => Iterable<Uint8Array>
+  private running: Promise<void> | undefined
+  private ticking = false
+  private stopped = false
+  /** The last attempt failed, as on a full disk: wait for the next tick. */
+  private resting = false
+  private checkpointDue: boolean
+  private checkpointedAt: number
+  private tickedAt = 0
+  /** Ticks since something was last journalled. */
+  private quietTicks = 0
+
+  constructor(
+    parts: MaintenanceParts,
+    snapshot: () => Iterable<Uint8Array>,
+    recovered: { damaged: boolean; bytesReplayed: number },
+  ) {
+    this.parts = parts
+    this.snapshot = snapshot
+    this.checkpointDue = recovered.damaged
+    this.checkpointedAt = -recovered.bytesReplayed
+    if (this.checkpointDue || this.reclaimable() > 0) this.scheduleTick()
+  }
+
+  /** Something was journalled. */
+  kick(): void {
+    this.scheduleTick()
+    if (this.isBehind() && !this.resting) this.run()
+  }
+
+  /** Something is to be done soon, as when the disk is full. */
+  urge(): void {
+    this.scheduleTick()
+  }
+
+  /** Resolves when nothing runs any more, and nothing will. */
+  async stop(): Promise<void> {
+    this.stopped = true
+    await this.running
+  }
+
+  /** Writes a last checkpoint, when there is anything new. Rejects as Checkpoints.write does. */
+  async finish(): Promise<void> {
+    const { writer, checkpoints } = this.parts
+    if (this.checkpointDue || writer.journalledBytes > this.checkpointedAt || checkpoints.base === 0) {
+      await checkpoints.write(this.snapshot)
+    }
+  }
+
+  private scheduleTick(): void {
+    if (this.ticking || this.stopped) return
+    this.ticking = true
+    this.parts.clock.after(this.parts.options.idleInterval, () => {
+      this.ticking = false
+      if (!this.stopped) this.tick()
+    })
+  }
+
+  private tick(): void {
+    const { writer, segments, space } = this.parts
+    if (writer.failure) return
+    this.resting = false
+    const isQuiet = writer.journalledBytes === this.tickedAt && writer.unsyncedBytes === 0
+    this.quietTicks = isQuiet ? this.quietTicks + 1 : 0
+    this.tickedAt = writer.journalledBytes
+    for (const segment of segments.used) if (segment.sealed) segment.observe()
+    if (isQuiet) this.sealIdle()
+    else space.check()
+    this.run()
+    if (this.quietTicks < QUIET_TICKS || this.reclaimable() > 0) this.scheduleTick()
+  }
+
+  private sealIdle(): void {
+    const { segments, options, writer } = this.parts
+    const active = segments.used.at(-1)
+    if (!active || active.sealed || active.size < options.segmentBytes * WORTH_SEALING) return
+    if (active.liveBytes() < active.size * options.liveShare) writer.seal()
+  }
+
+  private run(): void {
+    if (this.running || this.stopped) return
+    this.running = this.work().finally(() => {
+      this.running = undefined
+    })
+  }
+
+  private async work(): Promise<void> {
+    const { compaction, options, writer, space } = this.parts
+    let checkpoints = 0
+    try {
+      while (!this.stopped && !writer.failure) {
+        const isShort = !space.available
+        const sources = options.compaction ? compaction.pick(writer.durableLsn, isShort) : undefined
+        if (checkpoints < CHECKPOINTS_A_RUN && this.isDue(isShort)) {
+          checkpoints++
+          await this.checkpoint()
+        } else if (sources) await compaction.compact(sources)
+        else return
+        this.scheduleTick()
+      }
+    } catch (error) {
+      if (!isOperating(error)) throw error
+      // A full or failing disk: nothing has changed, and the next tick tries again.
+      this.resting = true
+      this.scheduleTick()
+    }
+  }
+
+  private async checkpoint(): Promise<void> {
+    const { writer, checkpoints, space } = this.parts
+    const at = writer.journalledBytes
+    await checkpoints.write(this.snapshot)
+    this.checkpointDue = false
+    this.checkpointedAt = at
+    if (!space.available) space.check()
+  }
+
+  private isBehind(): boolean {
+    const { writer, options } = this.parts
+    return writer.journalledBytes - this.checkpointedAt >= options.checkpointBytes
+  }
+
+  private isDue(isShort: boolean): boolean {
+    if (this.checkpointDue || this.isBehind()) return true
+    const { options, writer } = this.parts
+    const reclaimable = this.reclaimable()
+    if (isShort || this.quietTicks > 0) return reclaimable > 0
+    const since = writer.journalledBytes - this.checkpointedAt
+    return reclaimable >= options.checkpointBytes && since >= options.checkpointBytes / 4
+  }
+
+  /** Bytes that checkpoints would allow to be removed. */
+  private reclaimable(): number {
+    const { segments } = this.parts
+    let bytes = 0
+    for (const segment of segments.retired) bytes += segment.size
+    for (const segment of segments.used) if (segment.sealed && segment.isDead()) bytes += segment.size
+    return bytes
+  }
+}

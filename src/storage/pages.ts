@@ -1,0 +1,208 @@
+import { crc32 } from 'node:zlib'
+import type { Clock } from '../engine/ports/clock.ts'
+import { type ByteWriter, type OperationReader, readList } from '../engine/ports/operations.ts'
+import { assert } from '../model/errors.ts'
+import { Bitmap } from './bitmap.ts'
+import type { Disk, DiskError, DiskFile } from './disk.ts'
+import { DiskIo } from './disk-io.ts'
+import { PAGES_FILE } from './format.ts'
+
+export const PAGE_BLOCK = 4096
+/** A page is a run of at most so many blocks, less one; its number is the first block times this, plus the length. */
+export const MAX_RUN = 1024
+const PAGE_HEADER = 16
+const ATTEMPTS = 3
+const RETRY_DELAY = 20
+
+/** What becomes of writes that fail, as for the journal's own. */
+export interface PageEvents {
+  full(retry: (again: boolean) => void): void
+  failed(error: DiskError): void
+}
+
+/**
+ * The page file: pages of the engine's queue indexes, each checksummed, never written over. A freed page's blocks are
+ * used again when neither of the two newest checkpoints, both begun after it was freed, can name it.
+ */
+export class Pages {
+  private readonly disk: Disk
+  private readonly clock: Clock
+  private readonly events: PageEvents
+  private readonly taken = new Bitmap()
+  private file: DiskFile | undefined
+  /** What is to be done with the file once it is open, or cut. */
+  private waiting: ((file: DiskFile) => void)[] | undefined
+  /** Pages not yet written, answered from memory. */
+  private readonly pending = new Map<number, Buffer>()
+  private idleWaiters: (() => void)[] = []
+  private freed: number[] = []
+  private staged: { readonly pages: number[]; readonly since: number }[] = []
+  private unsynced = false
+
+  constructor(context: { disk: Disk; clock: Clock }, events: PageEvents) {
+    this.disk = context.disk
+    this.clock = context.clock
+    this.events = events
+  }
+
+  write(bytes: Uint8Array): number {
+    const size = PAGE_HEADER + bytes.length
+    const blocks = Math.ceil(size / PAGE_BLOCK)
+    assert(blocks > 0 && blocks < MAX_RUN, 'a page fits a run')
+    const block = this.taken.takeRun(blocks)
+    const page = block * MAX_RUN + blocks
+    const content = Buffer.alloc(blocks * PAGE_BLOCK)
+    content.writeUInt32LE(bytes.length, 4)
+    content.set(bytes, PAGE_HEADER)
+    content.writeUInt32LE(crc32(content.subarray(4, size), block), 0)
+    this.pending.set(page, content)
+    this.send(page, content)
+    return page
+  }
+
+  load(page: number, done: (bytes: Uint8Array | null) => void): void {
+    const content = this.pending.get(page)
+    if (content) this.clock.defer(() => done(contentOf(content, page)))
+    else this.withFile(() => this.fetch(page, ATTEMPTS, done))
+  }
+
+  free(page: number): void {
+    this.freed.push(page)
+  }
+
+  /** Checkpoint `number` begins: pages freed before it are not named by it. */
+  beginCheckpoint(number: number): void {
+    if (this.freed.length > 0) this.staged.push({ pages: this.freed, since: number })
+    this.freed = []
+  }
+
+  /** Resolves when every page written so far is durable. A failed sync fails the journal: see Writer. */
+  async sync(): Promise<void> {
+    if (this.pending.size > 0) await new Promise<void>((resolve) => this.idleWaiters.push(resolve))
+    if (!this.unsynced || !this.file) return
+    this.unsynced = false
+    try {
+      await new DiskIo(this.disk).sync(this.file)
+    } catch (error) {
+      this.events.failed(error as DiskError)
+      throw error
+    }
+  }
+
+  /** Checkpoint `number` is durable: what was freed before the one ahead of it began is free, and the end is cut off. */
+  async endCheckpoint(number: number): Promise<void> {
+    for (const { pages, since } of this.staged) {
+      if (since < number)
+        for (const page of pages) this.taken.giveRun(Math.floor(page / MAX_RUN), page % MAX_RUN)
+    }
+    this.staged = this.staged.filter(({ since }) => since >= number)
+    if (this.file && !this.waiting && this.taken.trim()) await this.cut(this.file)
+  }
+
+  /** pages := varint n, blocks[n] as bits | list of pages freed and not yet reusable */
+  save(out: ByteWriter): void {
+    const bits = this.taken.toBytes()
+    out.putVarint(bits.length)
+    out.putBytes(bits)
+    out.putList([...this.staged.flatMap(({ pages }) => pages), ...this.freed])
+  }
+
+  restore(reader: OperationReader): boolean {
+    const size = reader.varint()
+    const start = reader.skip(size)
+    const freed: number[] = []
+    readList(reader, freed)
+    if (reader.failed) return false
+    this.taken.fromBytes(reader.bytes.subarray(start, start + size))
+    this.freed = freed
+    return true
+  }
+
+  bytes(): number {
+    return this.taken.length * PAGE_BLOCK
+  }
+
+  close(): void {
+    if (this.file) this.disk.close(this.file, () => {})
+    this.file = undefined
+  }
+
+  /** Cuts free blocks off the end of the file. Writes wait, because one might go behind the new end. */
+  private async cut(file: DiskFile): Promise<void> {
+    this.waiting = []
+    await new DiskIo(this.disk).truncate(file, this.taken.length * PAGE_BLOCK).catch(() => {})
+    this.flush()
+  }
+
+  private send(page: number, content: Buffer): void {
+    this.withFile((file) => {
+      this.disk.write(file, [content], Math.floor(page / MAX_RUN) * PAGE_BLOCK, (error) => {
+        if (error) this.failedWrite(error, () => this.send(page, content))
+        else this.wrote(page)
+      })
+    })
+  }
+
+  private wrote(page: number): void {
+    this.unsynced = true
+    this.pending.delete(page)
+    if (this.pending.size > 0) return
+    const waiters = this.idleWaiters
+    this.idleWaiters = []
+    for (const resolve of waiters) resolve()
+  }
+
+  private failedWrite(error: DiskError, retry: () => void): void {
+    if (error.code !== 'ENOSPC') this.events.failed(error)
+    else this.events.full((again) => (again ? retry() : this.events.failed(error)))
+  }
+
+  private fetch(page: number, attempts: number, done: (bytes: Uint8Array | null) => void): void {
+    const file = this.file
+    const content = Buffer.allocUnsafeSlow((page % MAX_RUN) * PAGE_BLOCK)
+    if (!file) done(null)
+    else {
+      this.disk.read(file, content, Math.floor(page / MAX_RUN) * PAGE_BLOCK, (error, count) => {
+        if (!error) done(count === content.length ? contentOf(content, page) : null)
+        else if (attempts <= 1) done(null)
+        else this.clock.after(RETRY_DELAY, () => this.fetch(page, attempts - 1, done))
+      })
+    }
+  }
+
+  /** Opens the page file, or creates it. */
+  private withFile(use: (file: DiskFile) => void): void {
+    if (this.waiting) this.waiting.push(use)
+    else if (this.file) use(this.file)
+    else {
+      this.waiting = [use]
+      this.open('write')
+    }
+  }
+
+  private flush(): void {
+    const waiting = this.waiting ?? []
+    this.waiting = undefined
+    for (const use of waiting) use(this.file!)
+  }
+
+  private open(mode: 'write' | 'create'): void {
+    this.disk.open(PAGES_FILE, mode, (error, file) => {
+      if (error?.code === 'ENOENT' && mode === 'write') this.open('create')
+      else if (error) this.failedWrite(error, () => this.open(mode))
+      else {
+        this.file = file!
+        this.flush()
+      }
+    })
+  }
+}
+
+/** The bytes of a page, when its checksum says so. */
+function contentOf(content: Buffer, page: number): Uint8Array | null {
+  const length = content.readUInt32LE(4)
+  const end = PAGE_HEADER + length
+  if (end > content.length) return null
+  const sum = crc32(content.subarray(4, end), Math.floor(page / MAX_RUN))
+  return sum === content.readUInt32LE(0) ? content.subarray(PAGE_HEADER, end) : null
+}

@@ -1,0 +1,55 @@
+import type { OperationReader } from '../engine/ports/operations.ts'
+import { PublishFlag, readList } from '../engine/ports/operations.ts'
+
+/** What a store must know of a publish operation, without decoding texts: who holds it and what it takes along. */
+export class PublishFacts {
+  queues = 0
+  firstQueue = 0
+  replacedLsn = 0
+  chunks: number[] = []
+  /** Set before reading to learn whether this queue is among those that hold the message. */
+  sought = 0
+  isHeldBySought = false
+
+  /** Reads the body under `reader`. False when the bytes do not fit the grammar. */
+  read(reader: OperationReader): boolean {
+    const flags = reader.byte()
+    reader.byte()
+    reader.varint()
+    reader.varint()
+    this.queues = reader.varint()
+    this.firstQueue = 0
+    this.isHeldBySought = false
+    this.replacedLsn = 0
+    this.chunks.length = 0
+    if (this.queues > reader.end - reader.at) reader.failed = true
+    for (let i = 0; i < this.queues && !reader.failed; i++) {
+      const queue = reader.varint()
+      if (i === 0) this.firstQueue = queue
+      if (queue === this.sought) this.isHeldBySought = true
+    }
+    if (flags & (PublishFlag.replaces | PublishFlag.chunked)) this.readTail(flags, reader)
+    return !reader.failed
+  }
+
+  private readTail(flags: number, reader: OperationReader): void {
+    if (flags & PublishFlag.expires) reader.varint()
+    if (flags & PublishFlag.due) reader.varint()
+    if (flags & PublishFlag.producer) {
+      reader.varint()
+      reader.varint()
+    }
+    if (flags & PublishFlag.replaces) {
+      reader.varint()
+      this.replacedLsn = reader.varint()
+    }
+    if (!(flags & PublishFlag.chunked)) return
+    if (!(flags & PublishFlag.direct)) {
+      reader.skip(reader.varint())
+      reader.skip(reader.varint())
+    }
+    if (flags & PublishFlag.annotated) reader.skip(reader.varint())
+    reader.varint()
+    readList(reader, this.chunks)
+  }
+}

@@ -1,0 +1,245 @@
+import { OperationReader } from '../engine/ports/operations.ts'
+import type { RecoveryReport } from '../engine/ports/store.ts'
+import { readChunks, readExtent, readSegment, SectionKind } from './checkpoint-format.ts'
+import { CheckpointReader, type CheckpointSection, type CheckpointSummary } from './checkpoint-reader.ts'
+import { firstLsnOfCluster, readCluster } from './cluster-scan.ts'
+import type { DiskIo } from './disk-io.ts'
+import { CHECKPOINT_DRAFT, checkpointPath, FileKind } from './format.ts'
+import type { Liveness } from './liveness.ts'
+import type { Repairs } from './repairs.ts'
+import { Replay, type ReplayListener } from './replay.ts'
+import { Segment } from './segment.ts'
+import type { SegmentSet } from './segments.ts'
+import { type Survey, type SurveyedFile, surveyDirectory } from './survey.ts'
+
+/** Who is told what the directory holds: the store's client, or an inspection. */
+export interface RecoveryListener extends ReplayListener {
+  restore(section: Uint8Array): void
+  /** The section of the page file. */
+  pages(reader: OperationReader): void
+}
+
+export interface Recovered extends Omit<RecoveryReport, 'quarantined'> {
+  /** The checkpoint that was used; 0 for none. */
+  readonly base: number
+  /** Anything that was not as it should be: a checkpoint is due. */
+  readonly damaged: boolean
+  /** Of journal frames that were read. */
+  readonly bytesReplayed: number
+  readonly survey: Survey
+}
+
+/**
+ * Finds out what a directory holds: the newest whole checkpoint, then the journal after it. Without a checkpoint every
+ * file is read, and what is found in them is taken for alive unless something in them says that it is not.
+ */
+export class Recovery {
+  private readonly io: DiskIo
+  private readonly liveness: Liveness
+  private readonly segments: SegmentSet
+  private readonly listener: RecoveryListener
+  private readonly repairs: Repairs
+  private damaged = false
+
+  constructor(
+    context: { io: DiskIo; liveness: Liveness; segments: SegmentSet },
+    listener: RecoveryListener,
+    repairs: Repairs,
+  ) {
+    this.io = context.io
+    this.liveness = context.liveness
+    this.segments = context.segments
+    this.listener = listener
+    this.repairs = {
+      damaged: (report) => {
+        this.damaged = true
+        return repairs.damaged(report)
+      },
+      remove: (path) => repairs.remove(path),
+      secure: (path, unproven, end, size) => repairs.secure(path, unproven, end, size),
+    }
+  }
+
+  /** Throws `journal-newer`, `journal-failed`. */
+  async run(): Promise<Recovered> {
+    const survey = await surveyDirectory(this.io)
+    if (survey.draft) await this.repairs.remove(CHECKPOINT_DRAFT)
+    this.liveness.replaying = true
+    const base = await this.newestCheckpoint(survey)
+    const { io, liveness, repairs, listener } = this
+    const replay = new Replay({ io, liveness, repairs, listener }, base?.lsn ?? 0, base?.end.durableLsn ?? 0)
+    if (base) await this.replayAfter(base, survey, replay)
+    else await this.replayAll(survey, replay)
+    await replay.finish()
+    this.liveness.reconcileChunks()
+    const highest = survey.files.at(-1)?.number ?? 0
+    this.segments.nextNumber = Math.max(base?.end.nextNumber ?? 1, highest + 1)
+    return {
+      lastLsn: replay.lastLsn,
+      epoch: survey.epoch + 1,
+      operationsReplayed: replay.operations,
+      bytesReplayed: replay.bytes,
+      tornBytes: replay.tornBytes,
+      base: base?.number ?? 0,
+      damaged: this.damaged,
+      survey,
+    }
+  }
+
+  private async newestCheckpoint(survey: Survey): Promise<CheckpointSummary | undefined> {
+    for (const number of survey.checkpoints) {
+      const summary = await new CheckpointReader(this.io, number).verify()
+      if (summary) return summary
+      const { file, size } = await this.io.open(checkpointPath(number), 'read')
+      await this.io.close(file)
+      const reason = 'the checkpoint is damaged; the one before it is used, or the whole journal'
+      await this.repairs.damaged({ file: checkpointPath(number), offset: 0, length: size, reason })
+    }
+    return undefined
+  }
+
+  private async replayAfter(base: CheckpointSummary, survey: Survey, replay: Replay): Promise<void> {
+    const homes = await this.restore(base)
+    const present = new Map(survey.files.map((file) => [file.number, file]))
+    for (const segment of homes.values()) {
+      const file = present.get(segment.number)
+      if (!file) await this.missing(segment)
+      else await this.resized(segment, file)
+    }
+    const newest = Math.max(
+      0,
+      ...[...homes.values()].filter((one) => !one.isCluster).map((one) => one.number),
+    )
+    const journal: SurveyedFile[] = []
+    for (const file of survey.files) {
+      const segment = homes.get(file.number)
+      const isNewer = file.number >= base.end.nextNumber && file.kind === FileKind.journal
+      if (base.end.kept.includes(file.number)) this.retire(file, base.number)
+      else if (!segment && !isNewer) await this.repairs.remove(file.path)
+      else if (segment) {
+        this.segments.used.push(segment)
+        const isCovered = segment.lastLsn <= base.lsn && file.number !== newest
+        if (!segment.isCluster && !isCovered) journal.push(file)
+      } else journal.push(file)
+    }
+    this.segments.used.sort((a, b) => firstLsn(a) - firstLsn(b))
+    for (const file of journal) {
+      await this.replayFile(replay, file, homes.get(file.number), file === journal.at(-1))
+    }
+  }
+
+  /** Hands the sections of a checkpoint on; answers the segments that it names. */
+  private async restore(base: CheckpointSummary): Promise<Map<number, Segment>> {
+    const homes = new Map<number, Segment>()
+    await new CheckpointReader(this.io, base.number).visitSections((section) =>
+      this.restoreSection(section, homes),
+    )
+    this.liveness.extents.sort((a, b) => a.firstLsn - b.firstLsn)
+    for (const segment of homes.values()) segment.extents.sort((a, b) => a.firstLsn - b.firstLsn)
+    return homes
+  }
+
+  private restoreSection({ kind, payload }: CheckpointSection, homes: Map<number, Segment>): void {
+    const reader = new OperationReader().reset(payload, 0, payload.length)
+    if (kind === SectionKind.engine) this.listener.restore(payload)
+    else if (kind === SectionKind.segment) {
+      const segment = readSegment(reader)
+      if (segment) homes.set(segment.number, segment)
+    } else if (kind === SectionKind.extent) {
+      const extent = readExtent(reader, homes)
+      if (extent) this.liveness.extents.push(extent)
+    } else if (kind === SectionKind.chunks) readChunks(reader, this.liveness.chunks, this.liveness.bodies)
+    else if (kind === SectionKind.pages) this.listener.pages(reader)
+  }
+
+  private async missing(segment: Segment): Promise<void> {
+    const reason = 'the file is missing'
+    const [first, last] = [segment.extents[0]?.firstLsn, segment.extents.at(-1)?.lastLsn]
+    await this.repairs.damaged({
+      file: segment.path,
+      offset: 0,
+      length: 0,
+      firstLsn: first,
+      lastLsn: last,
+      reason,
+    })
+    for (const extent of segment.extents) {
+      this.liveness.lose(extent.firstLsn, extent.lastLsn)
+      this.listener.lost(extent.firstLsn, extent.lastLsn)
+    }
+    this.liveness.extents = this.liveness.extents.filter(({ home }) => home !== segment)
+  }
+
+  /** A file shorter than it was keeps what it has; its lost messages are found out when they are asked for. */
+  private async resized(segment: Segment, file: SurveyedFile): Promise<void> {
+    if (file.size < segment.table.end) {
+      const reason = `the file ends at ${file.size} instead of ${segment.table.end}`
+      await this.repairs.damaged({ file: file.path, offset: file.size, length: 0, reason })
+    }
+    segment.size = Math.max(segment.size, file.size)
+    segment.written = segment.size
+  }
+
+  private retire(file: SurveyedFile, checkpoint: number): void {
+    const segment = new Segment(file.kind, file.number)
+    segment.size = file.size
+    segment.removableAt = checkpoint + 1
+    this.segments.retired.push(segment)
+  }
+
+  private async replayFile(
+    replay: Replay,
+    file: SurveyedFile,
+    known: Segment | undefined,
+    isLast: boolean,
+  ): Promise<void> {
+    const segment = known ?? new Segment(FileKind.journal, file.number)
+    segment.sealed = true
+    segment.precededBy = file.header?.lsn ?? segment.precededBy
+    let isThere = true
+    if (isLast) isThere = await replay.last(file, segment)
+    else await replay.sealed(file, segment)
+    if (!isThere) await this.repairs.remove(file.path)
+    else if (!known && segment.extents.length > 0) this.segments.used.push(segment)
+  }
+
+  /** Without a checkpoint: clusters come in before the journal segments that follow them in LSN. */
+  private async replayAll(survey: Survey, replay: Replay): Promise<void> {
+    const journal = survey.files.filter(({ kind }) => kind === FileKind.journal)
+    const clusters = await this.clustersInOrder(survey.files.filter(({ kind }) => kind === FileKind.cluster))
+    replay.expectsGaps = survey.checkpoints.length > 0
+    for (const file of journal) {
+      const before = file.header?.lsn ?? 0
+      while (clusters.length > 0 && clusters[0]!.first <= before) {
+        await this.replayCluster(replay, clusters.shift()!.file)
+      }
+      await this.replayFile(replay, file, undefined, file === journal.at(-1))
+    }
+    for (const { file } of clusters) await this.replayCluster(replay, file)
+  }
+
+  private async clustersInOrder(
+    files: readonly SurveyedFile[],
+  ): Promise<{ first: number; file: SurveyedFile }[]> {
+    const found: { first: number; file: SurveyedFile }[] = []
+    for (const file of files) {
+      const first = await firstLsnOfCluster(this.io, file)
+      if (first !== undefined) found.push({ first, file })
+    }
+    return found.sort((a, b) => a.first - b.first)
+  }
+
+  private async replayCluster(replay: Replay, file: SurveyedFile): Promise<void> {
+    const segment = new Segment(FileKind.cluster, file.number)
+    segment.sealed = true
+    segment.size = file.size
+    segment.written = file.size
+    const content = await readCluster(this.io, file, segment, (report) => this.repairs.damaged(report))
+    replay.cluster(segment, content)
+    if (segment.extents.length > 0) this.segments.used.push(segment)
+  }
+}
+
+function firstLsn(segment: Segment): number {
+  return segment.extents[0]?.firstLsn ?? segment.precededBy + 1
+}
