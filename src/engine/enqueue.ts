@@ -5,20 +5,12 @@ import type { Queue } from './queue.ts'
 /** Puts a message into a queue's index. `flags` are the entry's. Used for new messages, dead letters and at replay. */
 export function enqueue(core: Core, queue: Queue, lsn: number, head: PublishHead, flags: number): void {
   const lane = queue.lane(head.priority)
-  const expiry = expiryIn(queue, head)
+  const expiry = queue.expiryOf(head)
   const filled = lane.append(lsn, head.size, expiry, flags)
   if (filled !== null) core.pager.filled(lane, filled)
   queue.published++
   core.entered(queue, lsn, flags)
   if (expiry > 0) core.expiring(queue, expiry)
-}
-
-/** When the message expires in this queue: at its own time or by the queue's time to live, whichever comes first; 0: never. */
-export function expiryIn(queue: Queue, head: PublishHead): number {
-  const { ttl } = queue.definition.policy
-  if (ttl === undefined) return head.expiry
-  const byPolicy = head.publishedAt + ttl
-  return head.expiry === 0 ? byPolicy : Math.min(head.expiry, byPolicy)
 }
 
 /** The publish operation of a message that is never written, as VolatileMessages keeps it. */

@@ -1,4 +1,3 @@
-import { expiryIn } from './enqueue.ts'
 import { CHUNK_SLOTS, Chunk } from './index/chunk.ts'
 import type { Lane, Residency } from './index/lane.ts'
 import { ByteWriter, OperationReader, PublishHead, readPublish } from './ports/operations.ts'
@@ -76,7 +75,7 @@ export class Pager implements Residency {
       (lsn, slice) => {
         if (!readPublish(reader.reset(slice.bytes, slice.start, slice.end), head)) return
         if (head.priority === lane.priority && head.queues.includes(queue.id)) {
-          rebuilt.append(lsn, head.size, expiryIn(queue, head), 0)
+          rebuilt.append(lsn, head.size, queue.expiryOf(head), 0)
         }
       },
       () => this.take(queue, lane, chunk, encode(rebuilt)),

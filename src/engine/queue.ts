@@ -4,6 +4,7 @@ import type { Consumer } from './consumer.ts'
 import type { Chunk } from './index/chunk.ts'
 import { Lane, type Residency } from './index/lane.ts'
 import { StateCode } from './lifecycle.ts'
+import type { PublishHead } from './ports/operations.ts'
 import type { Binding } from './routing/exchange.ts'
 
 const PRIORITIES = 10
@@ -107,6 +108,14 @@ export class Queue {
       const lane = this.lanes[priority]
       if (lane !== undefined) yield lane
     }
+  }
+
+  /** When a message expires here: at its own time or by the queue's time to live, whichever comes first; 0: never. */
+  expiryOf(head: PublishHead): number {
+    const { ttl } = this.definition.policy
+    if (ttl === undefined) return head.expiry
+    const byPolicy = head.publishedAt + ttl
+    return head.expiry === 0 ? byPolicy : Math.min(head.expiry, byPolicy)
   }
 
   /** Moves a slot to `state` and keeps the counts. The chunk may be cleared by it: read what you need before. */
