@@ -1,0 +1,277 @@
+import assert from 'node:assert/strict'
+import type { StandardSchema } from '../../client/standard-schema.ts'
+import type { PropertyValue } from '../../model/message.ts'
+import { assertEmpty, contract, deadLettersOf, one, type ProviderSubject, take } from './provider-subject.ts'
+
+/** What is sent is what is received. */
+export function testMessages(subject: ProviderSubject): void {
+  contract(subject, [], 'JMS 6.2.9: many sends in flight arrive in order of call', async (bench) => {
+    const mq = await bench.connect()
+    const numbers = bench.queue<number>()
+    const sent = Array.from({ length: 500 }, (_, i) => mq.send(numbers, i))
+    const receipts = await Promise.all(sent)
+    assert.equal(new Set(receipts.map(({ messageId }) => messageId)).size, 500, 'ids are unique')
+    const received = await take(mq, numbers, 500)
+    assert.deepEqual(
+      received.map(({ body }) => body),
+      Array.from({ length: 500 }, (_, i) => i),
+    )
+    assert.deepEqual(
+      received.map(({ messageId }) => messageId),
+      receipts.map(({ messageId }) => messageId),
+    )
+  })
+
+  contract(subject, [], 'text, bytes, JSON and nothing come back as they were sent', async (bench) => {
+    const mq = await bench.connect()
+    const anything = bench.queue<unknown>()
+    const bodies = ['', 'naïve 水 🚀', new Uint8Array(), Uint8Array.of(0, 255), { a: [1, null, { b: 'c' }] }]
+    const all = [...bodies, [], 42, -0.5, true, null, undefined]
+    for (const body of all) await mq.send(anything, body)
+    const kinds = []
+    for (const body of all) {
+      const message = await one(mq, anything)
+      assert.deepEqual(message.body, body)
+      kinds.push(message.bodyKind)
+    }
+    assert.deepEqual(kinds, [
+      ...['text', 'text', 'bytes', 'bytes'],
+      ...['json', 'json', 'json', 'json', 'json', 'json', 'value'],
+    ])
+  })
+
+  contract(subject, [], 'properties of all types and the JMS headers come back', async (bench) => {
+    const mq = await bench.connect()
+    const texts = bench.queue()
+    const properties: Record<string, PropertyValue> = {
+      text: 'é',
+      integer: -7,
+      double: 0.1,
+      large: 2 ** 40,
+      long: 2n ** 62n,
+      yes: true,
+      no: false,
+      when: new Date(1_700_000_000_123),
+      bytes: Uint8Array.of(1, 2, 3),
+      nothing: null,
+    }
+    const replyTo = { kind: 'topic', name: 'answers.here' } as const
+    const before = Date.now()
+    await mq.send(texts, 'x', {
+      properties,
+      replyTo,
+      correlationId: 'c-1',
+      messageId: 'ID:mine',
+      type: 'Order',
+      group: 'g',
+      groupSequence: 3,
+      contentType: 'text/plain',
+    })
+    const message = await one(mq, texts)
+    assert.deepEqual({ ...message.properties }, properties)
+    assert.deepEqual(message.replyTo, replyTo)
+    assert.deepEqual(
+      [message.correlationId, message.messageId, message.type, message.groupId, message.groupSequence],
+      ['c-1', 'ID:mine', 'Order', 'g', 3],
+    )
+    assert.equal(message.contentType, 'text/plain')
+    assert.deepEqual(message.destination, { kind: 'queue', name: texts.name })
+    assert.ok(message.timestamp! >= before && message.timestamp! <= Date.now(), 'the time of the send call')
+    assert.deepEqual([message.deliveryCount, message.redelivered, message.expiration], [1, false, undefined])
+    assert.equal(message.priority, 4)
+  })
+
+  contract(subject, [], 'JMS 3.9: a received message is read-only', async (bench) => {
+    const mq = await bench.connect()
+    const texts = bench.queue<unknown>()
+    await mq.send(texts, Uint8Array.of(1, 2), { properties: { a: 1 } })
+    const message = await one(mq, texts)
+    assert.throws(() => Object.assign(message, { body: 'other' }), TypeError)
+    assert.throws(() => Object.assign(message.properties, { a: 2 }), TypeError)
+    ;(message.body as Uint8Array)[0] = 99
+    await message.release()
+    assert.deepEqual((await one(mq, texts)).body, Uint8Array.of(1, 2), 'redelivery gives the original')
+  })
+
+  contract(subject, [], 'a body of 3 MiB comes back, in order with its small neighbours', async (bench) => {
+    const mq = await bench.connect()
+    const anything = bench.queue<unknown>()
+    const large = new Uint8Array(3 * 1024 * 1024).map((_, i) => (i * 31) >> 3)
+    await Promise.all(
+      ['before', large, 'after', large.slice(7), 'end'].map((body) => mq.send(anything, body)),
+    )
+    const received = await take(mq, anything, 5)
+    assert.deepEqual(
+      received.map(({ body }) => (body instanceof Uint8Array ? body.length : body)),
+      ['before', large.length, 'after', large.length - 7, 'end'],
+    )
+    assert.ok(Buffer.from(received[1]!.body as Uint8Array).equals(large))
+    assert.ok(Buffer.from(received[3]!.body as Uint8Array).equals(large.subarray(7)))
+  })
+
+  contract(subject, [], 'a message over the limit is refused, and the next one is not', async (bench, t) => {
+    const { maxMessageBytes } = subject.capabilities
+    if (maxMessageBytes > 64 * 1024 * 1024)
+      return t.skip(`its limit of ${maxMessageBytes} bytes is too large to try`)
+    const mq = await bench.connect()
+    const anything = bench.queue<unknown>()
+    await assert.rejects(mq.send(anything, new Uint8Array(maxMessageBytes)), { code: 'message-too-large' })
+    await mq.send(anything, 'small')
+    assert.equal((await one(mq, anything)).body, 'small')
+  })
+
+  contract(subject, [], 'what cannot be carried is refused, and nothing is sent', async (bench) => {
+    const mq = await bench.connect()
+    const anything = bench.queue<unknown>()
+    const circular: Record<string, unknown> = {}
+    circular['self'] = circular
+    for (const body of [circular, 1n, () => 1]) {
+      await assert.rejects(mq.send(anything, body), { code: 'message-invalid' })
+    }
+    await assert.rejects(mq.send(anything, 'x', { properties: { nested: {} as never } }), {
+      code: 'message-invalid',
+    })
+    await assert.rejects(mq.send(anything, 'x', { priority: 10 }), { code: 'argument-invalid' })
+    await assert.rejects(mq.send(anything, 'x', { durability: 'paper' as never }), {
+      code: 'argument-invalid',
+    })
+    await assert.rejects(mq.send(anything, 'x', { ttl: 'soon' }), { code: 'duration-invalid' })
+    await assertEmpty(mq, anything)
+  })
+
+  contract(subject, [], 'the content is read before send returns', async (bench) => {
+    const mq = await bench.connect()
+    const anything = bench.queue<unknown>({ policy: { maxMessages: 100 } })
+    for (let round = 0; round < 2; round++) {
+      const [bytes, object] = [Uint8Array.of(1), { n: 1 }]
+      const sent = [mq.send(anything, bytes), mq.send(anything, object)]
+      bytes[0] = 2
+      object.n = 2
+      await Promise.all(sent)
+      const received = await take(mq, anything, 2)
+      assert.deepEqual([received[0]!.body, received[1]!.body], [Uint8Array.of(1), { n: 1 }])
+    }
+  })
+
+  testLevels(subject)
+  testSchemas(subject)
+}
+
+function testLevels(subject: ProviderSubject): void {
+  contract(subject, [], 'each durability it claims is confirmed, and named in the receipt', async (bench) => {
+    const mq = await bench.connect()
+    const texts = bench.queue()
+    for (const durability of subject.capabilities.durabilities) {
+      assert.equal((await mq.send(texts, durability, { durability })).durability, durability)
+      const message = await one(mq, texts)
+      assert.equal(message.deliveryMode, durability === 'memory' ? 'non-persistent' : 'persistent')
+      await message.acknowledge()
+    }
+  })
+
+  contract(
+    subject,
+    ['priority'],
+    'JMS 3.4.10: a higher priority goes first, equals in order',
+    async (bench) => {
+      const mq = await bench.connect()
+      const numbers = bench.queue<number>()
+      const priorities = [4, 0, 9, 4, 9, 5]
+      for (const [i, priority] of priorities.entries()) await mq.send(numbers, i, { priority })
+      const received = await take(mq, numbers, 6)
+      assert.deepEqual(
+        received.map(({ body }) => body),
+        [2, 4, 5, 0, 3, 1],
+      )
+      assert.deepEqual(
+        received.map(({ priority }) => priority),
+        [9, 9, 5, 4, 4, 0],
+      )
+    },
+  )
+
+  contract(subject, ['ttl', 'policies'], 'JMS 3.4.9: an expired message is not delivered', async (bench) => {
+    const mq = await bench.connect()
+    const texts = bench.queue({ policy: { deadLetterExpired: true } })
+    await mq.send(texts, 'short', { ttl: 5 })
+    await mq.send(texts, 'long', { ttl: '1h' })
+    const dead = await one(mq, deadLettersOf(texts))
+    assert.equal(dead.body, 'short')
+    assert.equal(dead.deadLetter?.reason, 'expired')
+    const alive = await one(mq, texts)
+    assert.equal(alive.body, 'long')
+    assert.ok(alive.expiration! > Date.now())
+    await assertEmpty(mq, texts)
+  })
+
+  contract(
+    subject,
+    ['ttl', 'policies'],
+    'the ttl of the queue holds where the message has none',
+    async (bench) => {
+      const mq = await bench.connect()
+      const texts = bench.queue({ policy: { ttl: 5, deadLetterExpired: true } })
+      await mq.send(texts, 'x')
+      assert.equal((await one(mq, deadLettersOf(texts))).deadLetter?.reason, 'expired')
+    },
+  )
+}
+
+/** A schema as a library would make one: text of digits in, number out. */
+function digits(late: boolean): StandardSchema<string, number> {
+  const check = (value: unknown) =>
+    typeof value === 'string' && /^\d+$/.test(value)
+      ? { value: Number(value) }
+      : { issues: [{ message: 'not digits', path: ['body'] }] }
+  const validate = (value: unknown) => (late ? Promise.resolve(check(value)) : check(value))
+  return { '~standard': { version: 1, vendor: 'contract', validate } }
+}
+
+function testSchemas(subject: ProviderSubject): void {
+  for (const late of [false, true]) {
+    const kind = late ? 'an asynchronous' : 'a synchronous'
+
+    contract(
+      subject,
+      [],
+      `with ${kind} schema an invalid body is not sent, in order with valid ones`,
+      async (bench) => {
+        const mq = await bench.connect()
+        const numbers = bench.queue({ body: digits(late) })
+        const sent = ['1', 'no', '2', '3'].map((body) => mq.send(numbers, body))
+        const outcomes = await Promise.allSettled(sent)
+        assert.deepEqual(
+          outcomes.map(({ status }) => status),
+          ['fulfilled', 'rejected', 'fulfilled', 'fulfilled'],
+        )
+        await assert.rejects(sent[1]!, { code: 'message-invalid', message: /body: not digits/ })
+        const received = await take(mq, numbers, 3)
+        assert.deepEqual(
+          received.map(({ body }) => body),
+          [1, 2, 3],
+          'what is received is the output of the schema',
+        )
+      },
+    )
+
+    contract(
+      subject,
+      ['redelivery'],
+      `with ${kind} schema an invalid body is dead-lettered at once`,
+      async (bench) => {
+        const mq = await bench.connect()
+        const numbers = bench.queue({ body: digits(late) })
+        const raw = { kind: 'queue', name: numbers.name } as const
+        for (const body of ['1', 'no', '2']) await mq.send(raw, body)
+        const received = await take(mq, numbers, 2)
+        assert.deepEqual(
+          received.map(({ body }) => body),
+          [1, 2],
+        )
+        const dead = await one(mq, deadLettersOf(raw))
+        assert.deepEqual([dead.body, dead.deadLetter?.reason], ['no', 'invalid-body'])
+        assert.match(dead.deadLetter!.description, /not digits/)
+      },
+    )
+  }
+}

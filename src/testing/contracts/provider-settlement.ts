@@ -1,0 +1,268 @@
+import assert from 'node:assert/strict'
+import type { AcknowledgeMode } from '../../client/session.ts'
+import {
+  assertEmpty,
+  contract,
+  deadLettersOf,
+  one,
+  type ProviderSubject,
+  quickly,
+  take,
+} from './provider-subject.ts'
+
+/** What becomes of a message that was delivered. */
+export function testSettlement(subject: ProviderSubject): void {
+  contract(subject, [], 'individual: an acknowledged message is gone, the others go back', async (bench) => {
+    const first = await bench.connect()
+    const numbers = bench.queue<number>()
+    for (let i = 0; i < 4; i++) await first.send(numbers, i)
+    const received = await take(first, numbers, 4)
+    await Promise.all([received[1]!.acknowledge(), received[3]!.acknowledge()])
+    await first.close()
+    const second = await bench.connect()
+    const left = await take(second, numbers, 2)
+    assert.deepEqual(
+      left.map(({ body }) => body),
+      [0, 2],
+    )
+    await Promise.all(left.map((message) => message.acknowledge()))
+    await assertEmpty(second, numbers)
+  })
+
+  contract(subject, [], 'a delivery is settled once', async (bench) => {
+    const mq = await bench.connect()
+    const texts = bench.queue()
+    await mq.send(texts, 'x')
+    const message = await one(mq, texts)
+    await message.acknowledge()
+    for (const again of [() => message.acknowledge(), () => message.release(), () => message.reject()]) {
+      await assert.rejects(again(), { code: 'delivery-settled' })
+    }
+  })
+
+  contract(subject, [], 'JMS 6.2.11: acknowledge of what the broker lost is rejected', async (bench) => {
+    const mq = await bench.connect()
+    const texts = bench.queue()
+    await mq.send(texts, 'x')
+    const message = await one(mq, texts)
+    await mq.close()
+    await assert.rejects(message.acknowledge(), { code: 'closed' })
+    const again = await bench.connect()
+    assert.equal((await one(again, texts)).body, 'x')
+  })
+
+  contract(
+    subject,
+    [],
+    'a released message is ready at once, as if it had not been delivered',
+    async (bench) => {
+      const mq = await bench.connect()
+      const texts = bench.queue()
+      await mq.send(texts, 'a')
+      await mq.send(texts, 'b')
+      await (await one(mq, texts)).release()
+      const again = await one(mq, texts)
+      assert.deepEqual([again.body, again.deliveryCount, again.redelivered], ['a', 1, false])
+    },
+  )
+
+  testRedelivery(subject)
+  testModes(subject)
+}
+
+function testRedelivery(subject: ProviderSubject): void {
+  contract(
+    subject,
+    ['redelivery'],
+    'a failed message comes again, counted, behind its neighbours',
+    async (bench) => {
+      const mq = await bench.connect()
+      const texts = bench.queue()
+      await mq.send(texts, 'a')
+      await mq.send(texts, 'b')
+      await (await one(mq, texts)).fail('not now')
+      const other = await one(mq, texts)
+      assert.equal(other.body, 'b', 'a failure delays nobody else')
+      const again = await one(mq, texts)
+      assert.deepEqual([again.body, again.deliveryCount, again.redelivered], ['a', 2, true])
+    },
+  )
+
+  contract(subject, ['redelivery', 'policies'], 'the backoff grows with each failure', async (bench) => {
+    const mq = await bench.connect()
+    const texts = bench.queue({ policy: { backoff: { delay: 4, multiplier: 8, jitter: 0 } } })
+    await mq.send(texts, 'x')
+    const waits: number[] = []
+    for (let i = 0; i < 3; i++) {
+      const message = await one(mq, texts)
+      const failed = performance.now()
+      await message.fail()
+      const again = await one(mq, texts)
+      waits.push(performance.now() - failed)
+      await again.release()
+    }
+    const least = [4, 32, 256]
+    for (const [i, wait] of waits.entries())
+      assert.ok(wait >= least[i]! * 0.9, `${wait} ms is less than ${least[i]} ms`)
+  })
+
+  contract(
+    subject,
+    ['redelivery', 'policies'],
+    'after max deliveries: the dead-letter queue, with its history',
+    async (bench) => {
+      const mq = await bench.connect()
+      const texts = bench.queue({ policy: { maxDeliveries: 3, backoff: quickly } })
+      await mq.send(texts, 'poison', { properties: { kept: 'yes' }, correlationId: 'c' })
+      for (let i = 1; i <= 3; i++) {
+        const message = await one(mq, texts)
+        assert.equal(message.deliveryCount, i)
+        await message.fail(`failure ${i}`)
+      }
+      const dead = await one(mq, deadLettersOf(texts))
+      assert.deepEqual([dead.body, dead.correlationId, dead.properties['kept']], ['poison', 'c', 'yes'])
+      assert.equal(dead.deadLetter?.reason, 'max-deliveries')
+      assert.equal(dead.deadLetter?.origin.queue, texts.name)
+      assert.equal(dead.deadLetter?.history.length, 1)
+      const [step] = dead.deadLetter!.history
+      assert.deepEqual([step!.queue, step!.deliveries], [texts.name, 3])
+      assert.match(step!.description, /failure 3/)
+      await dead.acknowledge()
+      await assertEmpty(mq, texts)
+    },
+  )
+
+  contract(subject, ['redelivery'], 'a rejected message is dead-lettered at once', async (bench) => {
+    const mq = await bench.connect()
+    const texts = bench.queue()
+    await mq.send(texts, 'bad')
+    await (await one(mq, texts)).reject('unknown customer')
+    const dead = await one(mq, deadLettersOf(texts))
+    assert.deepEqual(
+      [dead.body, dead.deadLetter?.reason, dead.deadLetter?.description],
+      ['bad', 'rejected', 'unknown customer'],
+    )
+    assert.deepEqual(dead.destination, { kind: 'queue', name: texts.name }, 'where it was sent first')
+  })
+
+  contract(
+    subject,
+    ['redelivery', 'policies'],
+    'a named dead-letter queue takes the dead letters',
+    async (bench) => {
+      const mq = await bench.connect()
+      const morgue = bench.queue()
+      const texts = bench.queue({ policy: { deadLetter: morgue.name } })
+      await mq.send(texts, 'bad')
+      await (await one(mq, texts)).reject()
+      assert.equal((await one(mq, morgue)).body, 'bad')
+    },
+  )
+}
+
+function testModes(subject: ProviderSubject): void {
+  contract(
+    subject,
+    [],
+    'JMS 6.2.10 client: one acknowledgement covers the session, not others',
+    async (bench) => {
+      const connection = await bench.connection()
+      connection.start()
+      const [one, two, three] = [bench.queue(), bench.queue(), bench.queue()]
+      const session = connection.createSession({ acknowledge: 'client' })
+      const other = connection.createSession({ acknowledge: 'client' })
+      const producer = await session.createProducer()
+      for (const to of [one, one, two, three]) await producer.sendTo(to, to.name)
+      const [fromOne, fromTwo] = [await session.createConsumer(one), await session.createConsumer(two)]
+      const fromThree = await other.createConsumer(three)
+      await fromOne.receive()
+      await fromTwo.receive()
+      await fromThree.receive()
+      const last = await fromOne.receive()
+      await last!.acknowledge()
+      await last!.acknowledge()
+      await session.close()
+      await other.close()
+      const mq = await bench.connect()
+      await assertEmpty(mq, one)
+      await assertEmpty(mq, two)
+      assert.equal((await mq.receive(three))?.body, three.name)
+    },
+  )
+
+  contract(
+    subject,
+    [],
+    'JMS 6.2.10: recover delivers again what is unacknowledged, in order, counted',
+    async (bench) => {
+      const connection = await bench.connection()
+      connection.start()
+      const texts = bench.queue()
+      const session = connection.createSession({ acknowledge: 'client' })
+      const producer = await session.createProducer(texts)
+      for (const body of ['a', 'b', 'c', 'd']) await producer.send(body)
+      const consumer = await session.createConsumer(texts)
+      await (await consumer.receive())!.acknowledge()
+      const early = await consumer.receive()
+      await consumer.receive()
+      session.recover()
+      const again = [await consumer.receive(), await consumer.receive(), await consumer.receive()]
+      assert.deepEqual(
+        again.map((message) => [message!.body, message!.deliveryCount, message!.redelivered]),
+        [
+          ['b', 2, true],
+          ['c', 2, true],
+          ['d', 1, false],
+        ],
+      )
+      await again[2]!.acknowledge()
+      assert.equal(await consumer.receiveNoWait(), undefined)
+      await early!.acknowledge()
+    },
+  )
+
+  const automatic: readonly AcknowledgeMode[] = ['auto', 'dups-ok']
+  for (const acknowledge of automatic) {
+    contract(subject, [], `JMS 6.2.10 ${acknowledge}: what was received is acknowledged`, async (bench) => {
+      const connection = await bench.connection()
+      connection.start()
+      const texts = bench.queue()
+      const session = connection.createSession({ acknowledge })
+      const producer = await session.createProducer(texts)
+      for (const body of ['a', 'b', 'c']) await producer.send(body)
+      const consumer = await session.createConsumer(texts)
+      await consumer.receive()
+      await consumer.receive()
+      assert.throws(() => session.recover(), { code: 'illegal-state' })
+      await session.close()
+      const mq = await bench.connect()
+      assert.equal((await mq.receive(texts))?.body, 'c')
+      await assertEmpty(mq, texts)
+    })
+
+    contract(
+      subject,
+      ['redelivery'],
+      `JMS 8.7 ${acknowledge}: what a listener throws on is redelivered`,
+      async (bench) => {
+        const connection = await bench.connection()
+        connection.start()
+        const texts = bench.queue()
+        const session = connection.createSession({ acknowledge })
+        await (await session.createProducer(texts)).send('x')
+        const consumer = await session.createConsumer(texts)
+        const seen: number[] = []
+        await new Promise<void>((resolve) => {
+          consumer.setMessageListener((message) => {
+            seen.push(message.deliveryCount)
+            if (seen.length < 3) throw new Error('again')
+            resolve()
+          })
+        })
+        assert.deepEqual(seen, [1, 2, 3])
+        await session.close()
+        await assertEmpty(await bench.connect(), texts)
+      },
+    )
+  }
+}

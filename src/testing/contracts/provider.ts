@@ -1,0 +1,20 @@
+import { testConsumers } from './provider-consumers.ts'
+import { testMessages } from './provider-messages.ts'
+import { testQueues } from './provider-queues.ts'
+import { testSettlement } from './provider-settlement.ts'
+import type { ProviderSubject } from './provider-subject.ts'
+import { testTopics } from './provider-topics.ts'
+
+export type { ProviderSubject, SubjectBroker } from './provider-subject.ts'
+
+/**
+ * The contract of the provider port (src/client/provider.ts) as tests of node:test, run through the API that applications
+ * use. Every provider passes it; what one does not claim in its capabilities is skipped, with the reason.
+ */
+export function testProvider(subject: ProviderSubject): void {
+  testMessages(subject)
+  testSettlement(subject)
+  testConsumers(subject)
+  testTopics(subject)
+  testQueues(subject)
+}

@@ -1,0 +1,18 @@
+import type { Capabilities, Durability } from '../../src/index.ts'
+
+/** Small enough to be tried out. */
+export const LIMIT = 8 * 1024 * 1024
+
+/** What the embedded provider claims: everything. */
+export const claims: Capabilities = {
+  durabilities: ['disk', 'os', 'memory'] as readonly Durability[],
+  redelivery: true,
+  browse: true,
+  priority: true,
+  ttl: true,
+  policies: true,
+  topics: true,
+  durableSubscriptions: true,
+  temporaryDestinations: true,
+  maxMessageBytes: LIMIT,
+}
