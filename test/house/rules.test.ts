@@ -60,6 +60,7 @@ suite('arrows', () => {
     ['src/storage/a.ts', "import type { Store } from '../engine/ports/store.ts'"],
     ['src/storage/a.ts', "import { crc32 } from 'node:zlib'"],
     ['src/storage/node-disk.ts', "import fs from 'node:fs'"],
+    ['src/storage/lock.ts', "import { DatabaseSync } from 'node:sqlite'"],
     ['src/testing/a.ts', "import { b } from '../engine/b.ts'"],
     ['src/index.ts', "export * from './client/b.ts'"],
     ['src/cli/main.ts', "import { connect } from '../index.ts'"],

@@ -1,9 +1,7 @@
-import { builtinModules } from 'node:module'
+import { isBuiltin } from 'node:module'
 import { type Layers, type Room, roomOf } from './layers.ts'
 import type { Import } from './modules.ts'
 import type { Source, Violation } from './source.ts'
-
-const builtin = new Set(builtinModules)
 
 /** Which room imports which, and which modules from outside. `packages` are the dependencies that users install. */
 export function checkArrows(source: Source, layers: Layers, packages: ReadonlySet<string>): Violation[] {
@@ -30,9 +28,8 @@ function objection(
 ): string | undefined {
   const { specifier, target } = found
   if (target !== undefined) return inside(path, room, target)
-  const bare = specifier.replace(/^node:/, '')
-  if (builtin.has(bare)) {
-    if (!specifier.startsWith('node:')) return `import 'node:${bare}' instead of '${bare}'`
+  if (isBuiltin(specifier)) {
+    if (!specifier.startsWith('node:')) return `import 'node:${specifier}' instead of '${specifier}'`
     return room.pure && !allowsModule(path, room, specifier) ? `'${specifier}' only behind a port` : undefined
   }
   if (packages.has(packageOf(specifier))) return undefined

@@ -16,7 +16,18 @@ const functionTypes = new Set([
   'ClassPrivateMethod',
   'ObjectMethod',
 ])
-const registrars = new Set(['test', 'it', 'describe', 'suite', 'before', 'after', 'beforeEach', 'afterEach'])
+/** Functions of node:test that take a case, and `contract` of our own contract suites. */
+const registrars = new Set([
+  'test',
+  'it',
+  'describe',
+  'suite',
+  'before',
+  'after',
+  'beforeEach',
+  'afterEach',
+  'contract',
+])
 
 export function functionSizes(syntax: Syntax): FunctionSize[] {
   const sizes: FunctionSize[] = []
