@@ -138,6 +138,8 @@ export class DeadLetters {
     if (head.flags & PublishFlag.direct) head.key = queue.name
     const dropped = PublishFlag.direct | PublishFlag.expires | PublishFlag.due | PublishFlag.producer
     head.flags = (head.flags & ~dropped) | PublishFlag.annotated | PublishFlag.replaces
+    head.expiry = 0
+    head.due = 0
     head.queues = [target.id]
     head.replacedQueue = queue.id
     head.replacedLsn = lsn

@@ -52,7 +52,7 @@ export class Holds {
     if (held.length >= heldMessages || bytes > heldBytes) throw queueFull(queue)
     const deadline = this.core.clock.monotonic() + queue.definition.policy.blockTimeout
     // The sender may use its buffer again.
-    held.push({ connection, publication: { ...publication, payload: publication.payload.slice() }, deadline })
+    held.push({ connection, publication: { ...publication, payload: new Uint8Array(publication.payload) }, deadline })
     if (held.length === 1) this.waiting.set(queue, held)
     this.bytes.set(queue, bytes)
     queue.held = held.length
