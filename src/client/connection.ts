@@ -130,20 +130,18 @@ export class Connection extends EventEmitter<ConnectionEvents> implements AsyncD
     return Object.freeze({ kind, name })
   }
 
-  /** Stops, closes the sessions, and ends the connection. What is unsettled goes back to its queue. May be repeated. */
-  close(): Promise<void> {
+  /**
+   * Stops, closes the sessions, and ends the connection. What is unsettled goes back to its queue. May be repeated.
+   * Rejects with `illegal-state` in a listener.
+   */
+  async close(): Promise<void> {
+    for (const session of this.sessions) session.assertOutside()
     this.closing ??= this.finish()
-    return this.closing
+    await this.closing
   }
 
   private async finish(): Promise<void> {
-    try {
-      for (const session of [...this.sessions]) await session.close()
-    } catch (error) {
-      // A listener that closes its own connection would wait for itself; the connection stays open.
-      if (isMillraceError(error) && error.code === 'illegal-state') this.closing = undefined
-      throw error
-    }
+    for (const session of [...this.sessions]) await session.close()
     await this.provided.close()
   }
 

@@ -262,10 +262,10 @@ export class MessageConsumer<T = unknown> implements Settling, ReceiverSink, Asy
   }
 
   private refusal(message: Message): MillraceError | undefined {
-    if (message.settled)
-      return new MillraceError('delivery-settled', 'the delivery was settled or given back before')
     if (this.session.closed)
       return new MillraceError('closed', 'the session that delivered the message is closed')
+    if (message.settled)
+      return new MillraceError('delivery-settled', 'the delivery was settled or given back before')
     return (
       this.failure && new MillraceError('delivery-settled', 'the delivery was lost', { cause: this.failure })
     )

@@ -172,7 +172,7 @@ function assertValid(result: StandardResult<unknown>): void {
 
 /** A copy that the sender of the message cannot change any more. Throws `message-invalid`. */
 function snapshot(body: Body): Body {
-  if (body.kind === 'bytes') return { kind: 'bytes', value: body.value.slice() }
+  if (body.kind === 'bytes') return { kind: 'bytes', value: new Uint8Array(body.value) }
   if (body.kind !== 'json') return body
   let text: string | undefined
   try {

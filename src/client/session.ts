@@ -40,6 +40,8 @@ export class Session implements AsyncDisposable {
   /** Resolves when the listener at work has returned. */
   private running: Promise<void> | undefined
   private closing: Promise<void> | undefined
+  /** Nothing can be settled any more. */
+  private ended = false
 
   /** @internal */
   constructor(connection: Connection, options: SessionOptions) {
@@ -119,18 +121,16 @@ export class Session implements AsyncDisposable {
   }
 
   /** Waits for listeners and sends, then gives unsettled messages back. Rejects with `illegal-state` in a listener. */
-  close(): Promise<void> {
+  async close(): Promise<void> {
+    this.assertOutside()
     this.closing ??= this.finish()
-    return this.closing
+    await this.closing
   }
 
   private async finish(): Promise<void> {
-    if (listening.getStore() === this) {
-      this.closing = undefined
-      throw new MillraceError('illegal-state', 'a listener cannot close the session that runs it')
-    }
     await this.listenersDone()
     for (const consumer of [...this.consumers]) await consumer.shut(true)
+    this.ended = true
     for (const producer of [...this.producers]) await producer.close()
     this.connection.forget(this)
   }
@@ -146,7 +146,13 @@ export class Session implements AsyncDisposable {
 
   /** @internal */
   get closed(): boolean {
-    return this.closing !== undefined
+    return this.ended
+  }
+
+  /** A listener that waits for its own session to close would wait for itself. @internal */
+  assertOutside(): void {
+    if (listening.getStore() !== this) return
+    throw new MillraceError('illegal-state', 'a listener cannot close the session that runs it')
   }
 
   /** @internal */

@@ -4,6 +4,7 @@ import type { Engine } from '../engine/api.ts'
 import { DEFAULT_EXCHANGE, TOPIC_EXCHANGE } from '../model/destination.ts'
 import { MillraceError } from '../model/errors.ts'
 import { FORMAT_AMQP10 } from '../model/message.ts'
+import { TEMPORARY_QUEUE } from './incoming.ts'
 import type { PendingSends } from './pending-sends.ts'
 
 /** What a sender needs of its connection. */
@@ -52,6 +53,7 @@ export class EmbeddedSender implements ProviderSender {
   private publish(message: Outgoing, tag: number, payload: Uint8Array): void {
     const { kind, name } = message.destination
     const direct = kind === 'queue' || kind === 'temporary-queue'
+    if (direct && name.startsWith(TEMPORARY_QUEUE)) this.assertExists(name)
     this.sequence = message.sequence ?? this.sequence + 1
     this.home.engine.publish(this.home.connection, {
       tag,
@@ -66,6 +68,12 @@ export class EmbeddedSender implements ProviderSender {
       sequence: this.sequence,
       mandatory: direct,
     })
+  }
+
+  /** A temporary queue that is gone is not created again for a late reply. */
+  private assertExists(name: string): void {
+    if (this.home.engine.queue(name)) return
+    throw new MillraceError('destination-not-found', `the temporary queue ${name} ended with its connection`)
   }
 
   /** One of its sends has been confirmed or refused. */

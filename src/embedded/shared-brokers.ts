@@ -53,11 +53,14 @@ export class SharedBroker implements BrokerHome {
 
   static async open(parts: BrokerParts, ended: Ended): Promise<SharedBroker> {
     const broker = new SharedBroker(parts, ended)
+    broker.keepAlive.hold()
     try {
       await broker.engine.open()
     } catch (error) {
       parts.release()
       throw error
+    } finally {
+      broker.keepAlive.release()
     }
     return broker
   }
@@ -79,8 +82,10 @@ export class SharedBroker implements BrokerHome {
 
   leave(clientId: string | undefined): Promise<void> {
     if (clientId !== undefined) this.clients.delete(clientId)
-    this.keepAlive.release()
-    if (--this.connections > 0) return Promise.resolve()
+    if (--this.connections > 0) {
+      this.keepAlive.release()
+      return Promise.resolve()
+    }
     const closed = this.shutDown()
     this.ended(closed)
     return closed
@@ -91,6 +96,7 @@ export class SharedBroker implements BrokerHome {
       await this.engine.close()
     } finally {
       this.parts.release()
+      this.keepAlive.release()
     }
   }
 }

@@ -1,11 +1,11 @@
-import type { Capabilities, Durability } from '../../src/index.ts'
+import type { Capabilities } from '../../src/index.ts'
 
 /** Small enough to be tried out. */
-export const LIMIT = 8 * 1024 * 1024
+export const LIMIT: number = 8 * 1024 * 1024
 
 /** What the embedded provider claims: everything. */
 export const claims: Capabilities = {
-  durabilities: ['disk', 'os', 'memory'] as readonly Durability[],
+  durabilities: ['disk', 'os', 'memory'],
   redelivery: true,
   browse: true,
   priority: true,

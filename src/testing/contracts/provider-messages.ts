@@ -262,6 +262,7 @@ function testSchemas(subject: ProviderSubject): void {
         const mq = await bench.connect()
         const numbers = bench.queue({ body: digits(late) })
         const raw = { kind: 'queue', name: numbers.name } as const
+        await assertEmpty(mq, numbers)
         for (const body of ['1', 'no', '2']) await mq.send(raw, body)
         const received = await take(mq, numbers, 2)
         assert.deepEqual(

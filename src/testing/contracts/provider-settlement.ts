@@ -153,6 +153,7 @@ function testRedelivery(subject: ProviderSubject): void {
       const mq = await bench.connect()
       const morgue = bench.queue()
       const texts = bench.queue({ policy: { deadLetter: morgue.name } })
+      await assertEmpty(mq, morgue)
       await mq.send(texts, 'bad')
       await (await one(mq, texts)).reject()
       assert.equal((await one(mq, morgue)).body, 'bad')
