@@ -1,190 +1,14 @@
-import {
-  forEachSettled,
-  OperationBatch,
-  OperationReader,
-  OperationType,
-  PublishFlag,
-  PublishHead,
-  readPublish,
-  writePublish,
-} from '../../src/engine/ports/operations.ts'
-import { type RecoveryReport, Slice, type Store, type StoreClient } from '../../src/engine/ports/store.ts'
-import type { MillraceError } from '../../src/model/errors.ts'
+import type { Clock } from '../../src/engine/ports/clock.ts'
+import { type RecoveryReport, Slice } from '../../src/engine/ports/store.ts'
 import { Journal } from '../../src/storage/journal.ts'
 import type { JournalOptions } from '../../src/storage/options.ts'
+import { BookKeeper, payloadOf } from '../../src/testing/contracts/book-keeper.ts'
 import { type DiskFaults, FaultyDisk } from '../../src/testing/faulty-disk.ts'
 import { SeededRandom } from '../../src/testing/random.ts'
 import { VirtualClock } from '../../src/testing/virtual-clock.ts'
 
 /** The seed of this run, printed by tests that use it; SEED=… replays one. */
 export const seed: number = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))
-
-/** An engine that only keeps books: what it published and settled, and what the store told it. */
-export class BookKeeper implements StoreClient {
-  nextLsn = 1
-  writtenLsn = 0
-  durableLsn = 0
-  readonly spaces: boolean[] = []
-  failure: MillraceError | undefined
-  /** Messages by LSN, with the queues that hold them. Rebuilt by recovery. */
-  readonly held: Map<number, Set<number>> = new Map()
-  readonly restored: Buffer[] = []
-  applied = 0
-  readonly losses: [number, number][] = []
-  private snapshotLsn = 0
-  private batch = new OperationBatch()
-
-  restore(section: Uint8Array): void {
-    this.restored.push(Buffer.from(section))
-    const { asOf, held } = JSON.parse(Buffer.from(section).toString()) as {
-      asOf: number
-      held: [number, number[]][]
-    }
-    this.snapshotLsn = asOf
-    for (const [lsn, queues] of held) this.held.set(lsn, new Set(queues))
-  }
-
-  apply(lsn: number, type: number, bytes: Uint8Array, start: number, end: number): void {
-    this.applied++
-    if (lsn > this.snapshotLsn) decode(type, bytes, start, end, lsn, this.held)
-  }
-
-  *snapshot(): Iterable<Uint8Array> {
-    const held = [...this.held].map(([lsn, queues]) => [lsn, [...queues]])
-    yield Buffer.from(JSON.stringify({ asOf: this.nextLsn - 1, held }))
-  }
-
-  lost(first: number, last: number): void {
-    this.losses.push([first, last])
-    for (const lsn of [...this.held.keys()]) if (lsn >= first && lsn <= last) this.held.delete(lsn)
-  }
-
-  written(lsn: number): void {
-    this.writtenLsn = lsn
-  }
-
-  durable(lsn: number): void {
-    this.durableLsn = lsn
-  }
-
-  space(available: boolean): void {
-    this.spaces.push(available)
-  }
-
-  failed(error: MillraceError): void {
-    this.failure = error
-  }
-
-  /** Adds a publish operation to the batch; answers its LSN. */
-  publish(
-    queues: number | readonly number[],
-    payload: string | Uint8Array,
-    options: { replaces?: readonly [queue: number, lsn: number]; chunks?: readonly number[] } = {},
-  ): number {
-    const lsn = this.nextLsn++
-    const head = new PublishHead()
-    head.flags = PublishFlag.direct
-    head.queues = typeof queues === 'number' ? [queues] : [...queues]
-    if (options.replaces) {
-      head.flags |= PublishFlag.replaces
-      head.replacedQueue = options.replaces[0]
-      head.replacedLsn = options.replaces[1]
-      this.release(options.replaces[0], options.replaces[1])
-    }
-    if (options.chunks) {
-      head.flags |= PublishFlag.chunked
-      head.size = 1
-      head.chunks = [...options.chunks]
-    }
-    this.batch.begin(OperationType.publish, lsn)
-    writePublish(this.batch, head, typeof payload === 'string' ? Buffer.from(payload) : payload)
-    this.batch.end()
-    if (head.queues.length > 0) this.held.set(lsn, new Set(head.queues))
-    return lsn
-  }
-
-  chunk(payload: string | Uint8Array): number {
-    const lsn = this.nextLsn++
-    this.batch.begin(OperationType.chunk, lsn)
-    this.batch.putBytes(typeof payload === 'string' ? Buffer.from(payload) : payload)
-    this.batch.end()
-    return lsn
-  }
-
-  /** Settles messages of one queue; answers the LSN of the operation. */
-  settle(queue: number, lsns: readonly number[]): number {
-    const lsn = this.nextLsn++
-    this.batch.begin(OperationType.settle, lsn)
-    this.batch.putVarint(queue)
-    this.batch.putByte(0)
-    const sorted = [...lsns].sort((a, b) => a - b)
-    const runs: [number, number][] = []
-    for (const one of sorted) {
-      const last = runs.at(-1)
-      if (last && last[0] + last[1] === one) last[1]++
-      else runs.push([one, 1])
-      this.release(queue, one)
-    }
-    this.batch.putVarint(runs.length)
-    let at = 0
-    for (const [first, length] of runs) {
-      this.batch.putVarint(first - at)
-      this.batch.putVarint(length)
-      at = first + length
-    }
-    this.batch.end()
-    return lsn
-  }
-
-  meta(text: string): number {
-    const lsn = this.nextLsn++
-    this.batch.begin(OperationType.meta, lsn)
-    this.batch.putBytes(Buffer.from(text))
-    this.batch.end()
-    return lsn
-  }
-
-  /** An LSN that is never written, as messages of level 'memory' take. */
-  skip(count = 1): void {
-    this.nextLsn += count
-  }
-
-  commit(store: Store): void {
-    const batch = this.batch
-    this.batch = new OperationBatch()
-    store.commit(batch)
-  }
-
-  private release(queue: number, lsn: number): void {
-    release(this.held, queue, lsn)
-  }
-}
-
-function release(held: Map<number, Set<number>>, queue: number, lsn: number): void {
-  const queues = held.get(lsn)
-  if (queues?.delete(queue) && queues.size === 0) held.delete(lsn)
-}
-
-function decode(
-  type: number,
-  bytes: Uint8Array,
-  start: number,
-  end: number,
-  lsn: number,
-  held: Map<number, Set<number>>,
-): void {
-  const reader = new OperationReader().reset(bytes, start, end)
-  if (type === OperationType.publish) {
-    const head = new PublishHead()
-    if (!readPublish(reader, head)) throw new Error(`publish ${lsn} cannot be read`)
-    if (head.queues.length > 0) held.set(lsn, new Set(head.queues))
-    if (head.replacedLsn > 0) release(held, head.replacedQueue, head.replacedLsn)
-  } else if (type === OperationType.settle) {
-    const queue = reader.varint()
-    reader.byte()
-    forEachSettled(reader, (one) => release(held, queue, one))
-  }
-}
 
 /** A journal on a simulated disk under a virtual clock, and the ways in which it can end. */
 export class Bench {
@@ -199,7 +23,7 @@ export class Bench {
   constructor(options: Partial<JournalOptions> = {}, faults: Partial<DiskFaults> = {}, from: number = seed) {
     this.random = new SeededRandom(from)
     this.disk = new FaultyDisk(this.clock, this.random, faults)
-    this.options = { ...small, ...options }
+    this.options = { ...smallJournal, ...options }
   }
 
   /** Opens a new journal on the disk, with a new engine. */
@@ -212,14 +36,8 @@ export class Bench {
   }
 
   /** Lets time pass until the promise is settled. */
-  async wait<T>(promise: Promise<T>): Promise<T> {
-    let isSettled = false
-    const watch = promise.finally(() => {
-      isSettled = true
-    })
-    watch.catch(() => {})
-    for (let i = 0; i < 100_000 && !isSettled; i++) await this.clock.advance(1)
-    return watch
+  wait<T>(promise: Promise<T>): Promise<T> {
+    return passUntil(this.clock, promise)
   }
 
   /** Commits what the engine has gathered and waits until it is durable. */
@@ -283,7 +101,7 @@ export class Bench {
 }
 
 /** Sizes at which every mechanism is at work after a few messages. */
-const small: Partial<JournalOptions> = {
+export const smallJournal: Partial<JournalOptions> = {
   segmentBytes: 8 * 1024,
   roundBytes: 4 * 1024,
   cacheBytes: 8 * 1024,
@@ -292,9 +110,24 @@ const small: Partial<JournalOptions> = {
   compactionBytes: 64 * 1024,
 }
 
-export function payloadOf(slice: Slice): string {
-  const head = new PublishHead()
-  const reader = new OperationReader().reset(slice.bytes, slice.start, slice.end)
-  if (!readPublish(reader, head)) throw new Error('not a publish operation')
-  return Buffer.from(slice.bytes.subarray(head.payloadStart, head.payloadEnd)).toString()
+/** Lets virtual time pass until the promise is settled. */
+export async function passUntil<T>(clock: VirtualClock, promise: Promise<T>): Promise<T> {
+  let isSettled = false
+  const watch = promise.finally(() => {
+    isSettled = true
+  })
+  watch.catch(() => {})
+  await clock.idle()
+  for (let i = 0; i < 100_000 && !isSettled; i++) await clock.advance(1)
+  return watch
+}
+
+export const realClock: Clock = {
+  monotonic: () => performance.now(),
+  wall: () => Date.now(),
+  after: (delay, callback) => {
+    const timer = setTimeout(callback, delay)
+    return () => clearTimeout(timer)
+  },
+  defer: (callback) => process.nextTick(callback),
 }
