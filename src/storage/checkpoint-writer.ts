@@ -20,8 +20,6 @@ import type { SegmentSet } from './segments.ts'
 import { nextTurn } from './turns.ts'
 import type { Writer } from './writer.ts'
 
-/** Sections are gathered up to this and written together; then others have their turn. */
-const SLICE = 512 * 1024
 const CHUNKS_A_SECTION = 4096
 
 export interface CheckpointParts {
@@ -32,6 +30,8 @@ export interface CheckpointParts {
   readonly liveness: Liveness
   readonly pages: Pages
   readonly epoch: number
+  /** Sections are gathered up to this and written together; then others have their turn. */
+  readonly sliceBytes: number
 }
 
 /**
@@ -72,7 +72,7 @@ export class CheckpointWriter {
       this.push(writeFileHeader({ kind: FileKind.checkpoint, epoch, number: this.number, lsn }))
       for (const section of snapshot()) {
         this.section(SectionKind.engine, section)
-        if (this.buffered >= SLICE) await this.flush()
+        if (this.buffered >= this.parts.sliceBytes) await this.flush()
       }
       // What the engine has done but not yet committed when its last section was taken is committed after this turn.
       await nextTurn(clock)
@@ -92,7 +92,7 @@ export class CheckpointWriter {
       this.encoded(SectionKind.segment, (out) => writeSegment(out, segment))
       for (const extent of segment.extents) {
         this.encoded(SectionKind.extent, (out) => writeExtent(out, extent, writer.lastLsn))
-        if (this.buffered >= SLICE) await this.flush()
+        if (this.buffered >= this.parts.sliceBytes) await this.flush()
       }
     }
     const chunks = [...liveness.chunks]
@@ -102,7 +102,7 @@ export class CheckpointWriter {
       this.encoded(SectionKind.chunks, (out) =>
         writeChunks(out, chunks.slice(...part), bodies.slice(...part)),
       )
-      if (this.buffered >= SLICE) await this.flush()
+      if (this.buffered >= this.parts.sliceBytes) await this.flush()
     }
     this.encoded(SectionKind.pages, (out) => pages.save(out))
   }

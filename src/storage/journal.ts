@@ -32,6 +32,8 @@ import { Writer } from './writer.ts'
 /** Messages of level 'memory' took LSNs that were never written: after a start LSNs go on this far above the rest. */
 const LSN_JUMP = 2 ** 20
 const SCAN_SLICE = 256
+/** A checkpoint is written in pieces of this share of what is journalled between two: 512 KiB by default. */
+const CHECKPOINT_SLICE = 1 / 512
 
 /** The journal: one append-only log of segments for all queues, behind the engine's Store port. docs/spec/journal.md. */
 export class Journal implements Store {
@@ -217,7 +219,8 @@ export class Journal implements Store {
     )
     this.writer = writer
     const present = recovered.survey.checkpoints
-    const parts = { io, clock, writer, segments, liveness, pages, epoch }
+    const sliceBytes = options.checkpointBytes * CHECKPOINT_SLICE
+    const parts = { io, clock, writer, segments, liveness, pages, epoch, sliceBytes }
     const checkpoints = new Checkpoints(parts, files, { base: recovered.base, present })
     this.checkpoints = checkpoints
     const compaction = new Compaction({ io, options, segments, liveness, files, epoch }, this.damaged)

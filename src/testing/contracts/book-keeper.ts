@@ -11,6 +11,14 @@ import {
 import type { Slice, Store, StoreClient } from '../../engine/ports/store.ts'
 import type { MillraceError } from '../../model/errors.ts'
 
+const SECTIONS = 4
+
+interface Section {
+  readonly number: number
+  readonly asOf: number
+  readonly held: readonly (readonly [lsn: number, queues: readonly number[]])[]
+}
+
 /** An engine that only keeps books: what it published and settled, and what the store told it. */
 export class BookKeeper implements StoreClient {
   nextLsn = 1
@@ -20,33 +28,38 @@ export class BookKeeper implements StoreClient {
   failure: MillraceError | undefined
   /** Messages by LSN, with the queues that hold them. Rebuilt by recovery. */
   readonly held: Map<number, Set<number>> = new Map()
-  readonly restored: Buffer[] = []
   applied = 0
   readonly losses: [number, number][] = []
   onWritten: (lsn: number) => void = () => {}
   onDurable: (lsn: number) => void = () => {}
   private waiters: { readonly lsn: number; readonly resolve: () => void }[] = []
-  private snapshotLsn = 0
+  private readonly asOf: number[] = Array.from({ length: SECTIONS }, () => 0)
+  private appliedLsn = 0
   private batch = new OperationBatch()
 
   restore(section: Uint8Array): void {
-    this.restored.push(Buffer.from(section))
-    const { asOf, held } = JSON.parse(Buffer.from(section).toString()) as {
-      asOf: number
-      held: [number, number[]][]
-    }
-    this.snapshotLsn = asOf
+    const { number, asOf, held } = JSON.parse(Buffer.from(section).toString()) as Section
+    this.asOf[number] = asOf
     for (const [lsn, queues] of held) this.held.set(lsn, new Set(queues))
   }
 
   apply(lsn: number, type: number, bytes: Uint8Array, start: number, end: number): void {
     this.applied++
-    if (lsn > this.snapshotLsn) decode(type, bytes, start, end, lsn, this.held)
+    if (lsn <= this.appliedLsn) throw new Error(`operation ${lsn} comes after ${this.appliedLsn}`)
+    this.appliedLsn = lsn
+    const isNew = (message: number) => lsn > this.asOf[message % SECTIONS]!
+    decode(type, bytes, start, end, lsn, this.held, isNew)
   }
 
+  /** Messages fall into sections by their LSN; each section is as of the moment when it is asked for. */
   *snapshot(): Iterable<Uint8Array> {
-    const held = [...this.held].map(([lsn, queues]) => [lsn, [...queues]])
-    yield Buffer.from(JSON.stringify({ asOf: this.nextLsn - 1, held }))
+    for (let number = 0; number < SECTIONS; number++) {
+      const held = [...this.held]
+        .filter(([lsn]) => lsn % SECTIONS === number)
+        .map(([lsn, queues]): readonly [number, number[]] => [lsn, [...queues]])
+      const section: Section = { number, asOf: this.nextLsn - 1, held }
+      yield Buffer.from(JSON.stringify(section))
+    }
   }
 
   lost(first: number, last: number): void {
@@ -180,17 +193,20 @@ function decode(
   end: number,
   lsn: number,
   held: Map<number, Set<number>>,
+  isNew: (message: number) => boolean,
 ): void {
   const reader = new OperationReader().reset(bytes, start, end)
   if (type === OperationType.publish) {
     const head = new PublishHead()
     if (!readPublish(reader, head)) throw new Error(`publish ${lsn} cannot be read`)
-    if (head.queues.length > 0) held.set(lsn, new Set(head.queues))
-    if (head.replacedLsn > 0) release(held, head.replacedQueue, head.replacedLsn)
+    if (head.queues.length > 0 && isNew(lsn)) held.set(lsn, new Set(head.queues))
+    if (head.replacedLsn > 0 && isNew(head.replacedLsn)) release(held, head.replacedQueue, head.replacedLsn)
   } else if (type === OperationType.settle) {
     const queue = reader.varint()
     reader.byte()
-    forEachSettled(reader, (one) => release(held, queue, one))
+    forEachSettled(reader, (one) => {
+      if (isNew(one)) release(held, queue, one)
+    })
   }
 }
 
