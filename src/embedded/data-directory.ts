@@ -1,7 +1,8 @@
-import { mkdirSync, realpathSync } from 'node:fs'
+import { realpathSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { MillraceError } from '../model/errors.ts'
+import { makeDirectory } from '../storage/make-directory.ts'
 
 /**
  * The directory that a `file:` URL names: `file:DIR` relative to the working directory or absolute, or `file:///DIR` with
@@ -22,7 +23,7 @@ export function directoryOf(url: string): string {
 /** One name for a directory, however it is reached; it is created, because what does not exist has no such name. */
 export function canonical(directory: string): string {
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 })
+    makeDirectory(directory)
     return realpathSync(directory)
   } catch {
     // Locking it will say what is wrong with it.

@@ -2,6 +2,7 @@ import * as fs from 'node:fs'
 import * as path from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { MillraceError } from '../model/errors.ts'
+import { makeDirectory } from './make-directory.ts'
 
 const LOCK_FILE = 'lock.db'
 /** For people and messages only: the lock is in the database, and this file may be left behind. */
@@ -96,7 +97,7 @@ function readOwner(directory: string): DirectoryOwner {
 
 function makeUsable(directory: string): void {
   try {
-    fs.mkdirSync(directory, { recursive: true, mode: 0o700 })
+    makeDirectory(directory)
     fs.accessSync(directory, fs.constants.R_OK | fs.constants.W_OK | fs.constants.X_OK)
   } catch (cause) {
     throw unusable(directory, cause)
