@@ -3,6 +3,8 @@ import { departures, OperationBatch, OperationType } from './ports/operations.ts
 import type { Store } from './ports/store.ts'
 import type { LeavingList, Queue } from './queue.ts'
 
+const BATCH_BYTES = 1 << 20
+const BATCH_GAP = 0xfffff
 const departureCodes = Object.fromEntries(departures.map((name, code) => [name, code])) as Record<
   Departure,
   number
@@ -40,7 +42,7 @@ export class Log {
   }
 
   begin(type: number): OperationBatch {
-    if (this.batch.count > 0 && this.lastLsn - this.batch.lsns[this.batch.count - 1]! > 0xfffff) this.submit()
+    if (this.isFull()) this.submit()
     this.lastOperation = ++this.lastLsn
     this.batch.begin(type, this.lastOperation)
     return this.batch
@@ -113,6 +115,13 @@ export class Log {
       done++
     }
     if (done > 0) this.committed.splice(0, done)
+  }
+
+  /** A turn that publishes without end must not gather without end, and the LSNs of a batch lie close together. */
+  private isFull(): boolean {
+    const { batch } = this
+    if (batch.count === 0) return false
+    return batch.length >= BATCH_BYTES || this.lastLsn - batch.lsns[batch.count - 1]! > BATCH_GAP
   }
 
   private submit(): void {
