@@ -18,8 +18,8 @@ interface Held {
  */
 export class Holds {
   private readonly core: Core
-  /** Tries again; true when the publication was stored or refused. */
-  private readonly retry: (connection: Connection, publication: Publication) => boolean
+  /** Tries again; answers the queue that is full, undefined when the publication was stored or refused. */
+  private readonly retry: (connection: Connection, publication: Publication) => Queue | undefined
   private readonly refuse: (connection: Connection, publication: Publication, error: MillraceError) => void
   private readonly waiting = new Map<Queue, Held[]>()
   private readonly bytes = new Map<Queue, number>()
@@ -27,7 +27,7 @@ export class Holds {
 
   constructor(
     core: Core,
-    retry: (connection: Connection, publication: Publication) => boolean,
+    retry: (connection: Connection, publication: Publication) => Queue | undefined,
     refuse: (connection: Connection, publication: Publication, error: MillraceError) => void,
   ) {
     this.core = core
@@ -52,24 +52,33 @@ export class Holds {
     if (held.length >= heldMessages || bytes > heldBytes) throw queueFull(queue)
     const deadline = this.core.clock.monotonic() + queue.definition.policy.blockTimeout
     // The sender may use its buffer again.
-    held.push({ connection, publication: { ...publication, payload: new Uint8Array(publication.payload) }, deadline })
+    const payload = new Uint8Array(publication.payload)
+    this.add(queue, { connection, publication: { ...publication, payload }, deadline })
+  }
+
+  private add(queue: Queue, entry: Held): void {
+    const { connection, publication, deadline } = entry
+    const held = this.waiting.get(queue) ?? []
+    const isFirst = !held.some((other) => other.connection === connection)
+    held.push(entry)
     if (held.length === 1) this.waiting.set(queue, held)
-    this.bytes.set(queue, bytes)
+    this.bytes.set(queue, (this.bytes.get(queue) ?? 0) + publication.payload.length)
     queue.held = held.length
     this.core.deadlines.add(deadline, () => this.expire(queue))
-    if (!held.some((other) => other.connection === connection && other.publication.tag !== publication.tag)) {
-      connection.tellLater((sink) => sink.blocked(queue.name, 'queue-full'))
-      this.core.touch(connection)
-    }
+    if (!isFirst) return
+    connection.tellLater((sink) => sink.blocked(queue.name, 'queue-full'))
+    this.core.touch(connection)
   }
 
   private release(queue: Queue): void {
-    const held = this.waiting.get(queue)
-    if (held === undefined) return
-    while (held.length > 0 && hasRoom(queue, held[0]!.publication.payload.length)) {
-      const { connection, publication } = held[0]!
-      if (!this.retry(connection, publication)) break
-      this.remove(queue, held, 1)
+    for (;;) {
+      const first = this.waiting.get(queue)?.[0]
+      if (first === undefined || !hasRoom(queue, first.publication.payload.length)) return
+      const full = this.retry(first.connection, first.publication)
+      if (full === queue) return
+      this.remove(queue, (entry) => entry === first)
+      // Another of its queues has filled up meanwhile: it waits for that one, until its old deadline.
+      if (full !== undefined) this.add(full, first)
     }
   }
 
@@ -91,21 +100,24 @@ export class Holds {
     const held = this.waiting.get(queue)
     if (held === undefined) return
     const now = this.core.clock.monotonic()
-    const late = held.findIndex((entry) => entry.deadline > now)
-    const count = late < 0 ? held.length : late
+    const late = held.filter((entry) => entry.deadline <= now)
+    if (late.length === 0) return
     const error = new MillraceError(
       'queue-full',
       `${queueFull(queue).message}; held for ${queue.definition.policy.blockTimeout} ms`,
     )
-    for (const { connection, publication } of held.slice(0, count))
-      this.refuse(connection, publication, error)
-    if (count > 0) this.remove(queue, held, count)
+    for (const { connection, publication } of late) this.refuse(connection, publication, error)
+    this.remove(queue, (entry) => entry.deadline <= now)
   }
 
-  private remove(queue: Queue, held: Held[], count: number): void {
-    const gone = held.slice(0, count)
-    this.replace(queue, held.slice(count))
-    for (const { connection } of gone) {
+  private remove(queue: Queue, isGone: (entry: Held) => boolean): void {
+    const held = this.waiting.get(queue) ?? []
+    const gone = held.filter(isGone)
+    this.replace(
+      queue,
+      held.filter((entry) => !isGone(entry)),
+    )
+    for (const connection of new Set(gone.map((entry) => entry.connection))) {
       const still = this.waiting.get(queue)?.some((entry) => entry.connection === connection)
       if (still) continue
       connection.tellLater((sink) => sink.unblocked(queue.name))

@@ -59,14 +59,16 @@ export class Publisher {
     this.holds.refuseAll(error)
   }
 
-  private retry(connection: Connection, publication: Publication): boolean {
+  private retry(connection: Connection, publication: Publication): Queue | undefined {
     try {
-      if (this.isDuplicate(connection, publication)) return true
+      this.check(publication)
+      if (this.isDuplicate(connection, publication)) return undefined
       this.routeTo(connection, publication)
-      return this.store(connection, publication) === 'stored'
+      const attempt = this.store(connection, publication)
+      return attempt === 'stored' ? undefined : attempt.full
     } catch (error) {
       this.refuse(connection, publication, error)
-      return true
+      return undefined
     }
   }
 
