@@ -244,6 +244,13 @@ export class MessageConsumer<T = unknown> implements Settling, ReceiverSink, Asy
     return this.settler.accept(message.incoming.tag)
   }
 
+  /** The same for a caller that does not wait: failures are reported to the connection. @internal */
+  acceptUnheard(message: Message): void {
+    if (this.refusal(message)) return
+    message.settled = true
+    void this.settler.accept(message.incoming.tag)
+  }
+
   /** Accepts everything it holds. @internal */
   acceptHeld(): Promise<void> | undefined {
     let last: Promise<void> | undefined

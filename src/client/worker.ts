@@ -39,10 +39,11 @@ export class Worker<T = unknown> implements AsyncDisposable {
   private readonly context: HandlerContext = { signal: this.aborter.signal }
   private readonly end = Promise.withResolvers<void>()
   private readonly report: (error: unknown) => void
-  private readonly inFlight: Set<Message<T>> = new Set()
   private consumer: MessageConsumer<T> | undefined
   private running = 0
   private paused = false
+  /** Handlers that are still running have had their time: what they return is too late. */
+  private abandoned = false
   private idle: PromiseWithResolvers<void> | undefined
   private closing: Promise<void> | undefined
 
@@ -88,7 +89,6 @@ export class Worker<T = unknown> implements AsyncDisposable {
       const message = consumer.take()
       if (!message) return
       this.running++
-      this.inFlight.add(message)
       this.run(consumer, message)
     }
   }
@@ -111,22 +111,20 @@ export class Worker<T = unknown> implements AsyncDisposable {
   }
 
   private done(consumer: MessageConsumer<T>, message: Message<T>): void {
-    // A rejected batch is reported by the consumer, because nobody waits here.
-    if (!message.settled) consumer.accept(message).catch(() => {})
-    this.leave(message)
+    if (!message.settled && !this.abandoned) consumer.acceptUnheard(message)
+    this.leave()
   }
 
   private failed(consumer: MessageConsumer<T>, message: Message<T>, error: unknown): void {
     const description = String((error as Error | undefined)?.message ?? error)
-    if (message.settled) this.report(error)
+    if (message.settled || this.abandoned) this.report(error)
     else if (isMillraceError(error) && error.code === 'message-invalid' && !isReadable(message)) {
       consumer.rejectInvalid(message, description)
     } else message.fail(description).catch(this.report)
-    this.leave(message)
+    this.leave()
   }
 
-  private leave(message: Message<T>): void {
-    this.inFlight.delete(message)
+  private leave(): void {
     this.running--
     if (this.running === 0) {
       this.idle?.resolve()
@@ -167,8 +165,7 @@ export class Worker<T = unknown> implements AsyncDisposable {
     const drain = options.drain === undefined ? undefined : milliseconds(options.drain)
     await this.ready.catch(() => {})
     if (!(await settlesWithin(this.handlersDone(), drain))) {
-      for (const message of this.inFlight) message.settled = true
-      this.running = 0
+      this.abandoned = true
       this.aborter.abort(new MillraceError('closed', 'the worker was closed before its handler returned'))
     }
     if (this.consumer) {

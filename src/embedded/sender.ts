@@ -1,11 +1,13 @@
 import { encodeShared } from '../client/message-format.ts'
 import type { Outgoing, ProviderSender, SendReceipt } from '../client/provider.ts'
-import type { Engine } from '../engine/api.ts'
+import type { Engine, Publication } from '../engine/api.ts'
 import { DEFAULT_EXCHANGE, TOPIC_EXCHANGE } from '../model/destination.ts'
 import { MillraceError } from '../model/errors.ts'
 import { FORMAT_AMQP10 } from '../model/message.ts'
 import { TEMPORARY_QUEUE } from './incoming.ts'
 import type { PendingSends } from './pending-sends.ts'
+
+const nothing = new Uint8Array(0)
 
 /** What a sender needs of its connection. */
 export interface SenderHome {
@@ -18,17 +20,30 @@ export interface SenderHome {
 export class EmbeddedSender implements ProviderSender {
   private readonly home: SenderHome
   readonly lastSequence: number
-  private readonly producer: number
   private sequence: number
+  /** Filled anew for each message: the engine keeps none. */
+  private readonly publication: { -readonly [K in keyof Publication]: Publication[K] }
   private undecided = 0
   private closed = false
   private idle: PromiseWithResolvers<void> | undefined
 
   constructor(home: SenderHome, producer: { readonly handle: number; readonly lastSequence: number }) {
     this.home = home
-    this.producer = producer.handle
     this.lastSequence = producer.lastSequence
     this.sequence = producer.lastSequence
+    this.publication = {
+      tag: 0,
+      exchange: '',
+      key: '',
+      durability: 'disk',
+      priority: 4,
+      format: FORMAT_AMQP10,
+      payload: nothing,
+      expiry: 0,
+      producer: producer.handle,
+      sequence: 0,
+      mandatory: true,
+    }
   }
 
   send(message: Outgoing): Promise<SendReceipt> {
@@ -55,19 +70,17 @@ export class EmbeddedSender implements ProviderSender {
     const direct = kind === 'queue' || kind === 'temporary-queue'
     if (direct && name.startsWith(TEMPORARY_QUEUE)) this.assertExists(name)
     this.sequence = message.sequence ?? this.sequence + 1
-    this.home.engine.publish(this.home.connection, {
-      tag,
-      exchange: direct ? DEFAULT_EXCHANGE : TOPIC_EXCHANGE,
-      key: name,
-      durability: message.durability,
-      priority: message.priority,
-      format: FORMAT_AMQP10,
-      payload,
-      expiry: message.expiry,
-      producer: this.producer,
-      sequence: this.sequence,
-      mandatory: direct,
-    })
+    const { publication } = this
+    publication.tag = tag
+    publication.exchange = direct ? DEFAULT_EXCHANGE : TOPIC_EXCHANGE
+    publication.key = name
+    publication.durability = message.durability
+    publication.priority = message.priority
+    publication.payload = payload
+    publication.expiry = message.expiry
+    publication.sequence = this.sequence
+    publication.mandatory = direct
+    this.home.engine.publish(this.home.connection, publication)
   }
 
   /** A temporary queue that is gone is not created again for a late reply. */

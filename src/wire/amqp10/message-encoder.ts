@@ -93,72 +93,43 @@ function jmsType(body: Body): number | undefined {
 
 function writeProperties(writer: Writer, content: MessageContent): void {
   const contentType = content.contentType ?? (content.body.kind === 'json' ? JSON_CONTENT_TYPE : undefined)
-  const fields = lastField(content, contentType) + 1
-  if (fields === 0) return
+  const start = writer.at
   writer.descriptor(Section.properties)
   const mark = writer.beginCompound(0xc0)
-  writeId(writer, content.messageId)
-  for (let field = 1; field < fields; field++) writeField(writer, field, content, contentType)
-  writer.endCompound(mark, fields)
+  const list = new FieldList(writer)
+  if (content.messageId !== undefined) writeId(list.at(Field.messageId), content.messageId)
+  if (content.to !== undefined) list.at(Field.to).string(content.to.name)
+  if (content.type !== undefined) list.at(Field.subject).string(content.type)
+  if (content.replyTo !== undefined) list.at(Field.replyTo).string(content.replyTo.name)
+  if (content.correlationId !== undefined) writeId(list.at(Field.correlationId), content.correlationId)
+  if (contentType !== undefined) list.at(Field.contentType).symbol(contentType)
+  if (content.expiration !== undefined) list.at(Field.absoluteExpiry).timestamp(content.expiration)
+  if (content.timestamp !== undefined) list.at(Field.creationTime).timestamp(content.timestamp)
+  if (content.groupId !== undefined) list.at(Field.groupId).string(content.groupId)
+  if (content.groupSequence !== undefined) list.at(Field.groupSequence).uint(content.groupSequence >>> 0)
+  writer.endCompound(mark, list.count)
+  if (list.count === 0) writer.at = start
 }
 
-/** Trailing nulls of a list may be left out; answers the last field that has a value, or -1. */
-function lastField(content: MessageContent, contentType: string | undefined): number {
-  if (content.groupSequence !== undefined) return Field.groupSequence
-  if (content.groupId !== undefined) return Field.groupId
-  if (content.timestamp !== undefined) return Field.creationTime
-  if (content.expiration !== undefined) return Field.absoluteExpiry
-  if (contentType !== undefined) return Field.contentType
-  if (content.correlationId !== undefined) return Field.correlationId
-  if (content.replyTo !== undefined) return Field.replyTo
-  if (content.type !== undefined) return Field.subject
-  if (content.to !== undefined) return Field.to
-  return content.messageId === undefined ? -1 : Field.messageId
-}
+/** Writes the nulls between the fields of a list that have values; those behind the last are left out. */
+class FieldList {
+  count = 0
+  private readonly writer: Writer
 
-function writeField(
-  writer: Writer,
-  field: number,
-  content: MessageContent,
-  contentType: string | undefined,
-): void {
-  switch (field) {
-    case Field.to:
-      return writeText(writer, content.to?.name)
-    case Field.subject:
-      return writeText(writer, content.type)
-    case Field.replyTo:
-      return writeText(writer, content.replyTo?.name)
-    case Field.correlationId:
-      return writeId(writer, content.correlationId)
-    case Field.contentType:
-      return contentType === undefined ? writer.null() : writer.symbol(contentType)
-    case Field.absoluteExpiry:
-      return writeTime(writer, content.expiration)
-    case Field.creationTime:
-      return writeTime(writer, content.timestamp)
-    case Field.groupId:
-      return writeText(writer, content.groupId)
-    case Field.groupSequence:
-      return content.groupSequence === undefined ? writer.null() : writer.uint(content.groupSequence >>> 0)
-    default:
-      return writer.null()
+  constructor(writer: Writer) {
+    this.writer = writer
+  }
+
+  /** The writer, where field `index` goes. */
+  at(index: number): Writer {
+    this.writer.nulls(index - this.count)
+    this.count = index + 1
+    return this.writer
   }
 }
 
-function writeText(writer: Writer, value: string | undefined): void {
-  if (value === undefined) writer.null()
-  else writer.string(value)
-}
-
-function writeTime(writer: Writer, value: number | undefined): void {
-  if (value === undefined) writer.null()
-  else writer.timestamp(value)
-}
-
 /** An id that came as another type than text is shown with a prefix (JMS mapping), and goes back as that type. */
-function writeId(writer: Writer, id: string | undefined): void {
-  if (id === undefined) return writer.null()
+function writeId(writer: Writer, id: string): void {
   if (!id.startsWith('ID:AMQP_')) return writer.string(id)
   const [, type, rest] = /^ID:AMQP_(UUID|ULONG|BINARY):(.+)$/.exec(id) ?? []
   const uuid = type === 'UUID' ? Uuid.parse(rest!) : undefined
