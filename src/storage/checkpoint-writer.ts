@@ -76,6 +76,8 @@ export class CheckpointWriter {
       }
       // What the engine has done but not yet committed when its last section was taken is committed after this turn.
       await nextTurn(clock)
+      // A segment that replay will not read is described in full: its last frames must have been formed.
+      await writer.durableUpTo(lsn)
       segments.retireDead(lsn)
       const nextNumber = segments.nextNumber
       await this.ownSections(nextNumber)

@@ -57,7 +57,9 @@ export class Model {
 
   /** Settles nearly everything, so that files become sparse. */
   drain(share: number): void {
-    for (const lsn of [...this.now.keys()]) if (this.random.chance(share)) this.settleOne(lsn)
+    for (const [lsn, { queues }] of [...this.now]) {
+      if (this.random.chance(share)) for (let i = queues.size; i > 0; i--) this.settleOne(lsn)
+    }
     this.bench.keeper.commit(this.bench.journal)
   }
 
@@ -127,10 +129,9 @@ export class Model {
   }
 
   private settleOne(lsn: number): void {
-    for (const queue of [...this.now.get(lsn)!.queues]) {
-      const by = this.bench.keeper.settle(queue, [lsn])
-      this.record({ lsn: by, releases: { queue, lsns: [lsn] } })
-    }
+    const queue = this.random.pick([...this.now.get(lsn)!.queues])
+    const by = this.bench.keeper.settle(queue, [lsn])
+    this.record({ lsn: by, releases: { queue, lsns: [lsn] } })
   }
 
   private anyHeld(): number | undefined {

@@ -14,8 +14,8 @@ async function run(from: number): Promise<Bench> {
     for (let i = 0; i < 60; i++) {
       model.work()
       if (bench.random.chance(0.5)) await bench.clock.advance(bench.random.between(0, 10))
-      if (bench.random.chance(0.02)) model.drain(0.9)
-      if (bench.random.chance(0.02)) await bench.clock.advance(5_000)
+      if (bench.random.chance(0.05)) model.drain(bench.random.pick([0.3, 0.6, 0.9]))
+      if (bench.random.chance(0.05)) await bench.clock.advance(300)
     }
     if (bench.random.chance(0.3)) await model.readable()
     const { durableLsn } = bench.keeper
