@@ -64,6 +64,7 @@ export class Broker implements Engine {
     log.lastOperation = log.lastLsn
     log.becameDurable(log.lastLsn)
     await this.recovery.finish()
+    this.core.start()
     this.lifetimes.recovered()
     return report
   }

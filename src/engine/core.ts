@@ -54,6 +54,7 @@ export class Core {
   entered: (queue: Queue, lsn: number, flags: number) => void = () => {}
   /** A message of the queue expires at this wall time; set by Expiry. */
   expiring: (queue: Queue, expiry: number) => void = () => {}
+  private started = false
   private turnScheduled = false
   private readonly touched: Connection[] = []
   /** Settlement requests of this turn: durable with its batch. */
@@ -97,11 +98,18 @@ export class Core {
   schedule(): void {
     if (this.turnScheduled) return
     this.turnScheduled = true
-    this.clock.defer(() => this.turn())
+    if (this.started) this.clock.defer(this.turn)
+  }
+
+  /** Recovery is over: turns and deadlines, which would commit, come from now on. */
+  start(): void {
+    this.started = true
+    this.deadlines.start()
+    if (this.turnScheduled) this.clock.defer(this.turn)
   }
 
   /** Commits what has gathered, hands out messages, tells the connections. */
-  private turn(): void {
+  private readonly turn = (): void => {
     this.turnScheduled = false
     this.turnWall = 0
     if (this.closed) return

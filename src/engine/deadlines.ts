@@ -11,6 +11,7 @@ export class Deadlines {
   private readonly clock: Clock
   private readonly heap: Deadline[] = []
   private order = 0
+  private started = false
   private cancelTimer: (() => void) | null = null
   private timerAt: number = Number.POSITIVE_INFINITY
 
@@ -24,6 +25,12 @@ export class Deadlines {
     this.arm()
   }
 
+  /** Nothing runs before. */
+  start(): void {
+    this.started = true
+    this.arm()
+  }
+
   stop(): void {
     this.cancelTimer?.()
     this.cancelTimer = null
@@ -32,7 +39,7 @@ export class Deadlines {
 
   private arm(): void {
     const next = this.heap[0]
-    if (next === undefined || next.at >= this.timerAt) return
+    if (!this.started || next === undefined || next.at >= this.timerAt) return
     this.cancelTimer?.()
     this.timerAt = next.at
     this.cancelTimer = this.clock.after(Math.max(0, next.at - this.clock.monotonic()), () => this.fire())
