@@ -264,8 +264,7 @@ export class MessageConsumer<T = unknown> implements Settling, ReceiverSink, Asy
     if (refusal) throw refusal
     message.settled = true
     this.held.delete(message as Message<T>)
-    const { tag } = message.incoming
-    await this.receiver.settle([tag, tag], settlement)
+    await this.settler.settle(message.incoming.tag, settlement)
   }
 
   private refusal(message: Message): MillraceError | undefined {

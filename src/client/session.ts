@@ -24,8 +24,14 @@ export interface SessionOptions {
 
 const modes: readonly AcknowledgeMode[] = ['individual', 'client', 'dups-ok', 'auto']
 
-/** The session whose listener is running. */
-const listening = new AsyncLocalStorage<Session>()
+/** A call of a listener, visible to everything it calls. */
+interface ListenerCall {
+  readonly session: Session
+  /** The listener has returned; what it has left running is outside of it. */
+  returned: boolean
+}
+
+const listening = new AsyncLocalStorage<ListenerCall>()
 
 /**
  * A context for sending and receiving in order (JMS Session). Its listeners run one at a time; for more at once, use more
@@ -151,7 +157,7 @@ export class Session implements AsyncDisposable {
 
   /** A listener that waits for its own session to close would wait for itself. @internal */
   assertOutside(): void {
-    if (listening.getStore() !== this) return
+    if (!this.isInListener()) return
     throw new MillraceError('illegal-state', 'a listener cannot close the session that runs it')
   }
 
@@ -218,12 +224,10 @@ export class Session implements AsyncDisposable {
       this.running = undefined
       this.dispatch()
     }
-    this.running = listening
-      .run(this, () => this.deliver(next.consumer, next.message))
-      .then(done, (error) => {
-        this.report(error)
-        done()
-      })
+    this.running = this.deliver(next.consumer, next.message).then(done, (error) => {
+      this.report(error)
+      done()
+    })
   }
 
   private nextForListener(): { consumer: MessageConsumer; message: Message } | undefined {
@@ -242,22 +246,30 @@ export class Session implements AsyncDisposable {
     if (!(await consumer.admit(message))) return
     const automatic = this.acknowledgeMode === 'auto' || this.acknowledgeMode === 'dups-ok'
     if (!automatic) consumer.hold(message)
+    const call: ListenerCall = { session: this, returned: false }
     try {
-      await consumer.listener?.(message)
+      await listening.run(call, () => consumer.listener?.(message))
     } catch (error) {
       // In mode 'client' the next message is delivered (JMS 8.7); otherwise the queue's redelivery policy decides.
       if (this.acknowledgeMode === 'client') this.report(error)
       else if (!message.settled) await message.fail(String(error))
       return
+    } finally {
+      call.returned = true
     }
     if (!automatic) return
     const accepted = consumer.accept(message)
     if (this.acknowledgeMode === 'auto') await accepted
   }
 
+  private isInListener(): boolean {
+    const call = listening.getStore()
+    return call?.session === this && !call.returned
+  }
+
   /** Resolves when no listener runs; at once when a listener asks. @internal */
   async listenersDone(): Promise<void> {
-    if (listening.getStore() !== this) await this.running
+    if (!this.isInListener()) await this.running
     for (const consumer of this.consumers) await consumer.activity?.()
   }
 

@@ -1,4 +1,4 @@
-import type { ProviderReceiver } from './provider.ts'
+import type { ProviderReceiver, ProviderSettlement } from './provider.ts'
 import { afterTurn } from './waiting.ts'
 
 /**
@@ -23,9 +23,20 @@ export class Settler {
     if (this.batch) return this.batch.promise
     this.batch = Promise.withResolvers<void>()
     const { promise } = this.batch
-    this.flying.add(promise)
-    promise.catch(this.failed).finally(() => this.flying.delete(promise))
+    promise.catch(this.failed)
     afterTurn(() => this.flush())
+    return this.watched(promise)
+  }
+
+  /** Another outcome than accepted, for one message. */
+  settle(tag: number, settlement: ProviderSettlement): Promise<void> {
+    return this.watched(this.receiver.settle([tag, tag], settlement))
+  }
+
+  private watched(promise: Promise<void>): Promise<void> {
+    this.flying.add(promise)
+    const landed = () => void this.flying.delete(promise)
+    promise.then(landed, landed)
     return promise
   }
 
@@ -37,7 +48,7 @@ export class Settler {
     this.receiver.settle(toRanges(tags), { outcome: 'accepted' }).then(batch.resolve, batch.reject)
   }
 
-  /** Resolves when everything accepted so far is durable, or has failed. */
+  /** Resolves when everything settled so far is durable, or has failed. */
   async idle(): Promise<void> {
     this.flush()
     await Promise.allSettled([...this.flying])

@@ -154,7 +154,8 @@ export class Worker<T = unknown> implements AsyncDisposable {
 
   /**
    * Starts no further handler, waits for those that are running, gives back what none has begun with. When `drain` has
-   * passed, the handlers' signal is aborted and their messages go back too. Resolves when the settlements are durable.
+   * passed, the handlers' signal is aborted and their messages go back too. Resolves when the settlements are durable. A
+   * handler must not wait for it.
    */
   close(options: CloseOptions = {}): Promise<void> {
     this.closing ??= this.finish(options)
