@@ -81,7 +81,7 @@ export function checkTranslation(original: Page, translation: Page): Violation[]
 
 /** Every `npm run …` (and `npm start`, `npm test`) that a page shows exists in package.json. */
 export function checkCommands(page: Page, scripts: Readonly<Record<string, string>>): Violation[] {
-  const shown = page.text.matchAll(/\bnpm (?:run ([\w:.-]+)|(start|test)\b)/g)
+  const shown = page.text.matchAll(/\bnpm (?:run (?:-\S+ )*([\w:.-]+)|(start|test)\b)/g)
   const names = new Set([...shown].map((match) => match[1] ?? match[2]!))
   return [...names]
     .filter((name) => !Object.hasOwn(scripts, name))
