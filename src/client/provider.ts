@@ -195,10 +195,16 @@ export interface Incoming {
 
 /** Where a dead letter comes from and why it is one. */
 export interface DeadLetter {
-  readonly origin: { readonly queue: string; readonly exchange: string; readonly key: string }
+  readonly origin: {
+    readonly queue: string
+    readonly exchange: string
+    readonly key: string
+    /** What the broker called it in that queue. */
+    readonly brokerId: string
+  }
   readonly reason: DeadLetterReason
   readonly description: string
-  /** One entry per time it was dead-lettered, oldest first. `at` is wall milliseconds. */
+  /** One entry per time it was dead-lettered, newest first, at most 16. `at` is wall milliseconds. */
   readonly history: readonly {
     readonly queue: string
     readonly reason: DeadLetterReason

@@ -1,6 +1,7 @@
 import { MessageView } from '../client/message-format.ts'
 import type { DeadLetter, Incoming } from '../client/provider.ts'
 import type { Delivery } from '../engine/api.ts'
+import type { DeadLetterHistory } from '../engine/dead-letters.ts'
 import { DEFAULT_EXCHANGE, type Destination, TOPIC_EXCHANGE } from '../model/destination.ts'
 
 /** Prefixes of generated names, by which their kind is known where only the name is. */
@@ -63,7 +64,10 @@ export class EmbeddedIncoming implements Incoming {
   }
 
   get deadLetter(): DeadLetter | undefined {
-    return this.annotations === '' ? undefined : (JSON.parse(this.annotations) as DeadLetter)
+    if (this.annotations === '') return undefined
+    const { origin, ...rest } = JSON.parse(this.annotations) as DeadLetterHistory
+    const { lsn, ...address } = origin
+    return { ...rest, origin: { ...address, brokerId: String(lsn) } }
   }
 }
 
