@@ -122,7 +122,7 @@ export class Dispatcher {
 
   /** The chunk must be resident, and the next one soon. */
   private bringIn(queue: Queue, lane: Lane, chunk: Chunk): boolean {
-    const next = lane.neighbour(chunk, 1)
+    const next = lane.after(chunk)
     if (next !== undefined && !next.resident && next.live > 0)
       this.core.pager.load(queue, lane, next, () => this.schedule(queue))
     if (chunk.resident) return true

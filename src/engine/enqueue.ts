@@ -6,8 +6,7 @@ import type { Queue } from './queue.ts'
 export function enqueue(core: Core, queue: Queue, lsn: number, head: PublishHead, flags: number): void {
   const lane = queue.lane(head.priority)
   const expiry = queue.expiryOf(head)
-  const filled = lane.append(lsn, head.size, expiry, flags)
-  if (filled !== null) core.pager.filled(lane, filled)
+  if (lane.append(lsn, head.size, expiry, flags)) core.pager.filled(lane)
   queue.published++
   core.entered(queue, lsn, flags)
   if (expiry > 0) core.expiring(queue, expiry)

@@ -4,12 +4,9 @@ import { ByteWriter, OperationReader, PublishHead, readPublish } from './ports/o
 import type { Store } from './ports/store.ts'
 import type { Queue } from './queue.ts'
 
-/** How many chunks before the tail are looked at for one that can go, each time another one is filled. */
-const LOOKS = 4
-
 /**
  * Keeps the queue indexes within a budget of entries: chunks far from both ends of their lane go to pages of the store and
- * come back when a consumer nears them. The chunk filled last is paged first, because it is needed last.
+ * come back when a consumer nears them.
  */
 export class Pager implements Residency {
   chunks = 0
@@ -26,12 +23,14 @@ export class Pager implements Residency {
     this.durable = durable
   }
 
-  /** A chunk of the lane has been filled: it, or one just before, makes room when there is too much. */
-  filled(lane: Lane, chunk: Chunk): void {
-    for (let back = 0; back < LOOKS && this.chunks > this.budget; back++) {
-      const candidate = lane.neighbour(chunk, -back)
-      if (candidate === undefined) return
-      if (this.canGo(lane, candidate)) this.evict(candidate)
+  /** A chunk of the lane has been filled: when there are too many in memory, earlier ones of this lane go. */
+  filled(lane: Lane): void {
+    while (this.chunks > this.budget) {
+      const chunk = lane.nextInner()
+      // Nothing is paged before it is durable: a page must not know more than the journal.
+      if (chunk === null || chunk.lastLsn > this.durable()) return
+      lane.passInner(chunk)
+      if (chunk.resident && chunk.live > 0 && chunk.live === chunk.ready) this.evict(chunk)
     }
   }
 
@@ -79,16 +78,6 @@ export class Pager implements Residency {
         }
       },
       () => this.take(queue, lane, chunk, encode(rebuilt)),
-    )
-  }
-
-  private canGo(lane: Lane, chunk: Chunk): boolean {
-    return (
-      chunk.resident &&
-      chunk.live > 0 &&
-      chunk.live === chunk.ready &&
-      lane.isInner(chunk) &&
-      chunk.lastLsn <= this.durable()
     )
   }
 

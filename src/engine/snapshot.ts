@@ -15,11 +15,13 @@ import type { Settlements } from './settlements.ts'
  * topology  := 1 | asOf | text JSON { exchanges }
  * producers := 2 | asOf | varint n, (text id, varint handle, varint last, list missing)[n]
  * queue     := 3 | asOf | varint id | text JSON { definition, deleting, bindings, counts }
- *              | u8 n, lane[n]         lane  := u8 priority | varint n, chunk[n]
+ * chunks    := 4 | asOf | varint queue | u8 priority | varint n, chunk[n]       (of a queue before it, in order)
  * chunk     := 0 | entries (see Chunk.write)
  *            | 1 | varint page, first, last, live, bytes, minExpiry (0: none) | patches
  */
-const SECTION = { topology: 1, producers: 2, queue: 3 } as const
+const SECTION = { topology: 1, producers: 2, queue: 3, chunks: 4 } as const
+/** Chunks of one lane in one section: some megabytes at most. */
+const CHUNKS_A_SECTION = 200
 const INLINE = 0
 const PAGED = 1
 
@@ -52,7 +54,10 @@ export class Snapshots {
     // Queues that come later are in the operations after the checkpoint's beginning.
     for (const queue of [...this.core.topology.byId.values()]) {
       if (this.core.topology.byId.get(queue.id) !== queue) continue
-      yield this.section(SECTION.queue, (writer) => writeQueue(writer, queue))
+      // A deep queue has several sections, all as of the same LSN.
+      const sections = [this.section(SECTION.queue, (writer) => writeFacts(writer, queue))]
+      for (const part of chunksInParts(queue)) sections.push(this.section(SECTION.chunks, part))
+      yield* sections
     }
   }
 
@@ -73,6 +78,8 @@ export class Snapshots {
       this.readProducers(reader)
     } else if (kind === SECTION.queue) {
       this.readQueue(reader, asOf)
+    } else if (kind === SECTION.chunks) {
+      this.readChunks(reader)
     }
   }
 
@@ -121,11 +128,14 @@ export class Snapshots {
     Object.assign(queue.departed, facts.departed)
     for (const binding of facts.bindings) topology.apply({ op: 'bind', binding })
     if (facts.deleting) topology.detach(queue)
-    for (let lanes = reader.byte(); lanes > 0 && !reader.failed; lanes--) {
-      const lane = queue.lane(reader.byte())
-      for (let chunks = reader.varint(); chunks > 0 && !reader.failed; chunks--)
-        this.readChunk(reader, queue, lane)
-    }
+  }
+
+  private readChunks(reader: OperationReader): void {
+    const queue = this.core.topology.byId.get(reader.varint())
+    const priority = reader.byte()
+    if (queue === undefined || reader.failed) return
+    const lane = queue.lane(priority)
+    for (let left = reader.varint(); left > 0 && !reader.failed; left--) this.readChunk(reader, queue, lane)
   }
 
   private readChunk(reader: OperationReader, queue: Queue, lane: Lane): void {
@@ -142,19 +152,26 @@ export class Snapshots {
   }
 }
 
-function writeQueue(writer: ByteWriter, queue: Queue): void {
+function writeFacts(writer: ByteWriter, queue: Queue): void {
   const { definition, deleting, published, delivered, departed } = queue
   const bindings = [...queue.bindings].map((binding) => binding.definition)
   const facts: QueueFacts = { definition, deleting, bindings, published, delivered, departed }
   writer.putVarint(queue.id)
   writer.putText(JSON.stringify(facts))
-  const lanes = [...queue.urgentFirst()]
-  writer.putByte(lanes.length)
-  for (const lane of lanes) {
+}
+
+function* chunksInParts(queue: Queue): Generator<(writer: ByteWriter) => void> {
+  for (const lane of queue.urgentFirst()) {
     const chunks = lane.chunks.filter((chunk) => chunk.live > 0)
-    writer.putByte(lane.priority)
-    writer.putVarint(chunks.length)
-    for (const chunk of chunks) writeChunk(writer, chunk)
+    for (let from = 0; from < chunks.length; from += CHUNKS_A_SECTION) {
+      const part = chunks.slice(from, from + CHUNKS_A_SECTION)
+      yield (writer) => {
+        writer.putVarint(queue.id)
+        writer.putByte(lane.priority)
+        writer.putVarint(part.length)
+        for (const chunk of part) writeChunk(writer, chunk)
+      }
+    }
   }
 }
 

@@ -19,51 +19,46 @@ export class Lane {
   private nextNumber = 0
   /** Number of the first chunk that may have a ready entry. */
   private cursor = 0
+  /** Number of the first chunk that has not been considered for paging. */
+  private inner = 0
 
   constructor(priority: number, residency: Residency) {
     this.priority = priority
     this.residency = residency
   }
 
-  /** Appends an entry; answers the chunk that it filled, if it filled one. */
-  append(lsn: number, size: number, expiry: number, flags: number): Chunk | null {
+  /** Appends an entry; answers whether another chunk was full before. */
+  append(lsn: number, size: number, expiry: number, flags: number): boolean {
     let tail = this.chunks[this.chunks.length - 1]
-    let filled: Chunk | null = null
-    if (tail === undefined || tail.length === CHUNK_SLOTS || !tail.resident) {
-      filled = this.leaveTail(tail)
-      tail = this.addChunk()
-    }
+    const isFull = tail !== undefined && (tail.length === CHUNK_SLOTS || !tail.resident)
+    if (tail === undefined || isFull) tail = this.addChunk()
     tail.append(lsn, size, expiry, flags)
     this.live++
     this.ready++
     this.bytes += size
-    return filled
-  }
-
-  /** The tail will not grow any more. Answers it when it is worth keeping. */
-  private leaveTail(tail: Chunk | undefined): Chunk | null {
-    if (!tail?.resident) return null
-    if (tail.live === 0) {
-      tail.clear()
-      return null
-    }
-    this.residency.chunks++
-    return tail
+    return isFull
   }
 
   private addChunk(): Chunk {
     const chunk = this.newChunk()
-    this.chunks.push(chunk)
+    this.push(chunk)
     return chunk
+  }
+
+  /** The chunk is the tail from now on; the one before it counts as in memory until it goes to a page or dies. */
+  private push(chunk: Chunk): void {
+    const tail = this.chunks[this.chunks.length - 1]
+    if (tail !== undefined && tail.live === 0) tail.clear()
+    else if (tail?.resident) this.residency.chunks++
+    this.chunks.push(chunk)
   }
 
   /** Takes over a chunk from a snapshot, behind those taken over before. */
   restore(chunk: Chunk): void {
-    this.chunks.push(chunk)
+    this.push(chunk)
     this.live += chunk.live
     this.ready += chunk.ready
     this.bytes += chunk.liveBytes
-    if (chunk.resident && chunk.length === CHUNK_SLOTS) this.residency.chunks++
   }
 
   /** A chunk to be filled by a snapshot and handed to `restore`. */
@@ -103,9 +98,8 @@ export class Lane {
     return chunk ?? null
   }
 
-  /** The chunk `steps` after (or before) `chunk`. */
-  neighbour(chunk: Chunk, steps: number): Chunk | undefined {
-    return this.chunks[chunk.number - this.chunks[0]!.number + steps]
+  after(chunk: Chunk): Chunk | undefined {
+    return this.chunks[chunk.number - this.chunks[0]!.number + 1]
   }
 
   /** Chunk whose LSN range holds `lsn`. */
@@ -122,10 +116,17 @@ export class Lane {
     return null
   }
 
-  /** Whether a chunk lies far enough from both ends not to be needed soon. */
-  isInner(chunk: Chunk): boolean {
-    const last = this.chunks[this.chunks.length - 1]
-    return last !== undefined && chunk.number > this.cursor && chunk.number < last.number
+  /** The first chunk that lies far enough from both ends not to be needed soon, and has not been passed yet. */
+  nextInner(): Chunk | null {
+    const first = this.chunks[0]
+    if (first === undefined) return null
+    const number = Math.max(this.inner, this.cursor + 2, first.number)
+    const chunk = this.chunks[number - first.number]
+    return chunk === undefined || chunk === this.chunks[this.chunks.length - 1] ? null : chunk
+  }
+
+  passInner(chunk: Chunk): void {
+    this.inner = chunk.number + 1
   }
 
   /** LSN of the oldest live entry; of one that lies in a page, the oldest that the page had. */
