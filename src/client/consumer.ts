@@ -25,7 +25,7 @@ export interface ReceiveOptions {
 
 export type MessageListener<T> = (message: Message<T>) => unknown
 
-export const DEFAULT_PREFETCH = 128
+const DEFAULT_PREFETCH = 128
 
 interface Waiter {
   wake(): void

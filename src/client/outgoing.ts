@@ -86,7 +86,7 @@ function describe(
 }
 
 /** text, bytes or nothing are sent as such; everything else as JSON. */
-export function toBody(body: unknown): Body {
+function toBody(body: unknown): Body {
   if (typeof body === 'string') return { kind: 'text', value: body }
   if (body instanceof Uint8Array) return { kind: 'bytes', value: body }
   if (body === undefined) return { kind: 'value', value: null }

@@ -25,7 +25,7 @@ export interface SubjectBroker {
 }
 
 /** A broker for one test, and its connections, which are closed at its end. */
-export class Bench {
+class Bench {
   private readonly broker: SubjectBroker
   private readonly opened: AsyncDisposable[] = []
   private names = 0

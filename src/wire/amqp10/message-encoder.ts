@@ -32,7 +32,7 @@ export function encodeShared(content: MessageContent): Buffer {
   return shared.slice()
 }
 
-export function writeMessage(writer: Writer, content: MessageContent): void {
+function writeMessage(writer: Writer, content: MessageContent): void {
   writeAnnotations(writer, content)
   writeProperties(writer, content)
   if (content.properties) writeApplicationProperties(writer, content.properties)

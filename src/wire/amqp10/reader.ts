@@ -358,12 +358,12 @@ function hex(code: number): string {
   return `0x${code.toString(16).padStart(2, '0')}`
 }
 
-export function asBuffer(bytes: Uint8Array): Buffer {
+function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
 /** UTF-8; short ASCII, which nearly all names and ids are, without a call into the runtime. */
-export function decodeText(bytes: Buffer, start: number, end: number): string {
+function decodeText(bytes: Buffer, start: number, end: number): string {
   if (end - start > 24) return bytes.toString('utf8', start, end)
   let text = ''
   for (let i = start; i < end; i++) {
