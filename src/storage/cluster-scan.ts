@@ -1,6 +1,7 @@
 import { OPERATION_HEADER } from '../engine/ports/operations.ts'
 import type { DiskIo } from './disk-io.ts'
 import { FILE_HEADER } from './format.ts'
+import { forEachOperation } from './frame-operations.ts'
 import { FrameScanner } from './frame-scanner.ts'
 import type { DamageReport } from './quarantine.ts'
 import type { Segment } from './segment.ts'
@@ -41,13 +42,11 @@ export async function readCluster(
     segment.table.note(header.mark, header.firstLsn, start, end)
     const payload = Buffer.from(frame.bytes.subarray(frame.payloadStart, frame.payloadEnd))
     pieces.push(payload)
-    let lsn = header.firstLsn
-    for (let at = 0, i = 0; i < header.count && at + OPERATION_HEADER <= payload.length; i++) {
-      if (i > 0) lsn += payload.readUInt32LE(at) >>> 8
+    const base = length
+    forEachOperation(header, payload, 0, payload.length, (lsn, _type, from) => {
       lsns.push(lsn)
-      starts.push(length + at)
-      at += OPERATION_HEADER + payload.readUInt32LE(at + 4)
-    }
+      starts.push(base + from - OPERATION_HEADER)
+    })
     length += payload.length
   }
   await io.close(opened)

@@ -3,6 +3,7 @@ import { ClusterWriter } from './cluster-writer.ts'
 import type { DiskError, DiskFile } from './disk.ts'
 import type { DiskIo } from './disk-io.ts'
 import { FILE_HEADER, FileKind } from './format.ts'
+import { forEachOperation } from './frame-operations.ts'
 import { FrameScanner, type ScannedFrame } from './frame-scanner.ts'
 import type { Liveness } from './liveness.ts'
 import type { OpenFiles } from './open-files.ts'
@@ -144,23 +145,15 @@ export class Compaction {
 
   private takeSurvivors(frame: ScannedFrame, into: Survivors): void {
     const { header, bytes } = frame
-    let lsn = header.firstLsn
-    let at = frame.payloadStart
-    for (let i = 0; i < header.count; i++) {
-      const word = bytes.readUInt32LE(at)
-      if (i > 0) lsn += word >>> 8
-      const body = at + OPERATION_HEADER
-      const end = body + bytes.readUInt32LE(at + 4)
-      const type = word & 0xff
+    forEachOperation(header, bytes, frame.payloadStart, frame.payloadEnd, (lsn, type, start, end) => {
+      const from = start - OPERATION_HEADER
       if (type === OperationType.publish && this.liveness.isLive(lsn)) {
-        this.reader.reset(bytes, body, end)
-        const isWhole = this.facts.read(this.reader)
-        into.add(isWhole && this.facts.queues === 1 ? this.facts.firstQueue : 0, lsn, bytes, at, end)
+        const isWhole = this.facts.read(this.reader.reset(bytes, start, end))
+        into.add(isWhole && this.facts.queues === 1 ? this.facts.firstQueue : 0, lsn, bytes, from, end)
       } else if (type === OperationType.chunk && this.liveness.chunks.has(lsn)) {
-        into.add(0, lsn, bytes, at, end)
+        into.add(0, lsn, bytes, from, end)
       }
-      at = end
-    }
+    })
   }
 }
 

@@ -3,6 +3,7 @@ import type { ClusterContent } from './cluster-scan.ts'
 import type { DiskIo } from './disk-io.ts'
 import { Extent } from './extent.ts'
 import { FILE_HEADER } from './format.ts'
+import { forEachOperation } from './frame-operations.ts'
 import { FrameScanner, type ScannedFrame } from './frame-scanner.ts'
 import type { Liveness } from './liveness.ts'
 import type { Repairs } from './repairs.ts'
@@ -140,18 +141,12 @@ export class Replay {
     segment.table.note(0, header.firstLsn, frame.start, frame.end)
     extent.lastLsn = Math.max(extent.lastLsn, header.lastLsn)
     segment.lastLsn = extent.lastLsn
-    let lsn = header.firstLsn
-    let at = frame.payloadStart
-    for (let i = 0; i < header.count && at + OPERATION_HEADER <= frame.payloadEnd; i++) {
-      const word = bytes.readUInt32LE(at)
-      if (i > 0) lsn += word >>> 8
-      const body = at + OPERATION_HEADER
-      at = body + bytes.readUInt32LE(at + 4)
-      if (lsn <= this.after || at > frame.payloadEnd) continue
-      this.liveness.count(lsn, word & 0xff, bytes, body, at, extent)
-      this.listener.apply(lsn, word & 0xff, bytes, body, at)
+    forEachOperation(header, bytes, frame.payloadStart, frame.payloadEnd, (lsn, type, start, end) => {
+      if (lsn <= this.after) return
+      this.liveness.count(lsn, type, bytes, start, end, extent)
+      this.listener.apply(lsn, type, bytes, start, end)
       this.operations++
-    }
+    })
     this.bytes += header.span
     this.lastLsn = Math.max(this.lastLsn, header.lastLsn)
   }

@@ -1,4 +1,3 @@
-import { OPERATION_HEADER } from '../engine/ports/operations.ts'
 import type { Slice } from '../engine/ports/store.ts'
 import {
   ALIGNMENT,
@@ -8,6 +7,7 @@ import {
   frameIsWhole,
   readFrameHeader,
 } from './format.ts'
+import { forEachOperation } from './frame-operations.ts'
 import { isMessage } from './tail.ts'
 
 /** Bytes of a stretch that are no whole frame. Positions are in the file. */
@@ -84,17 +84,9 @@ export class Stretch {
   }
 
   private addFrame(start: number, header: FrameHeader): void {
-    const { bytes } = this
-    const end = start + header.length
-    let lsn = header.firstLsn
-    let at = start
-    for (let i = 0; i < header.count && at + OPERATION_HEADER <= end; i++) {
-      const word = bytes.readUInt32LE(at)
-      if (i > 0) lsn += word >>> 8
-      const body = at + OPERATION_HEADER
-      at = body + bytes.readUInt32LE(at + 4)
-      if (at <= end && isMessage(word & 0xff)) this.note(lsn, body, at)
-    }
+    forEachOperation(header, this.bytes, start, start + header.length, (lsn, type, from, to) => {
+      if (isMessage(type)) this.note(lsn, from, to)
+    })
   }
 
   private note(lsn: number, start: number, end: number): void {

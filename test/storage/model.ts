@@ -47,7 +47,7 @@ export class Model {
       const kind = this.random.weighted({ publish: 5, settle: 4, replace: 1, chunked: 1, skip: 1, meta: 1 })
       if (kind === 'publish') this.publish(undefined, [])
       else if (kind === 'settle') this.settle()
-      else if (kind === 'replace') this.publish(this.anyHeld(), [])
+      else if (kind === 'replace') this.deadLetter()
       else if (kind === 'chunked') this.publish(undefined, this.chunks())
       else if (kind === 'skip') keeper.skip(this.random.between(1, 3))
       else this.steps.push({ lsn: keeper.meta('meta') })
@@ -77,7 +77,21 @@ export class Model {
     this.base = copyOf(state)
     this.now = copyOf(state)
     this.steps = []
+    await this.counted()
     await this.readable()
+  }
+
+  /** The store holds what some queue holds, and nothing else. */
+  private async counted(): Promise<void> {
+    const { journal } = this.bench
+    const found = new Set<number>()
+    for (const queue of [1, 2, 3, 4]) {
+      const visit = (lsn: number) => void found.add(lsn)
+      await this.bench.wait(
+        new Promise<void>((resolve) => journal.scan(queue, 0, Number.MAX_SAFE_INTEGER, visit, resolve)),
+      )
+    }
+    assert.deepEqual([...found].sort(byNumber), [...this.now.keys()].sort(byNumber))
   }
 
   /** Every message that is held can be read, through every queue that holds it, and is what was published. */
@@ -91,9 +105,15 @@ export class Model {
     }
   }
 
+  /** A message leaves a queue for another one, and takes its chunks along. */
+  private deadLetter(): void {
+    const replaced = this.anyHeld()
+    this.publish(replaced, replaced === undefined ? [] : this.now.get(replaced)!.chunks)
+  }
+
   private publish(replaced: number | undefined, chunks: readonly number[]): void {
     const { keeper } = this.bench
-    const queues = this.random.chance(0.2) ? [1, 2, 3] : [this.random.between(1, 4)]
+    const queues = this.random.pick([[1], [2], [3], [4], [1, 2], [3, 4], [1, 2, 3]])
     const payload = chunks.length > 0 ? '' : `${this.count++} ${'p'.repeat(this.size())}`
     const from = replaced === undefined ? undefined : [...this.now.get(replaced)!.queues][0]!
     const lsn = keeper.publish(queues, payload, {
@@ -160,6 +180,10 @@ function perform(state: Map<number, Message>, { lsn, holds, releases }: Step): v
 
 function copyOf(state: ReadonlyMap<number, Message>): Map<number, Message> {
   return new Map([...state].map(([lsn, message]) => [lsn, { ...message, queues: new Set(message.queues) }]))
+}
+
+function byNumber(a: number, b: number): number {
+  return a - b
 }
 
 function byLsn(a: unknown[], b: unknown[]): number {

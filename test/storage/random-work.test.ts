@@ -7,7 +7,11 @@ const SEEDS = Number(process.env['SEEDS'] ?? 40)
 
 /** Random work with power cuts and kills: after each, the state is a prefix that holds all that was durable. */
 async function run(from: number): Promise<Bench> {
-  const bench = new Bench({ segmentBytes: 4096, checkpointBytes: 32 * 1024, idleInterval: 40 }, { delay: { min: 0, max: 4 }, torn: 0.3 }, from)
+  const bench = new Bench(
+    { segmentBytes: 4096, checkpointBytes: 32 * 1024, idleInterval: 40 },
+    { delay: { min: 0, max: 4 }, torn: 0.3 },
+    from,
+  )
   await bench.open()
   const model = new Model(bench)
   for (let round = 0; round < 6; round++) {
