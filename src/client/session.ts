@@ -212,7 +212,7 @@ export class Session implements AsyncDisposable {
     if (this.acknowledgeMode === 'individual') return consumer.accept(message)
     if (this.acknowledgeMode !== 'client') return
     this.assertOpen()
-    await Promise.all([...this.consumers].map((each) => each.acceptHeld()))
+    await Promise.all([...this.consumers].map(async (each) => each.acceptHeld()))
   }
 
   /** Lets the listeners run, one message at a time. @internal */
