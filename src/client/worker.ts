@@ -41,6 +41,7 @@ export class Worker<T = unknown> implements AsyncDisposable {
   private readonly report: (error: unknown) => void
   private consumer: MessageConsumer<T> | undefined
   private running = 0
+  private pumping = false
   private paused = false
   /** Handlers that are still running have had their time: what they return is too late. */
   private abandoned = false
@@ -85,12 +86,16 @@ export class Worker<T = unknown> implements AsyncDisposable {
     const { consumer } = this
     if (!consumer) return
     if (consumer.error && !this.closing) return this.fail(consumer.error)
+    // Handlers that return at once come back here for the next message: they must not do so one inside the other.
+    if (this.pumping) return
+    this.pumping = true
     while (this.running < this.concurrency && !this.paused && !this.closing) {
       const message = consumer.take()
-      if (!message) return
+      if (!message) break
       this.running++
       this.run(consumer, message)
     }
+    this.pumping = false
   }
 
   private run(consumer: MessageConsumer<T>, message: Message<T>): void {
@@ -103,7 +108,7 @@ export class Worker<T = unknown> implements AsyncDisposable {
     } catch (error) {
       return this.failed(consumer, message, error)
     }
-    if (!(outcome instanceof Promise)) return this.done(consumer, message)
+    if (!isThenable(outcome)) return this.done(consumer, message)
     outcome.then(
       () => this.done(consumer, message),
       (error) => this.failed(consumer, message, error),
@@ -179,6 +184,10 @@ export class Worker<T = unknown> implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof (value as PromiseLike<unknown> | undefined | null)?.then === 'function'
 }
 
 /** Whether the body can be decoded; if not, no redelivery will help. */
