@@ -28,7 +28,6 @@ test('a handler may return any thenable: the message is accepted when that is fu
     const then = (done: () => void): void => {
       fulfil = done
     }
-    // biome-ignore lint/suspicious/noThenProperty: a thenable is what is tested
     return { then }
   })
   await begun.promise
