@@ -37,8 +37,10 @@ export class Publisher {
 
   publish(connection: Connection, publication: Publication): void {
     try {
-      this.check(publication)
+      if (this.core.ended !== null) throw this.core.ended
+      // Before any refusal: what is stored already is not refused, however short we are of room.
       if (this.isDuplicate(connection, publication)) return
+      this.check(publication)
       this.routeTo(connection, publication)
       const waited = this.targets.find((queue) => queue.held > 0)
       const attempt = waited === undefined ? this.store(connection, publication) : { full: waited }
@@ -81,7 +83,6 @@ export class Publisher {
 
   private check(publication: Publication): void {
     const { core } = this
-    if (core.ended !== null) throw core.ended
     const { maxMessageBytes, unsyncedBytes } = core.options
     const size =
       publication.body === undefined ? publication.payload.length : this.bodies.sizeOf(publication.body)
