@@ -11,7 +11,7 @@ import type { SendOptions } from './outgoing.ts'
 import type { MessageProducer, ProducerOptions } from './producer.ts'
 import type { Capabilities, ProviderManagement, SendReceipt } from './provider.ts'
 import type { Session } from './session.ts'
-import { type SubscribeOptions, toSubscription, toSubscriptionSource } from './subscriptions.ts'
+import type { SubscribeOptions } from './subscriptions.ts'
 import { settlesWithin } from './waiting.ts'
 import { type CloseOptions, type Handler, Worker, type WorkerOptions } from './worker.ts'
 
@@ -151,20 +151,13 @@ export class Context extends EventEmitter<ConnectionEvents> implements AsyncDisp
    * Makes sure that a durable subscription exists, and answers it, to be consumed from. From now on it keeps the messages
    * of its topic. Rejects with `client-id-invalid` when it is not shared and the connection has no client id.
    */
-  async subscribe<Output>(
-    topic: Topic<never, Output>,
-    options: SubscribeOptions,
-  ): Promise<Subscription<Output>> {
-    this.assertOpen()
-    const subscription = toSubscription(topic, options)
-    await this.connection.provided.subscribe(toSubscriptionSource(subscription, this.connection))
-    return subscription
+  subscribe<Output>(topic: Topic<never, Output>, options: SubscribeOptions): Promise<Subscription<Output>> {
+    return this.session.subscribe(topic, options)
   }
 
   /** Deletes a durable subscription with its messages. Rejects with `destination-not-found`, `destination-in-use`. */
-  async unsubscribe(name: string, options: { readonly shared?: boolean | undefined } = {}): Promise<void> {
-    this.assertOpen()
-    await this.connection.provided.unsubscribe(name, options.shared ?? false)
+  unsubscribe(name: string, options?: { readonly shared?: boolean | undefined }): Promise<void> {
+    return this.session.unsubscribe(name, options)
   }
 
   /** A queue that ends with this connection, which alone may consume from it; for replies. */

@@ -24,6 +24,14 @@ export class Message<T = unknown> {
   private readonly redeliveries: number
   private value: { readonly body: T } | undefined
 
+  static {
+    // The types say that it is read-only; programs without types get an answer that names the reason.
+    for (const [name, property] of Object.entries(Object.getOwnPropertyDescriptors(Message.prototype))) {
+      if (property.get)
+        Object.defineProperty(Message.prototype, name, { ...property, set: () => refuseChange(name) })
+    }
+  }
+
   /** @internal */
   constructor(incoming: Incoming, consumer: Settling, redeliveries = 0) {
     this.incoming = incoming
@@ -167,6 +175,13 @@ export class Message<T = unknown> {
     this.value = { body: result.value as T }
     return undefined
   }
+}
+
+function refuseChange(name: string): never {
+  throw new MillraceError(
+    'message-read-only',
+    `a received message cannot be changed: ${name}; send a new one`,
+  )
 }
 
 /** A message seen in a queue without taking it; it cannot be settled. */

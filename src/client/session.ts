@@ -3,10 +3,10 @@ import { MillraceError } from '../model/errors.ts'
 import { QueueBrowser } from './browser.ts'
 import type { Connection } from './connection.ts'
 import { type ConsumerOptions, MessageConsumer } from './consumer.ts'
-import type { Queue, Receivable, Topic, TypedDestination } from './destinations.ts'
+import type { Queue, Receivable, Subscription, Topic, TypedDestination } from './destinations.ts'
 import type { Message } from './message.ts'
 import { MessageProducer, type ProducerOptions } from './producer.ts'
-import { type SubscribeOptions, toSource, toSubscription } from './subscriptions.ts'
+import { type SubscribeOptions, toSource, toSubscription, toSubscriptionSource } from './subscriptions.ts'
 
 /**
  * When a delivered message counts as done:
@@ -108,6 +108,26 @@ export class Session implements AsyncDisposable {
     options: ConsumerOptions = {},
   ): Promise<MessageConsumer<Output>> {
     return this.createDurableConsumer(topic, name, { ...options, shared: true })
+  }
+
+  /**
+   * Makes sure that a durable subscription exists, and answers it, to be consumed from. From now on it keeps the messages
+   * of its topic. Rejects with `client-id-invalid` when it is not shared and the connection has no client id.
+   */
+  async subscribe<Output>(
+    topic: Topic<never, Output>,
+    options: SubscribeOptions,
+  ): Promise<Subscription<Output>> {
+    this.assertOpen()
+    const subscription = toSubscription(topic, options)
+    await this.connection.provided.subscribe(toSubscriptionSource(subscription, this.connection))
+    return subscription
+  }
+
+  /** Deletes a durable subscription with its messages. Rejects with `destination-not-found`, `destination-in-use`. */
+  async unsubscribe(name: string, options: { readonly shared?: boolean | undefined } = {}): Promise<void> {
+    this.assertOpen()
+    await this.connection.provided.unsubscribe(name, options.shared ?? false)
   }
 
   /** Looks at the messages of a queue without taking them. Throws `closed`. */

@@ -43,6 +43,7 @@ export class Worker<T = unknown> implements AsyncDisposable {
   private running = 0
   private pumping = false
   private paused = false
+  private failed = false
   /** Handlers that are still running have had their time: what they return is too late. */
   private abandoned = false
   private idle: PromiseWithResolvers<void> | undefined
@@ -77,7 +78,10 @@ export class Worker<T = unknown> implements AsyncDisposable {
     this.pump()
   }
 
+  /** The broker has ended it, or never let it begin. */
   private fail(error: unknown): void {
+    if (this.failed || this.closing) return
+    this.failed = true
     this.report(error)
     this.end.reject(error)
   }
@@ -85,7 +89,7 @@ export class Worker<T = unknown> implements AsyncDisposable {
   private pump(): void {
     const { consumer } = this
     if (!consumer) return
-    if (consumer.error && !this.closing) return this.fail(consumer.error)
+    if (consumer.error) return this.fail(consumer.error)
     // Handlers that return at once come back here for the next message: they must not do so one inside the other.
     if (this.pumping) return
     this.pumping = true
@@ -106,12 +110,12 @@ export class Worker<T = unknown> implements AsyncDisposable {
       else if (admitted)
         outcome = admitted.then((fits) => (fits ? this.handler(message, this.context) : undefined))
     } catch (error) {
-      return this.failed(consumer, message, error)
+      return this.handlerFailed(consumer, message, error)
     }
     if (!isThenable(outcome)) return this.done(consumer, message)
     outcome.then(
       () => this.done(consumer, message),
-      (error) => this.failed(consumer, message, error),
+      (error) => this.handlerFailed(consumer, message, error),
     )
   }
 
@@ -120,7 +124,7 @@ export class Worker<T = unknown> implements AsyncDisposable {
     this.leave()
   }
 
-  private failed(consumer: MessageConsumer<T>, message: Message<T>, error: unknown): void {
+  private handlerFailed(consumer: MessageConsumer<T>, message: Message<T>, error: unknown): void {
     const description = String((error as Error | undefined)?.message ?? error)
     if (message.settled || this.abandoned) this.report(error)
     else if (isMillraceError(error) && error.code === 'message-invalid' && !isReadable(message)) {

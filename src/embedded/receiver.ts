@@ -116,6 +116,8 @@ export class EmbeddedReceiver implements ProviderReceiver {
   private damaged(delivery: Delivery): void {
     const description = `a part of the body of message ${delivery.lsn} in ${delivery.queue} is damaged`
     this.home.engine.settle(this.consumer, delivery.tag, delivery.tag, { outcome: 'rejected', description })
+    // It has used up credit and is not handed over.
+    this.grant(1)
     this.home.report(new MillraceError('message-damaged', description))
   }
 
