@@ -1,4 +1,4 @@
-import { defaultPolicy, type QueuePolicy } from '../model/policy.ts'
+import { DEAD_LETTER_SUFFIX, defaultPolicy, type QueuePolicy } from '../model/policy.ts'
 import { splitKey, splitPattern } from './routing/levels.ts'
 import { TopicTrie } from './routing/trie.ts'
 
@@ -71,7 +71,9 @@ export class Policies {
 
   policyFor(name: string, asked: Partial<QueuePolicy> | undefined, isDeadLetter: boolean): QueuePolicy {
     const rule = this.rules.find(({ match }) => matches(trieOf(match), name))
-    return { ...defaultPolicy, ...(isDeadLetter ? deadLetterPolicy : {}), ...rule?.policy, ...asked }
+    // Also when somebody looks into it before the first dead letter has come.
+    const keeps = isDeadLetter || name.endsWith(DEAD_LETTER_SUFFIX)
+    return { ...defaultPolicy, ...(keeps ? deadLetterPolicy : {}), ...rule?.policy, ...asked }
   }
 }
 

@@ -73,11 +73,14 @@ export interface BindingDefinition {
   readonly noLocal?: string | undefined
 }
 
+/** Ending of the names of dead-letter queues, unless a policy names others. */
+export const DEAD_LETTER_SUFFIX = '.dlq'
+
 export const defaultPolicy: QueuePolicy = {
   overflow: 'block',
   blockTimeout: 30_000,
   maxDeliveries: 10,
   backoff: { delay: 1_000, multiplier: 2, maxDelay: 300_000, jitter: 0.2 },
-  deadLetter: '{queue}.dlq',
+  deadLetter: `{queue}${DEAD_LETTER_SUFFIX}`,
   deadLetterExpired: false,
 }
