@@ -99,6 +99,7 @@ export class Maintenance {
     for (const segment of segments.used) if (segment.sealed) segment.observe()
     if (isQuiet) this.sealIdle()
     else space.check()
+    if (this.quietTicks === 1) writer.mark()
     this.run()
     if (this.quietTicks < QUIET_TICKS || this.reclaimable() > 0) this.scheduleTick()
   }

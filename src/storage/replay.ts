@@ -2,7 +2,7 @@ import { OPERATION_HEADER } from '../engine/ports/operations.ts'
 import type { ClusterContent } from './cluster-scan.ts'
 import type { DiskIo } from './disk-io.ts'
 import { Extent } from './extent.ts'
-import { FILE_HEADER } from './format.ts'
+import { FILE_HEADER, type FrameHeader } from './format.ts'
 import { forEachOperation } from './frame-operations.ts'
 import { FrameScanner, type ScannedFrame } from './frame-scanner.ts'
 import type { Liveness } from './liveness.ts'
@@ -128,7 +128,7 @@ export class Replay {
     for (let frame = await scanner.next(); frame; frame = await scanner.next()) {
       if (!frame.whole) await this.note(file.path, frame)
       else {
-        if (this.hole) await this.closeHole(frame.header.firstLsn - 1)
+        if (this.hole) await this.closeHole(lastBefore(frame.header))
         this.frame(segment, frame)
       }
     }
@@ -137,6 +137,7 @@ export class Replay {
 
   private frame(segment: Segment, frame: ScannedFrame): void {
     const { header, bytes } = frame
+    if (header.count === 0) return
     const extent = this.extentFor(segment, header.firstLsn)
     segment.table.note(0, header.firstLsn, frame.start, frame.end)
     extent.lastLsn = Math.max(extent.lastLsn, header.lastLsn)
@@ -221,4 +222,9 @@ export class Replay {
     this.listener.lost(first, last)
     this.lastLsn = Math.max(this.lastLsn, last)
   }
+}
+
+/** The highest LSN that lies before a frame. One without operations only says what was durable before it. */
+function lastBefore(header: FrameHeader): number {
+  return header.count === 0 ? header.mark : header.firstLsn - 1
 }

@@ -42,6 +42,17 @@ export class Round {
     this.operationBytes += batch.length
   }
 
+  /** A frame without operations, which says what was durable when it was written. */
+  addMark(): void {
+    const { header } = this
+    header.length = 0
+    header.count = 0
+    header.firstLsn = header.mark
+    header.lastLsn = header.mark
+    this.buffers.push(writeFrameHeader(header, zeros.subarray(0, 0), this.segment.number, this.end))
+    this.end += frameSpan(0)
+  }
+
   /** Frames operations from `from` on, until the frame is large enough; answers the operation after it. */
   private addFrame(batch: OperationBatch, from: number): number {
     const start = batch.offsets[from]!

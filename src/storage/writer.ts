@@ -94,6 +94,37 @@ export class Writer {
     this.target = undefined
   }
 
+  /**
+   * Writes down, when nothing else is to be written, that everything is durable. Without it nothing would tell damage in
+   * the last round from a write that was cut short.
+   */
+  mark(): void {
+    const segment = this.target
+    if (this.busy || this.failure || !segment || this.fileOf !== segment) return
+    this.busy = true
+    const round = new Round(segment, segment.size, this.durableLsn, this.epoch)
+    round.addMark()
+    this.disk.write(this.file!, round.buffers, round.start, (error) => {
+      if (this.failure) return
+      // On a full disk the next round goes over what there is of it.
+      if (error?.code === 'ENOSPC') this.begin()
+      else if (error) this.fail(`cannot write to ${segment.path}`, error)
+      else {
+        segment.size = round.end
+        segment.written = round.end
+        this.syncMark(segment)
+      }
+    })
+  }
+
+  private syncMark(segment: Segment): void {
+    this.disk.sync(this.file!, (error) => {
+      if (this.failure) return
+      if (error) this.fail(`cannot sync ${segment.path}`, error)
+      else this.begin()
+    })
+  }
+
   /** Resolves when all that was committed up to `lsn` is durable. Throws the failure if it never will be. */
   durableUpTo(lsn: number): Promise<void> {
     return new Promise((resolve, reject) => {
