@@ -18,8 +18,9 @@ import { Survivors } from './survivors.ts'
 const SMALL = 0.25
 /** So many small files side by side are worth being made one. */
 const SMALL_RUN = 8
-/** Loads that had to read from a segment that interleaves queues, until it is worth being put in order. */
-const WANTED_READS = 4
+/** A segment of which so much has been read, and more than that is still alive, is read in the wrong order. */
+const READ = 0.5
+const STILL_ALIVE = 0.7
 
 /**
  * Gives back the room of dead messages, and puts the messages of each queue side by side. Survivors of neighbouring
@@ -100,9 +101,10 @@ export class Compaction {
     return this.isSmall(segment) && smallRun(all, index, (one) => this.isSmall(one)) >= SMALL_RUN
   }
 
-  /** Several queues take turns in it, and somebody reads it. */
+  /** Queues take turns in it, and whoever reads it reads far more than he takes away. */
   private isTangled(segment: Segment): boolean {
-    return !segment.isCluster && segment.switches > segment.table.count && segment.reads >= WANTED_READS
+    if (segment.isCluster || segment.switches <= segment.table.count) return false
+    return segment.readBytes >= segment.size * READ && segment.liveBytes() > segment.size * STILL_ALIVE
   }
 
   private isSmall(segment: Segment): boolean {

@@ -1,4 +1,6 @@
 import {
+  departures,
+  forEachSettled,
   OPERATION_HEADER,
   OperationReader,
   OperationType,
@@ -6,6 +8,7 @@ import {
   readPublish,
 } from '../engine/ports/operations.ts'
 import type { QuarantineEntry } from '../engine/ports/store.ts'
+import type { Departure } from '../model/delivery.ts'
 import { CheckpointReader } from './checkpoint-reader.ts'
 import type { Disk } from './disk.ts'
 import { DiskIo } from './disk-io.ts'
@@ -75,10 +78,19 @@ export interface StoredPublication {
   readonly lsn: number
   /** Valid until the next one is asked for. */
   readonly head: PublishHead
+  /** Where the payload lies that `head` speaks of. Valid as long as `head`. */
+  readonly bytes: Uint8Array
   readonly file: string
   /** Of the frame that holds it. */
   readonly offset: number
   readonly alive: boolean
+}
+
+/** A message that left a queue. */
+export interface SettledMessage {
+  readonly lsn: number
+  readonly queue: number
+  readonly departure: Departure
 }
 
 /** Follows what the engine would be told; each part is optional. */
@@ -127,10 +139,41 @@ export class Inspector {
           if (type !== OperationType.publish) continue
           if (!readPublish(this.reader.reset(frame.bytes, start, end), this.head)) continue
           const alive = this.isHome(file, lsn) && this.liveness.isLive(lsn)
-          yield { lsn, head: this.head, file: file.path, offset: frame.start, alive }
+          yield { lsn, head: this.head, bytes: frame.bytes, file: file.path, offset: frame.start, alive }
         }
       }
     }
+  }
+
+  /** How those of `lsns` left their queues whose settlement is still in the files, oldest first. */
+  async settled(lsns: ReadonlySet<number>): Promise<SettledMessage[]> {
+    const found: SettledMessage[] = []
+    const { survey } = await this.recover({})
+    for (const file of survey.files) {
+      for await (const frame of this.frames(file)) {
+        if (!frame.whole) continue
+        for (const { type, start, end } of operationsOf(frame)) {
+          if (type === OperationType.settle) this.findSettled(frame.bytes, start, end, lsns, found)
+        }
+      }
+    }
+    return found
+  }
+
+  private findSettled(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    lsns: ReadonlySet<number>,
+    found: SettledMessage[],
+  ): void {
+    const reader = this.reader.reset(bytes, start, end)
+    const queue = reader.varint()
+    const departure = departures[reader.byte()]
+    if (departure === undefined) return
+    forEachSettled(reader, (lsn) => {
+      if (lsns.has(lsn)) found.push({ lsn, queue, departure })
+    })
   }
 
   private async recover(listener: InspectionListener): Promise<Recovered> {

@@ -161,7 +161,7 @@ export class Reader {
     const { segment, index, to } = run
     const start = segment.table.offset(index)
     const bytes = Buffer.allocUnsafeSlow(Math.max(0, endOf(segment, to - 1) - start))
-    segment.reads++
+    segment.readBytes += bytes.length
     this.files.read(segment.path, bytes, start, (error, count) => {
       if (error) this.failedFetch(job, run, error)
       else this.take(job, run, bytes.subarray(0, count), start)

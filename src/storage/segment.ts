@@ -30,8 +30,8 @@ export class Segment {
   observed = -1
   /** It was losing messages then, and will soon be empty without help. */
   draining = true
-  /** Reads that loads needed here. */
-  reads = 0
+  /** Bytes that loads have read here. */
+  readBytes = 0
   /** The stretch after the last read, and how far ahead to read if the next load goes on there. */
   readNext = -1
   readAhead = 0
