@@ -152,6 +152,15 @@ export class Snapshots {
   }
 }
 
+/** The queue that a section describes; undefined for a section of another kind. */
+export function queueOfSection(section: Uint8Array): { id: number; name: string } | undefined {
+  const reader = new OperationReader().reset(section, 0, section.length)
+  if (reader.byte() !== SECTION.queue) return undefined
+  reader.varint()
+  const id = reader.varint()
+  return { id, name: (JSON.parse(reader.text()) as QueueFacts).definition.name }
+}
+
 function writeFacts(writer: ByteWriter, queue: Queue): void {
   const { definition, deleting, published, delivered, departed } = queue
   const bindings = [...queue.bindings].map((binding) => binding.definition)
