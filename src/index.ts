@@ -42,6 +42,13 @@ export {
   Worker,
   type WorkerOptions,
 } from './client/worker.ts'
+export {
+  type DirectoryInspection,
+  type InspectedSegment,
+  inspectDirectory,
+  type JournalTrace,
+  traceMessage,
+} from './embedded/inspection.ts'
 export { type EmbeddedOptions, embedded } from './embedded/provider.ts'
 export type { DeadLetterReason, Durability, Outcome } from './model/delivery.ts'
 export type { Destination, DestinationKind } from './model/destination.ts'
