@@ -53,7 +53,8 @@ export class Pager implements Residency {
     const { live, ready, liveBytes, page } = chunk
     const waiting = chunk.restore(bytes)
     this.store.freePage(page)
-    this.chunks++
+    // The tail is not counted before another chunk comes behind it.
+    if (lane.after(chunk) !== undefined) this.chunks++
     this.loaded(queue, lane, chunk, waiting)
     lane.account(chunk, live, ready, liveBytes)
     const callbacks = this.loading.get(chunk)!

@@ -55,6 +55,11 @@ export class Lane {
 
   /** Takes over a chunk from a snapshot, behind those taken over before. */
   restore(chunk: Chunk): void {
+    // It held nothing but messages of level 'memory'. Without LSNs of its own it would mislead the search for others.
+    if (chunk.live === 0) {
+      this.nextNumber = chunk.number
+      return
+    }
     this.push(chunk)
     this.live += chunk.live
     this.ready += chunk.ready
