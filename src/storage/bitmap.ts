@@ -19,12 +19,10 @@ export class Bitmap {
     this.from = Math.min(this.from, first)
   }
 
-  /** Forgets free blocks at the end; true when there were any. */
-  trim(): boolean {
-    const before = this.length
+  /** Forgets free blocks at the end. */
+  trim(): void {
     while (this.length > 0 && !this.has(this.length - 1)) this.length--
     this.from = Math.min(this.from, this.length)
-    return this.length < before
   }
 
   has(block: number): boolean {

@@ -106,7 +106,7 @@ export class CheckpointWriter {
       )
       if (this.buffered >= this.parts.sliceBytes) await this.flush()
     }
-    this.encoded(SectionKind.pages, (out) => pages.save(out))
+    this.encoded(SectionKind.pages, (out) => pages.save(out, this.number))
   }
 
   /** Nothing in the file may be ahead of the journal: it is closed when all that it may contain is durable. */

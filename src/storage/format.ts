@@ -1,4 +1,5 @@
 import { crc32 } from 'node:zlib'
+import { OPERATION_HEADER } from '../engine/ports/operations.ts'
 
 /** Numbers and headers of the files; docs/spec/journal.md draws them. */
 export const FORMAT_VERSION = 1
@@ -105,8 +106,8 @@ export function writeFrameHeader(
 }
 
 /**
- * Reads the fields at `at` if they can be those of a frame; says nothing about the checksum. False for anything that is
- * no frame, or longer than a frame may be.
+ * Reads the fields at `at` if they can be those of a frame; says nothing about the checksum. Anything implausible is false,
+ * so that nothing large is read because garbage says that it is there.
  */
 export function readFrameHeader(bytes: Buffer, at: number, header: FrameHeader): boolean {
   if (at + FRAME_HEADER > bytes.length || bytes.readUInt32LE(at) !== FRAME_MAGIC) return false
@@ -117,7 +118,8 @@ export function readFrameHeader(bytes: Buffer, at: number, header: FrameHeader):
   header.lastLsn = readLong(bytes, at + 24)
   header.mark = readLong(bytes, at + 32)
   header.epoch = bytes.readUInt32LE(at + 40)
-  return header.length <= MAX_PAYLOAD && header.lastLsn >= header.firstLsn
+  const isPlausible = header.length <= MAX_PAYLOAD && header.count * OPERATION_HEADER <= header.length
+  return isPlausible && header.lastLsn >= header.firstLsn && bytes.readUInt32LE(at + 44) === 0
 }
 
 /** Whether the frame at `at` of `bytes`, which lies at `position` of segment `segment`, is whole. */

@@ -38,6 +38,8 @@ export class Pages {
   private freed: number[] = []
   private staged: { readonly pages: number[]; readonly since: number }[] = []
   private unsynced = false
+  /** Bytes of the file. */
+  private size = 0
 
   constructor(context: { disk: Disk; clock: Clock }, events: PageEvents) {
     this.disk = context.disk
@@ -96,26 +98,37 @@ export class Pages {
         for (const page of pages) this.taken.giveRun(Math.floor(page / MAX_RUN), page % MAX_RUN)
     }
     this.staged = this.staged.filter(({ since }) => since >= number)
-    if (this.file && !this.waiting && this.taken.trim()) await this.cut(this.file)
+    this.taken.trim()
+    if (this.file && !this.waiting && this.bytes() < this.size) await this.cut(this.file)
   }
 
-  /** pages := varint n, blocks[n] as bits | list of pages freed and not yet reusable */
-  save(out: ByteWriter): void {
-    const bits = this.taken.toBytes()
+  /**
+   * pages := varint n, blocks[n] as bits | list of pages that checkpoint `number` does not name, but the one before may
+   *
+   * Pages freed since it began count as taken: the engine's part of it may name them.
+   */
+  save(out: ByteWriter, number: number): void {
+    const taken = new Bitmap()
+    taken.fromBytes(this.taken.toBytes())
+    const waiting: number[] = []
+    for (const { pages, since } of this.staged) {
+      if (since === number) waiting.push(...pages)
+      else for (const page of pages) taken.giveRun(Math.floor(page / MAX_RUN), page % MAX_RUN)
+    }
+    const bits = taken.toBytes()
     out.putVarint(bits.length)
     out.putBytes(bits)
-    out.putList([...this.staged.flatMap(({ pages }) => pages), ...this.freed])
+    out.putList(waiting)
   }
 
-  restore(reader: OperationReader): boolean {
+  restore(reader: OperationReader): void {
     const size = reader.varint()
     const start = reader.skip(size)
-    const freed: number[] = []
-    readList(reader, freed)
-    if (reader.failed) return false
+    const waiting: number[] = []
+    readList(reader, waiting)
+    if (reader.failed) return
     this.taken.fromBytes(reader.bytes.subarray(start, start + size))
-    this.freed = freed
-    return true
+    this.staged.push({ pages: waiting, since: 0 })
   }
 
   bytes(): number {
@@ -130,7 +143,8 @@ export class Pages {
   /** Cuts free blocks off the end of the file. Writes wait, because one might go behind the new end. */
   private async cut(file: DiskFile): Promise<void> {
     this.waiting = []
-    await new DiskIo(this.disk).truncate(file, this.taken.length * PAGE_BLOCK).catch(() => {})
+    await new DiskIo(this.disk).truncate(file, this.bytes()).catch(() => {})
+    this.size = this.bytes()
     this.flush()
   }
 
@@ -138,13 +152,14 @@ export class Pages {
     this.withFile((file) => {
       this.disk.write(file, [content], Math.floor(page / MAX_RUN) * PAGE_BLOCK, (error) => {
         if (error) this.failedWrite(error, () => this.send(page, content))
-        else this.wrote(page)
+        else this.wrote(page, content)
       })
     })
   }
 
-  private wrote(page: number): void {
+  private wrote(page: number, content: Buffer): void {
     this.unsynced = true
+    this.size = Math.max(this.size, Math.floor(page / MAX_RUN) * PAGE_BLOCK + content.length)
     this.pending.delete(page)
     if (this.pending.size > 0) return
     const waiters = this.idleWaiters
@@ -187,11 +202,12 @@ export class Pages {
   }
 
   private open(mode: 'write' | 'create'): void {
-    this.disk.open(PAGES_FILE, mode, (error, file) => {
+    this.disk.open(PAGES_FILE, mode, (error, file, size) => {
       if (error?.code === 'ENOENT' && mode === 'write') this.open('create')
       else if (error) this.failedWrite(error, () => this.open(mode))
       else {
         this.file = file!
+        this.size = size
         this.flush()
       }
     })
