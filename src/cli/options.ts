@@ -1,0 +1,166 @@
+import { parseArgs } from 'node:util'
+import type { Duration, PropertyValue } from '../index.ts'
+import { suggestion } from './nearest.ts'
+import { UsageError } from './usage-error.ts'
+
+interface OptionSpec {
+  readonly type: 'string' | 'boolean'
+  /** What the value is called in the help. */
+  readonly value?: string
+  readonly short?: string
+  readonly help: string
+}
+
+export type OptionName =
+  | 'url'
+  | 'json'
+  | 'help'
+  | 'version'
+  | 'file'
+  | 'as'
+  | 'priority'
+  | 'ttl'
+  | 'property'
+  | 'durability'
+  | 'producer'
+  | 'count'
+  | 'timeout'
+  | 'follow'
+
+/** Every option of every command; a command names those it takes. */
+export const optionSpecs: Readonly<Record<OptionName, OptionSpec>> = {
+  url: { type: 'string', value: 'URL', help: 'where the broker is (default file:./millrace-data)' },
+  json: { type: 'boolean', help: 'machine-readable output: one JSON document, or one per line' },
+  help: { type: 'boolean', short: 'h', help: 'this text' },
+  version: { type: 'boolean', short: 'V', help: 'the version' },
+  file: { type: 'string', value: 'FILE', help: 'send each line of FILE; - is standard input' },
+  as: { type: 'string', value: 'KIND', help: 'what bodies are: text (default), or json to be parsed' },
+  priority: { type: 'string', value: 'N', help: '0 to 9; higher goes first (default 4)' },
+  ttl: { type: 'string', value: 'TIME', help: 'not delivered any more when older, such as 90s or 2h' },
+  property: { type: 'string', value: 'NAME=VALUE', help: 'an application property; may be repeated' },
+  durability: {
+    type: 'string',
+    value: 'LEVEL',
+    help: 'disk (default), os or memory: how far a message gets before it is confirmed',
+  },
+  producer: {
+    type: 'string',
+    value: 'ID',
+    help: 'identity under which line N is stored once, however often it is sent',
+  },
+  count: { type: 'string', value: 'N', help: 'at most N messages' },
+  timeout: { type: 'string', value: 'TIME', help: 'how long to wait for each message (default 0)' },
+  follow: { type: 'boolean', help: 'wait for messages until stopped' },
+}
+
+const names = Object.keys(optionSpecs) as OptionName[]
+
+export interface ParsedCommandLine {
+  readonly positionals: readonly string[]
+  readonly options: Options
+}
+
+/** Options and positional arguments, in any order; '--' ends the options. Throws UsageError. */
+export function parseCommandLine(args: readonly string[]): ParsedCommandLine {
+  const { tokens, positionals } = parseArgs({
+    args: [...args],
+    options: Object.fromEntries(names.map((name) => [name, parserSpec(name)])),
+    allowPositionals: true,
+    strict: false,
+    tokens: true,
+  })
+  const given = new Map<OptionName, string[]>()
+  for (const token of tokens) {
+    if (token.kind !== 'option') continue
+    const name = knownOption(token.name, token.rawName)
+    checkValue(name, token.value, token.inlineValue)
+    given.set(name, [...(given.get(name) ?? []), token.value ?? ''])
+  }
+  return { positionals, options: new Options(given) }
+}
+
+function parserSpec(name: OptionName): { type: 'string' | 'boolean'; short?: string; multiple: boolean } {
+  const { type, short } = optionSpecs[name]
+  return { type, multiple: true, ...(short === undefined ? {} : { short }) }
+}
+
+function knownOption(name: string, typed: string): OptionName {
+  if (Object.hasOwn(optionSpecs, name)) return name as OptionName
+  const hint = suggestion(name, names).replace("'", "'--")
+  throw new UsageError(`unknown option ${typed}${hint || "; 'millrace help' lists what there is"}`)
+}
+
+function checkValue(name: OptionName, value: string | undefined, inline: boolean | undefined): void {
+  const { type, value: called } = optionSpecs[name]
+  if (type === 'boolean' && value !== undefined)
+    throw new UsageError(`--${name} takes no value; write --${name} alone`)
+  if (type === 'boolean') return
+  if (value === undefined || value === '')
+    throw new UsageError(`--${name} needs a value: --${name} ${called}`)
+  if (!inline && value.startsWith('-') && value !== '-')
+    throw new UsageError(`--${name} needs a value; if ${value} is meant, write --${name}=${value}`)
+}
+
+/** The options of one call. The methods throw UsageError for a value that cannot be used. */
+export class Options {
+  private readonly given: ReadonlyMap<OptionName, readonly string[]>
+
+  constructor(given: ReadonlyMap<OptionName, readonly string[]>) {
+    this.given = given
+  }
+
+  get names(): readonly OptionName[] {
+    return [...this.given.keys()]
+  }
+
+  flag(name: OptionName): boolean {
+    return this.given.has(name)
+  }
+
+  /** The last value wins, so that an alias of the shell can be overruled. */
+  text(name: OptionName): string | undefined {
+    return this.given.get(name)?.at(-1)
+  }
+
+  oneOf<T extends string>(name: OptionName, choices: readonly T[]): T | undefined {
+    const text = this.text(name)
+    if (text === undefined || choices.includes(text as T)) return text as T | undefined
+    throw new UsageError(`--${name} is one of ${choices.join(', ')}, not ${text}${suggestion(text, choices)}`)
+  }
+
+  wholeNumber(name: OptionName, least: number, most: number): number | undefined {
+    const text = this.text(name)
+    if (text === undefined) return undefined
+    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN
+    if (value >= least && value <= most) return value
+    const range = most === Number.MAX_SAFE_INTEGER ? `from ${least}` : `from ${least} to ${most}`
+    throw new UsageError(`--${name} is a whole number ${range}, not ${text}`)
+  }
+
+  duration(name: OptionName): Duration | undefined {
+    const text = this.text(name)
+    if (text === undefined) return undefined
+    if (/^\d+(\.\d+)?(ms|s|m|h|d)$/.test(text)) return text
+    if (/^\d+$/.test(text)) return Number(text)
+    throw new UsageError(`--${name} is a time such as 250ms, 5s, 2m, 1h or 7d, not ${text}`)
+  }
+
+  /** Numbers, true and false are sent as such, everything else, and what is in double quotes, as text. */
+  properties(name: OptionName): Record<string, PropertyValue> | undefined {
+    const pairs = this.given.get(name)?.map((text) => {
+      const at = text.indexOf('=')
+      if (at <= 0) throw new UsageError(`--${name} is written NAME=VALUE, not ${text}`)
+      return [text.slice(0, at), propertyValue(text.slice(at + 1))] as const
+    })
+    return pairs && Object.fromEntries(pairs)
+  }
+}
+
+function propertyValue(text: string): PropertyValue {
+  if (text === 'true' || text === 'false') return text === 'true'
+  if (/^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/.test(text)) {
+    const value = Number(text)
+    return /^-?\d+$/.test(text) && !Number.isSafeInteger(value) ? text : value
+  }
+  return /^".*"$/s.test(text) ? text.slice(1, -1) : text
+}

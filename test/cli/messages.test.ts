@@ -1,0 +1,163 @@
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { suite, test } from 'node:test'
+import { documents, Shell } from './support.ts'
+
+suite('send and receive', { concurrency: 2 }, () => {
+  test('what one process sent another receives, in order, and it is gone afterwards', async (t) => {
+    const shell = new Shell(t)
+    assert.equal(await shell.ok('send', 'orders', 'one', 'two', 'three'), '3 messages sent to orders\n')
+    assert.equal(await shell.ok('receive', 'orders', '--count', '2'), 'one\ntwo\n')
+    assert.equal(await shell.ok('receive', 'orders'), 'three\n')
+    const empty = await shell.run('receive', 'orders')
+    assert.deepEqual(
+      { code: empty.code, stdout: empty.stdout, stderr: empty.stderr },
+      { code: 3, stdout: '', stderr: '' },
+    )
+  })
+
+  test('fewer messages than --count: they are printed, and the exit code is 3', async (t) => {
+    const shell = new Shell(t)
+    await shell.ok('send', 'q', 'a')
+    const { code, stdout } = await shell.run('receive', 'q', '--count', '2', '--timeout', '20ms')
+    assert.deepEqual({ code, stdout }, { code: 3, stdout: 'a\n' })
+  })
+
+  test('each line of standard input is a message, byte for byte', async (t) => {
+    const shell = new Shell(t)
+    const input = Buffer.concat([
+      Buffer.from('plain\n\nwindows\r\nnaïve 数据 🌾\n'),
+      Buffer.from([0xff, 0x00, 0xfe, 0x0a]),
+      Buffer.from('no end'),
+    ])
+    const sent = await shell.feed(input, 'send', 'q')
+    assert.equal(sent.stdout, '6 messages sent to q\n')
+    const kinds = documents(await shell.ok('browse', 'q', '--json')).map(({ bodyKind, body }) => [
+      bodyKind,
+      body,
+    ])
+    assert.deepEqual(kinds, [
+      ['text', 'plain'],
+      ['text', ''],
+      ['text', 'windows'],
+      ['text', 'naïve 数据 🌾'],
+      ['bytes', '/wD+'],
+      ['text', 'no end'],
+    ])
+  })
+
+  test('--file -, and bodies behind --', async (t) => {
+    const shell = new Shell(t)
+    await shell.feed('a\n', 'send', 'q', '--file', '-')
+    await shell.ok('send', 'q', '--', '-5', '--json')
+    assert.equal(await shell.ok('receive', 'q'), 'a\n-5\n--json\n')
+  })
+
+  test('a file of 20,000 lines comes out as it went in', async (t) => {
+    const shell = new Shell(t)
+    const text = Array.from(
+      { length: 20_000 },
+      (_, index) => `line ${index} ${'x'.repeat(index % 100)}\n`,
+    ).join('')
+    writeFileSync(join(shell.folder, 'lines.txt'), text)
+    assert.equal(await shell.ok('send', 'q', '--file', 'lines.txt'), '20,000 messages sent to q\n')
+    assert.equal(digest(await shell.ok('receive', 'q')), digest(text))
+  })
+
+  test('priority, ttl, properties and durability arrive', async (t) => {
+    const shell = new Shell(t)
+    await shell.ok('send', 'q', 'low', '--priority', '1', '--ttl', '1h')
+    await shell.ok(
+      'send',
+      'q',
+      'high',
+      '--priority=9',
+      '--property',
+      'n=5',
+      '--property',
+      'big=9007199254740993',
+    )
+    await shell.ok('send', 'q', 'bodies', '--durability', 'os', '--property', 's="5"', '--property', 'b=true')
+    const [high, bodies, low] = documents(await shell.ok('receive', 'q', '--json'))
+    assert.deepEqual(
+      [high!['body'], high!['priority'], high!['properties']],
+      ['high', 9, { n: 5, big: '9007199254740993' }],
+    )
+    assert.deepEqual([bodies!['body'], bodies!['properties']], ['bodies', { s: '5', b: true }])
+    const { timestamp, expiration } = low as { timestamp: string; expiration: string }
+    assert.equal(Date.parse(expiration) - Date.parse(timestamp), 3_600_000)
+  })
+
+  test('level memory does not outlive the command, as it says', async (t) => {
+    const shell = new Shell(t)
+    await shell.ok('send', 'q', 'gone', '--durability', 'memory')
+    assert.equal((await shell.run('receive', 'q')).code, 3)
+  })
+
+  test('--as json sends values; a line that is none is refused by its number', async (t) => {
+    const shell = new Shell(t)
+    const { code, stderr } = await shell.feed('{"a":1}\n[2]\n{\n4\n', 'send', 'q', '--as', 'json')
+    assert.equal(code, 1)
+    assert.match(stderr, /^millrace: message-invalid: message 3: .*\(2 messages confirmed\)\n$/)
+    const bodies = documents(await shell.ok('browse', 'q', '--json')).map(({ body }) => body)
+    assert.deepEqual(bodies, [{ a: 1 }, [2]])
+    assert.equal(await shell.ok('receive', 'q'), '{"a":1}\n[2]\n')
+  })
+
+  test('--json prints a document per confirmed message', async (t) => {
+    const sent = documents(await new Shell(t).ok('send', 'q', 'a', 'b', '--json'))
+    assert.deepEqual(
+      sent.map(({ line }) => line),
+      [1, 2],
+    )
+    for (const { messageId } of sent) assert.match(String(messageId), /^ID:/)
+  })
+
+  test('with --producer, sending the same file again stores only what is new', async (t) => {
+    const shell = new Shell(t)
+    await shell.feed('a\nb\n', 'send', 'q', '--producer', 'import')
+    await shell.feed('a\nb\nc\n', 'send', 'q', '--producer', 'import')
+    await shell.feed('a\n', 'send', 'q', '--producer', 'another')
+    assert.equal(await shell.ok('receive', 'q'), 'a\nb\nc\na\n')
+  })
+})
+
+suite('looking', { concurrency: 2 }, () => {
+  test('browse prints id, state and body on one line each and takes nothing', async (t) => {
+    const shell = new Shell(t)
+    await shell.ok('send', 'q', 'a', 'two\nlines \u001b[2J', '--priority', '4')
+    const seen = await shell.ok('browse', 'q')
+    assert.match(seen, /^\d+ {2}ready {5}a\n\d+ {2}ready {5}two\\nlines \\u001b\[2J\n$/)
+    assert.equal((await shell.ok('browse', 'q', '--count', '1')).split('\n').length, 2)
+    assert.equal((await shell.ok('receive', 'q')).split('\n')[0], 'a')
+    assert.equal((await shell.run('browse', 'q')).code, 3)
+  })
+
+  test('queues lists what they hold, for people and as one document', async (t) => {
+    const shell = new Shell(t)
+    await shell.ok('send', 'b', 'x')
+    await shell.ok('send', 'a', 'x', 'y')
+    const text = await shell.ok('queues')
+    assert.match(text, /^QUEUE +MESSAGES .*\na +2 +2 +0 .*\nb +1 +1 +0 .* b\.dlq\n$/)
+    const { queues } = JSON.parse(await shell.ok('queues', '--json'))
+    assert.deepEqual(
+      queues.map(
+        ({ name, messages, policy }: { name: string; messages: number; policy: { overflow: string } }) => [
+          name,
+          messages,
+          policy.overflow,
+        ],
+      ),
+      [
+        ['a', 2, 'block'],
+        ['b', 1, 'block'],
+      ],
+    )
+  })
+})
+
+function digest(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
+}
