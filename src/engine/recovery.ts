@@ -79,7 +79,7 @@ export class Recovery {
   private settle(lsn: number, reader: OperationReader): void {
     const id = reader.varint()
     const departure = departures[reader.byte()] ?? 'accepted'
-    forEachSettled(reader, (settled) => this.change(lsn, id, settled, departure))
+    forEachSettled(reader, (settled) => this.change(lsn, id, settled, departure), lsn)
   }
 
   private requeue(lsn: number, reader: OperationReader): void {

@@ -65,7 +65,7 @@ export class MemoryStore implements Store {
       const type = batch.types[i]
       if (type === OperationType.publish) this.publish(lsn, entry)
       else if (type === OperationType.chunk) this.keep(lsn, entry, this.reader.at, 0, undefined, true)
-      else if (type === OperationType.settle) this.settle()
+      else if (type === OperationType.settle) this.settle(lsn)
       if (this.kept.get(lsn)?.batch === entry) lsns.push(lsn)
     }
     this.lastLsn = batch.lsns[batch.count - 1]!
@@ -180,10 +180,10 @@ export class MemoryStore implements Store {
     this.liveBytes += end - start + OPERATION_HEADER
   }
 
-  private settle(): void {
+  private settle(by: number): void {
     this.reader.varint()
     this.reader.byte()
-    forEachSettled(this.reader, (lsn) => this.release(lsn))
+    forEachSettled(this.reader, (lsn) => this.release(lsn), by)
   }
 
   private hold(chunk: number): void {

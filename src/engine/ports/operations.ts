@@ -341,13 +341,19 @@ export const departures = [
  *
  * Run i covers `length` consecutive LSNs starting `gap` after the end of run i - 1 (of LSN 0 at first).
  * Every LSN in a run is a message that the queue held. Queue 0 stands for chunks of a body that was given up.
+ * `below` is the operation's own LSN: what it settles came before it, so damaged bytes cannot name a run without end.
  */
-export function forEachSettled(reader: OperationReader, visit: (lsn: number) => void): boolean {
+export function forEachSettled(
+  reader: OperationReader,
+  visit: (lsn: number) => void,
+  below: number = Number.MAX_SAFE_INTEGER,
+): boolean {
   const runs = reader.varint()
   let lsn = 0
   for (let i = 0; i < runs && !reader.failed; i++) {
     lsn += reader.varint()
     const length = reader.varint()
+    if (lsn + length > below) reader.failed = true
     if (reader.failed) break
     for (let j = 0; j < length; j++) visit(lsn++)
   }
