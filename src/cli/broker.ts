@@ -7,13 +7,13 @@ import { suggestion } from './nearest.ts'
 /** Connects for as long as `use` takes. What was received and not settled goes back, whatever happens. */
 export async function withBroker<T>(call: Call, use: (mq: Context) => Promise<T>): Promise<T> {
   const mq = await connect(call.url, { signal: call.signal })
-  let failure: unknown
+  let failure: MillraceError | undefined
   mq.on('error', (error) => {
     failure = error
   })
   try {
     const result = await use(mq)
-    if (failure !== undefined) throw failure
+    if (failure) throw failure
     return result
   } finally {
     await mq.close({ drain: call.signal.aborted ? 0 : undefined })

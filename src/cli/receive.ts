@@ -54,7 +54,7 @@ class Reception {
   private readonly call: Call
   private readonly consumer: MessageConsumer
   private readonly underWay: Set<Promise<void>> = new Set()
-  private failure: unknown
+  private failure: Error | undefined
   private received = 0
 
   constructor(call: Call, consumer: MessageConsumer) {
@@ -66,7 +66,7 @@ class Reception {
   async run({ count, timeout }: Limits): Promise<number> {
     const { signal, out } = this.call
     try {
-      while (this.received < count && this.failure === undefined) {
+      while (this.received < count && !this.failure) {
         const message = await this.consumer.receive({ timeout, signal })
         if (!message) break
         await writeMessage(out, message)
@@ -78,7 +78,7 @@ class Reception {
     } finally {
       await Promise.all(this.underWay)
     }
-    if (this.failure !== undefined) throw this.failure
+    if (this.failure) throw this.failure
     return this.received
   }
 
@@ -86,7 +86,7 @@ class Reception {
   private async acknowledge(message: Message): Promise<void> {
     const done = message
       .acknowledge()
-      .catch((error) => {
+      .catch((error: Error) => {
         this.failure ??= error
       })
       .finally(() => this.underWay.delete(done))
