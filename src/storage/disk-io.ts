@@ -76,7 +76,9 @@ export class DiskIo {
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       try {
         return { bytes: await this.read(file, position, length), unreadable: false }
-      } catch {}
+      } catch {
+        // Asked again, then in smaller pieces.
+      }
     }
     if (length <= LEAST_PIECE) return { bytes: Buffer.alloc(length), unreadable: true }
     const half = Math.ceil(length / 2 / LEAST_PIECE) * LEAST_PIECE

@@ -14,9 +14,8 @@ export class PublishFacts {
   /** Reads the body under `reader`. False when the bytes do not fit the grammar. */
   read(reader: OperationReader): boolean {
     const flags = reader.byte()
-    reader.byte()
-    reader.varint()
-    reader.varint()
+    // Priority, format and time are passed over by hand: this is done for every message.
+    reader.at = afterVarint(reader.bytes, afterVarint(reader.bytes, reader.at + 1))
     this.queues = reader.varint()
     this.firstQueue = 0
     this.isHeldBySought = false
@@ -52,4 +51,10 @@ export class PublishFacts {
     reader.varint()
     readList(reader, this.chunks)
   }
+}
+
+/** Where the varint at `at` ends; behind the bytes when they end before it. */
+function afterVarint(bytes: Uint8Array, at: number): number {
+  while (bytes[at]! >= 0x80) at++
+  return at + 1
 }

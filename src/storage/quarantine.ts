@@ -48,7 +48,6 @@ export class Quarantine {
     return this.work
   }
 
-  /** A copy that cannot be made is no reason to stop: the damaged bytes stay where they are as long as their file. */
   private async store(entry: QuarantineEntry, name: string): Promise<void> {
     try {
       if (entry.keptAs !== '') await this.copy(entry)
@@ -56,7 +55,9 @@ export class Quarantine {
       await this.io.write(file, [Buffer.from(`${JSON.stringify(entry, undefined, 2)}\n`)], 0)
       await this.io.sync(file)
       await this.io.close(file)
-    } catch {}
+    } catch {
+      // No reason to stop: the damaged bytes stay where they are, as long as their file does.
+    }
   }
 
   private async copy(entry: QuarantineEntry): Promise<void> {

@@ -96,7 +96,7 @@ test('a large file of garbage is read in bounded memory', async () => {
   const bench = new Bench()
   const random = new SeededRandom(seed)
   const piece = garbage(random, 1024 * 1024)
-  const large = Buffer.concat(Array.from({ length: 48 }, () => piece))
+  const large = Buffer.concat(Array.from({ length: 24 }, () => piece))
   for (const name of names.slice(0, 2)) bench.disk.place(name, large)
   bench.disk.place('checkpoint-0000000001', large)
   const before = process.memoryUsage()
