@@ -34,6 +34,8 @@ export interface SendDefaults {
   readonly durability: Durability
   readonly priority: number
   readonly ttl: number
+  /** Wall milliseconds: the time of the send call, from which a time to live counts. */
+  readonly wall: () => number
 }
 
 const none: SendOptions = {}
@@ -46,7 +48,7 @@ export function makeOutgoing(
   defaults: SendDefaults,
   messageId: string,
 ): Outgoing {
-  const timestamp = Date.now()
+  const timestamp = defaults.wall()
   const ttl = options.ttl === undefined ? defaults.ttl : milliseconds(options.ttl)
   const expiry = ttl === 0 ? 0 : timestamp + ttl
   return {

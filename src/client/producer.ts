@@ -60,6 +60,7 @@ export class MessageProducer<Input = unknown> implements AsyncDisposable {
       durability: checkDurability(options.durability ?? 'disk'),
       priority: checkPriority(options.priority ?? 4),
       ttl: options.ttl === undefined ? 0 : milliseconds(options.ttl),
+      wall: session.connection.provided.wall ?? Date.now,
     }
   }
 

@@ -57,6 +57,8 @@ export interface Capabilities {
 
 export interface ProviderConnection {
   readonly capabilities: Capabilities
+  /** Wall milliseconds by the provider's clock, where that is not the host's (tests with virtual time). */
+  readonly wall?: (() => number) | undefined
   /** Present when queues can be looked into and managed. */
   readonly management?: ProviderManagement | undefined
   /** A sender for any destination, or, when `target` is given, for that one alone. */

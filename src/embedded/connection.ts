@@ -27,6 +27,8 @@ import { ensureSubscription, ensureVolatile, subscriptionQueue } from './subscri
 export interface BrokerHome {
   readonly engine: Engine
   readonly maxMessageBytes: number
+  /** Wall milliseconds. */
+  readonly wall: () => number
   /** The connection has ended; resolves when the broker has closed, if it was the last. */
   leave(clientId: string | undefined): Promise<void>
 }
@@ -35,6 +37,7 @@ export interface BrokerHome {
 export class EmbeddedConnection implements ProviderConnection, ConnectionSink, SenderHome, ReceiverHome {
   readonly capabilities: Capabilities
   readonly management: ProviderManagement
+  readonly wall: () => number
   readonly engine: Engine
   readonly connection: number
   readonly sends: PendingSends = new PendingSends()
@@ -50,6 +53,7 @@ export class EmbeddedConnection implements ProviderConnection, ConnectionSink, S
   constructor(home: BrokerHome, clientId: string | undefined, events: ProviderEvents) {
     this.home = home
     this.engine = home.engine
+    this.wall = home.wall
     this.clientId = clientId
     this.events = events
     this.management = new EmbeddedManagement(home.engine)

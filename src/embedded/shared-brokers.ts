@@ -34,6 +34,7 @@ const contents: Contents = {
 export class SharedBroker implements BrokerHome {
   readonly engine: Engine
   readonly maxMessageBytes: number
+  readonly wall: () => number
   private readonly parts: BrokerParts
   private readonly ended: Ended
   private readonly keepAlive = new KeepAlive()
@@ -43,6 +44,7 @@ export class SharedBroker implements BrokerHome {
   private constructor(parts: BrokerParts, ended: Ended) {
     this.parts = parts
     this.ended = ended
+    this.wall = () => parts.clock.wall()
     this.maxMessageBytes = parts.options.maxMessageBytes ?? 128 * MiB
     const { store, clock, random, options } = parts
     this.engine = new Broker(
