@@ -1,10 +1,11 @@
 import type { Departure } from '../model/delivery.ts'
 import type { QueueDefinition } from '../model/policy.ts'
 import type { Consumer } from './consumer.ts'
+import type { DeadLetterHistory } from './dead-letters.ts'
 import type { Chunk } from './index/chunk.ts'
 import { Lane, type Residency } from './index/lane.ts'
 import { StateCode } from './lifecycle.ts'
-import type { PublishHead } from './ports/operations.ts'
+import { PublishFlag, type PublishHead } from './ports/operations.ts'
 import type { Binding } from './routing/exchange.ts'
 
 const PRIORITIES = 10
@@ -110,11 +111,15 @@ export class Queue {
     }
   }
 
-  /** When a message expires here: at its own time or by the queue's time to live, whichever comes first; 0: never. */
+  /**
+   * When a message expires here: at its own time or by the queue's time to live, whichever comes first; 0: never. That of a
+   * dead letter begins when it arrives, or a message that took long to fail would vanish at once.
+   */
   expiryOf(head: PublishHead): number {
     const { ttl } = this.definition.policy
     if (ttl === undefined) return head.expiry
-    const byPolicy = head.publishedAt + ttl
+    const isDeadLetter = head.flags & PublishFlag.annotated
+    const byPolicy = (isDeadLetter ? arrivalOf(head.annotations) : head.publishedAt) + ttl
     return head.expiry === 0 ? byPolicy : Math.min(head.expiry, byPolicy)
   }
 
@@ -138,4 +143,9 @@ export class Queue {
     }
     return min
   }
+}
+
+/** Wall milliseconds at which the dead letter with these annotations came into its queue. */
+function arrivalOf(annotations: string): number {
+  return (JSON.parse(annotations) as DeadLetterHistory).history[0]!.at
 }
