@@ -68,12 +68,15 @@ export class Consumer implements Actor {
   /** Accepts everything it can get, to empty the queue at the end. */
   devour(broker: Broker): void {
     if (this.consumer === 0) this.start(broker)
+    if (this.consumer === 0) return
     broker.grant(this.consumer, 200)
     for (const { tag, whole } of [...this.held.values()]) if (whole) this.accept(broker, tag, tag)
   }
 
   private start(broker: Broker): void {
     const { world } = this
+    // A dead-letter queue comes into being with its first dead letter.
+    if (broker.queue(this.queue) === undefined) return
     this.connection ||= broker.connect(
       world.sink({
         deliver: (_consumer, deliveries, count) => this.deliver(broker, deliveries, count),
@@ -82,7 +85,7 @@ export class Consumer implements Actor {
       }),
     )
     const maxBytes = world.random.chance(0.3) ? world.random.between(500, 20_000) : undefined
-    this.consumer = broker.consume(this.connection, { queue: this.queue, create: true, maxBytes })
+    this.consumer = broker.consume(this.connection, { queue: this.queue, maxBytes })
     world.note(this.name, 'consumes', this.queue)
     broker.grant(this.consumer, world.random.between(1, 50))
   }
@@ -121,7 +124,9 @@ export class Consumer implements Actor {
 
   private checkOrder(copy: Copy): void {
     const { message } = copy
-    if (copy.delivered || message.displaced || this.world.reference.damaged) return
+    // Dead letters come in the order in which they failed.
+    if (copy.queue !== this.queue || copy.delivered || message.displaced || this.world.reference.damaged)
+      return
     const { producer, target, priority, position } = message
     const key = `${producer} ${target.exchange} ${target.key} ${priority}`
     const newest = this.newest.get(key) ?? 0

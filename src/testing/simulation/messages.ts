@@ -45,6 +45,8 @@ export interface SentMessage {
   readonly priority: number
   readonly level: Durability
   readonly size: number
+  /** Wall time after which it must not be delivered; 0: never. */
+  readonly expiry: number
   readonly copies: Copy[]
   /** Position among the producer's sends. */
   readonly position: number

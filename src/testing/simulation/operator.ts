@@ -88,7 +88,6 @@ export class Operator implements Actor {
       name: this.temporary,
       volatile: false,
       ttl: never,
-      keepsExpired: false,
       dropsOldest: false,
       deliveryTimeout: never,
     })
@@ -109,7 +108,7 @@ export class Operator implements Actor {
       const message = this.compose(queue, tag)
       world.report.count('sent')
       world.report.count('operations')
-      world.reference.sent(message, [queue], Number.POSITIVE_INFINITY)
+      world.reference.sent(message, [queue])
       this.open.set(tag, message)
       broker.publish(this.connection, {
         tag,
@@ -137,6 +136,7 @@ export class Operator implements Actor {
       priority: 4,
       level: 'disk',
       size: random.between(12, 300),
+      expiry: 0,
       copies: [],
       position: tag,
       topology: 0,

@@ -65,7 +65,6 @@ export class Plan {
         name,
         volatile: durability === 'memory',
         ttl: policy?.ttl ?? Number.POSITIVE_INFINITY,
-        keepsExpired: policy?.deadLetterExpired ?? false,
         dropsOldest: policy?.overflow === 'drop-oldest',
         deliveryTimeout: policy?.deliveryTimeout ?? Number.POSITIVE_INFINITY,
       })
@@ -73,7 +72,6 @@ export class Plan {
         name: dlqOf(name),
         volatile: false,
         ttl: Number.POSITIVE_INFINITY,
-        keepsExpired: false,
         dropsOldest: false,
         deliveryTimeout: Number.POSITIVE_INFINITY,
       })

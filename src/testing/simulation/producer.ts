@@ -91,7 +91,7 @@ export class Producer implements Actor {
   }
 
   private compose(target: Target): SentMessage {
-    const { random, reference } = this.world
+    const { random, reference, clock } = this.world
     const sequence = this.nextSequence++
     return {
       number: reference.messages.size + 1,
@@ -101,6 +101,7 @@ export class Producer implements Actor {
       priority: random.chance(0.8) ? 4 : random.between(0, 9),
       level: this.level(),
       size: this.size(),
+      expiry: random.chance(0.05) ? Math.floor(clock.wall()) + random.between(5, 500) : 0,
       copies: [],
       position: ++this.position,
       topology: 0,
@@ -134,13 +135,16 @@ export class Producer implements Actor {
     const tag = this.nextTag++
     message.outcome = 'open'
     const queues = world.plan.route(target)
-    world.reference.sent(message, queues, expiry === 0 ? Number.POSITIVE_INFINITY : expiry)
+    world.reference.sent(message, queues)
     this.open.set(tag, message)
     world.report.count('sent')
     world.report.count('operations')
     world.note('send', message.id, target.exchange, target.key, message.level, message.size)
     const payload = contentOf(message.id, message.size)
-    const body = message.size > 4000 && world.random.chance(0.5) ? this.stream(broker, payload) : undefined
+    const body =
+      message.size > 4000 && message.level !== 'memory' && world.random.chance(0.5)
+        ? this.stream(broker, payload)
+        : undefined
     broker.publish(this.connection, {
       tag,
       ...target,
@@ -149,7 +153,7 @@ export class Producer implements Actor {
       format: message.number,
       payload: body === undefined ? payload : new Uint8Array(0),
       body,
-      expiry,
+      expiry: message.expiry,
       producer: this.handle,
       sequence: this.insistent ? Number(message.id.split('/')[1]) : 0,
       mandatory: false,

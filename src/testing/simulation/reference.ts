@@ -7,8 +7,6 @@ export interface QueueFacts {
   readonly name: string
   readonly volatile: boolean
   readonly ttl: number
-  /** Expired messages are dead-lettered, so that they are still to be found. */
-  readonly keepsExpired: boolean
   readonly dropsOldest: boolean
   /** Milliseconds after which the broker takes deliveries back; Infinity: never. */
   readonly deliveryTimeout: number
@@ -51,8 +49,8 @@ export class Reference {
     this.latestWall = Math.max(this.latestWall, this.clock.wall())
   }
 
-  /** A message is being sent, for the first time or again. `expiry`: wall time, Infinity for never. */
-  sent(message: SentMessage, queues: readonly string[], expiry: number): void {
+  /** A message is being sent, for the first time or again. */
+  sent(message: SentMessage, queues: readonly string[]): void {
     this.sawWall()
     this.messages.set(message.number, message)
     message.topology = this.topology
@@ -60,12 +58,17 @@ export class Reference {
     for (const queue of queues) {
       if (message.copies.some((copy) => copy.queue === queue)) continue
       const facts = this.factsOf(queue)
-      if (isVolatile) facts.mixed = true
-      const until = Math.min(expiry, this.clock.wall() + facts.ttl)
+      if (isVolatile) for (const name of [queue, `${queue}.dlq`]) this.mix(name)
+      const until = Math.min(message.expiry || Number.POSITIVE_INFINITY, this.clock.wall() + facts.ttl)
       const copy = newCopy(message, queue, isVolatile ? 'memory' : message.level, until)
       message.copies.push(copy)
       this.alive.add(copy)
     }
+  }
+
+  private mix(queue: string): void {
+    const facts = this.queues.get(queue)
+    if (facts !== undefined) facts.mixed = true
   }
 
   /** The send was answered. */
@@ -173,7 +176,7 @@ export class Reference {
   }
 
   mayHaveExpired(copy: Copy): boolean {
-    return copy.expiry <= this.latestWall && !this.factsOf(copy.queue).keepsExpired
+    return copy.expiry <= this.latestWall
   }
 
   /** It is nowhere and will not come back. */
@@ -196,7 +199,7 @@ export class Reference {
     if (message.topology === this.topology) {
       throw new Violation('content', `${message.id} is in ${where} and was not routed to ${queue}`)
     }
-    const copy = newCopy(message, queue, message.level, message.copies[0]?.expiry ?? Number.POSITIVE_INFINITY)
+    const copy = newCopy(message, queue, message.level, message.expiry || Number.POSITIVE_INFINITY)
     message.copies.push(copy)
     this.alive.add(copy)
     return copy

@@ -137,6 +137,16 @@ class Simulation {
   }
 
   private act(broker: Broker): void {
+    try {
+      this.actOn(broker)
+    } catch (error) {
+      // Nobody was connected when the journal failed: the next call says so.
+      if (!isMillraceError(error) || error.code !== 'journal-failed') throw error
+      this.world.journalFailed(error)
+    }
+  }
+
+  private actOn(broker: Broker): void {
     const { random } = this.world
     const kind = random.weighted({ produce: 40, consume: 55, operate: 4, reconnect: 1 })
     if (kind === 'operate') this.operator.act(broker)
@@ -239,7 +249,6 @@ class Simulation {
     for (let round = 0; round < 2000 && !isEmpty(); round++) {
       for (const consumer of consumers) consumer.devour(broker)
       await machine.run(30)
-      if (machine.clock.nextAt() === Number.POSITIVE_INFINITY) break
     }
     await this.rest()
     for (const copy of world.reference.alive) {

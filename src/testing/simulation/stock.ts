@@ -8,6 +8,7 @@ import type { World } from './world.ts'
 const PAGE = 250
 /** Virtual milliseconds that a page may take. */
 const PATIENCE = 120_000
+const ATTEMPTS = 100
 
 /**
  * Compares everything that the broker shows with the reference, and settles what was open: a copy that may have left and is
@@ -15,20 +16,74 @@ const PATIENCE = 120_000
  * meanwhile.
  */
 export async function takeStock(world: World, broker: Broker): Promise<boolean> {
-  world.report.count('stocktakings')
-  const found = new Map<Copy, string>()
-  const moved = deadLettered(broker)
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    if (!(await allWritten(world, broker))) return false
+    const before = departures(broker)
+    const stock = await collect(world, broker)
+    if (stock === undefined) return false
+    // What has moved meanwhile may have been seen twice, or not at all.
+    if (departures(broker) !== before) continue
+    compareAll(world, broker, stock)
+    return true
+  }
+  throw new Violation('progress', 'messages move without end although nobody does anything')
+}
+
+/** A message that has just gone to a dead-letter queue is shown when it is durable there. False: the broker has ended. */
+async function allWritten(world: World, broker: Broker): Promise<boolean> {
+  const { machine, clock } = world
+  const now = clock.monotonic()
+  const isEnded = (): boolean => machine.broker !== broker || world.failing
+  await machine.runUntil(() => isEnded() || clock.nextAt() > now, 0)
+  const isDone = (): boolean => isEnded() || broker.store().unsyncedBytes === 0
+  if (!(await machine.runUntil(isDone, PATIENCE)))
+    throw new Violation('progress', 'the journal does not get done')
+  await machine.runUntil(() => isEnded() || clock.nextAt() > clock.monotonic(), 0)
+  return !isEnded()
+}
+
+interface Stock {
+  /** What is shown, and in which queues. */
+  readonly found: Map<Copy, string[]>
+  /** Messages that queues count and do not show. */
+  readonly hidden: Map<string, number>
+}
+
+async function collect(world: World, broker: Broker): Promise<Stock | undefined> {
+  const stock: Stock = { found: new Map(), hidden: new Map() }
   for (const { definition } of broker.queues()) {
-    const messages = await browseAll(world, broker, definition.name)
-    if (messages === undefined) return false
-    const moving = deadLettered(broker) - moved
-    note(world, messages, found, moving)
-    const status = broker.queue(definition.name)
-    if (status !== undefined) checkStatus(world, status, messages.length)
+    const { name } = definition
+    const messages = await browseAll(world, broker, name)
+    if (messages === undefined) return undefined
+    for (const message of messages) {
+      const copy = world.identify(message)
+      const places = stock.found.get(copy)
+      if (places === undefined) stock.found.set(copy, [name])
+      else places.push(name)
+    }
+    stock.hidden.set(name, (broker.queue(name)?.messages ?? 0) - messages.length)
+  }
+  return stock
+}
+
+function compareAll(world: World, broker: Broker, { found, hidden }: Stock): void {
+  world.report.count('stocktakings')
+  world.report.count('copiesCompared', found.size)
+  for (const [copy, places] of found) {
+    if (places.length > 1) {
+      const { message, queue } = copy
+      throw new Violation('nothing doubled', `${message.id} of ${queue} is in ${places.join(' and in ')}`)
+    }
+    copy.licence = null
   }
   const expired = compare(world, broker, found)
-  for (const status of broker.queues()) checkDepartures(world, status, expired.get(status.definition.name) ?? 0)
-  return true
+  for (const status of broker.queues()) {
+    const { name } = status.definition
+    const unseen = hidden.get(name) ?? 0
+    checkStatus(world, status, unseen)
+    // Of those that may have expired, some are only hidden until they are swept.
+    checkDepartures(world, status, (expired.get(name) ?? 0) - unseen)
+  }
 }
 
 async function browseAll(world: World, broker: Broker, queue: string): Promise<BrowsedMessage[] | undefined> {
@@ -49,32 +104,10 @@ async function browseAll(world: World, broker: Broker, queue: string): Promise<B
   return messages
 }
 
-/** `moving`: messages that went to dead-letter queues while we looked, and may be seen twice. */
-function note(
-  world: World,
-  messages: readonly BrowsedMessage[],
-  found: Map<Copy, string>,
-  moving: number,
-): void {
-  for (const message of messages) {
-    const copy = world.identify(message)
-    const elsewhere = found.get(copy)
-    if (elsewhere !== undefined && moving === 0) {
-      throw new Violation(
-        'nothing doubled',
-        `${copy.message.id} of ${copy.queue} is in ${message.queue} and in ${elsewhere}`,
-      )
-    }
-    found.set(copy, message.queue)
-    copy.licence = null
-  }
-  world.report.count('copiesCompared', messages.length)
-}
-
 /**
  * What was not found either has a reason to be gone, or is lost. Answers how many may have expired, by queue.
  */
-function compare(world: World, broker: Broker, found: ReadonlyMap<Copy, string>): Map<string, number> {
+function compare(world: World, broker: Broker, found: ReadonlyMap<Copy, unknown>): Map<string, number> {
   const { reference } = world
   const expired = new Map<string, number>()
   for (const copy of [...reference.alive]) {
@@ -97,7 +130,8 @@ function compare(world: World, broker: Broker, found: ReadonlyMap<Copy, string>)
     }
     if (reference.mayHaveExpired(copy)) {
       // Hidden, or swept already: only counts can tell, and a clock set back shows it again.
-      if (copy.certain && copy.level !== 'memory') expired.set(copy.queue, (expired.get(copy.queue) ?? 0) + 1)
+      if (copy.certain && !copy.doubtful && copy.level !== 'memory')
+        expired.set(copy.queue, (expired.get(copy.queue) ?? 0) + 1)
       continue
     }
     const explained = copy.doubtful || copy.accepting || copy.licence === 'deleted'
@@ -111,7 +145,7 @@ function hasReport(broker: Broker): boolean {
   return broker.store().quarantined > 0 || broker.queues().some(({ departed }) => departed.quarantined > 0)
 }
 
-function checkStatus(world: World, status: QueueStatus, shown: number): void {
+function checkStatus(world: World, status: QueueStatus, unseen: number): void {
   const { name } = status.definition
   const { messages, ready, waiting, acquired } = status
   if (ready + waiting + acquired !== messages) {
@@ -122,8 +156,8 @@ function checkStatus(world: World, status: QueueStatus, shown: number): void {
   }
   const facts = world.reference.factsOf(name)
   const hides = facts.mixed || facts.ttl < Number.POSITIVE_INFINITY || hasExpiring(world, facts)
-  if (messages < shown || (messages > shown && !hides && !world.reference.damaged)) {
-    throw new Violation('counts', `${name} counts ${messages} messages and shows ${shown}`)
+  if (unseen < 0 || (unseen > 0 && !hides && !world.reference.damaged)) {
+    throw new Violation('counts', `${name} counts ${messages} messages and shows ${messages - unseen}`)
   }
 }
 
@@ -157,13 +191,14 @@ function checkDepartures(world: World, status: QueueStatus, expired: number): vo
       )
     }
   }
-  // Of those that may have expired, some are only hidden.
-  const left = facts.left + Math.max(0, expired - messages)
+  const left = facts.left + Math.max(0, expired)
   if (left > departed.dropped + departed.purged + departed.expired) {
     throw new Violation('counts', `${facts.name} let ${left} go and counts ${JSON.stringify(departed)}`)
   }
 }
 
-function deadLettered(broker: Broker): number {
-  return broker.queues().reduce((sum, { departed }) => sum + departed['dead-lettered'], 0)
+function departures(broker: Broker): number {
+  let sum = 0
+  for (const { departed } of broker.queues()) for (const count of Object.values(departed)) sum += count
+  return sum
 }

@@ -137,7 +137,7 @@ export class Weather {
       clock.jumpWall(by)
     } else if (what === 'calm') this.calm()
     else if (what === 'errors' && this.climate.errors) {
-      faults.readError = random.pick([0, 0.01, 0.1])
+      faults.readError = random.pick([0, 0.005])
       faults.writeError = random.pick([0, 0, 0.01])
       faults.syncError = random.pick([0, 0, 0.01])
     } else if (what === 'full' && this.climate.fullDisk && this.fullUntil === 0) {

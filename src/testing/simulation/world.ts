@@ -118,9 +118,10 @@ export class World {
     throw new Violation('content', `${copy.message.id} has other bytes than were sent`)
   }
 
-  private journalFailed(error: MillraceError): void {
+  journalFailed(error: MillraceError): void {
+    if (this.failing) return
     this.note('journal failed', error.message)
-    if (!this.failing) this.report.count('journalFailures')
+    this.report.count('journalFailures')
     this.failing = true
   }
 }
