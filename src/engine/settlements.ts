@@ -54,6 +54,8 @@ export class Settlements {
   /** All that the consumer holds goes back. Lost with its connection it counts as an interruption; released it does not. */
   giveBack(consumer: Consumer, lost: boolean): void {
     const alone = consumer.unsettled === 1
+    // Deliveries of this turn that have not been handed over yet never are: others will get them.
+    consumer.outgoingCount = 0
     for (let tag = consumer.firstTag; tag < consumer.nextTag; tag++) {
       if (!consumer.letGo(tag, this.found)) continue
       const { lane, chunk, slot } = this.found
