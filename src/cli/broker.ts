@@ -32,12 +32,12 @@ export async function withExistingBroker<T>(call: Call, use: (mq: Context) => Pr
   return withBroker(call, use)
 }
 
-export function directoryOf(url: string): string | undefined {
+function directoryOf(url: string): string | undefined {
   if (!/^file:/i.test(url)) return undefined
   return /^file:\/\//i.test(url) ? fileURLToPath(url) : url.slice('file:'.length)
 }
 
-export function isDirectory(path: string): boolean {
+function isDirectory(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false
 }
 

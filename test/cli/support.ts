@@ -7,7 +7,10 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 
 /** A hundred processes compile the same sources. */
-const env = { ...process.env, NODE_COMPILE_CACHE: join(tmpdir(), 'node-compile-cache') }
+export const env: NodeJS.ProcessEnv = {
+  ...process.env,
+  NODE_COMPILE_CACHE: join(tmpdir(), 'node-compile-cache'),
+}
 
 const program = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
 
