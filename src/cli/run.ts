@@ -14,7 +14,7 @@ import { send } from './send.ts'
 import { Interrupted, UsageError } from './usage-error.ts'
 import { why } from './why.ts'
 
-const commands: readonly Command[] = [send, receive, browse, queues, why, doctor]
+export const commands: readonly Command[] = [send, receive, browse, queues, why, doctor]
 
 const DEFAULT_URL = 'file:./millrace-data'
 
