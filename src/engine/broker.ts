@@ -82,13 +82,12 @@ export class Broker implements Engine {
     this.publisher.end(ended)
     core.close()
     await core.store.close()
-    core.deadlines.stop()
   }
 
   declareQueue(declaration: QueueDeclaration, connection = 0): QueueDefinition {
     this.checkOpen()
     const queue = this.core.topology.declare(declaration)
-    if (queue.definition.lifetime.kind === 'connection') this.lifetimes.own(queue, connection)
+    this.lifetimes.declared(queue, connection)
     this.core.schedule()
     return queue.definition
   }

@@ -126,6 +126,7 @@ export class Core {
     this.commit()
     this.tell()
     this.closed = true
+    this.deadlines.stop()
   }
 
   /** Commits now, so that everything done so far has an LSN at or below `log.lastLsn`. */
@@ -174,6 +175,8 @@ export class Core {
       return
     }
     this.store.load(queue.id, [lsn], (damaged) => {
+      // The store is writing its last checkpoint: what would change now stays as it is until the next start.
+      if (this.closed) return
       use(damaged.length === 0 && this.read(queue, lsn, flags, slice) ? slice : null)
       this.schedule()
     })
