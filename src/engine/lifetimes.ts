@@ -40,7 +40,14 @@ export class Lifetimes {
     if (consumer.unsettled === 0) this.leave(consumer)
   }
 
-  own(queue: Queue, connection: number): void {
+  /** A declaration counts as use. */
+  declared(queue: Queue, connection: number): void {
+    const { kind } = queue.definition.lifetime
+    if (kind === 'connection') this.own(queue, connection)
+    else if (kind === 'idle' && queue.consumers.length === 0) this.unused(queue)
+  }
+
+  private own(queue: Queue, connection: number): void {
     const owner = this.core.connections.get(connection)
     if (owner === undefined || queue.owner !== 0) return
     queue.owner = connection
@@ -90,12 +97,19 @@ export class Lifetimes {
     if (lifetime.kind === 'auto-delete') {
       this.delete(queue, () => {})
     } else if (lifetime.kind === 'idle') {
-      const since = this.core.clock.monotonic()
-      queue.idleSince = since
-      this.core.deadlines.add(since + lifetime.after, () => {
-        if (queue.consumers.length === 0 && !queue.deleting && queue.idleSince === since)
-          this.delete(queue, () => {})
-      })
+      queue.idleSince = this.core.clock.monotonic()
+      if (!queue.idleWatched) this.watchIdle(queue, lifetime.after)
     }
+  }
+
+  /** One deadline a queue, however often it is used and left. */
+  private watchIdle(queue: Queue, after: number): void {
+    queue.idleWatched = true
+    this.core.deadlines.add(queue.idleSince + after, () => {
+      queue.idleWatched = false
+      if (queue.consumers.length > 0 || queue.deleting) return
+      if (queue.idleSince + after <= this.core.clock.monotonic()) this.delete(queue, () => {})
+      else this.watchIdle(queue, after)
+    })
   }
 }

@@ -61,8 +61,9 @@ export class Queue {
   loading = false
   /** Wall time for which a sweep of expired messages is set; Infinity: none. */
   sweepAt: number = Number.POSITIVE_INFINITY
-  /** Monotonic time when the last consumer left, for lifetime 'idle'. */
+  /** For lifetime 'idle': monotonic time of the last use, and whether a deadline is set. */
   idleSince = 0
+  idleWatched = false
 
   private readonly residency: Residency
 
