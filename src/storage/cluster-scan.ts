@@ -53,16 +53,22 @@ export async function readCluster(
   return inOrder(Buffer.concat(pieces), lsns, starts)
 }
 
-/** The lowest LSN in a cluster; undefined when nothing in it is whole. */
-export async function firstLsnOfCluster(io: DiskIo, file: SurveyedFile): Promise<number | undefined> {
+/** The lowest and the highest LSN in a cluster; undefined when nothing in it is whole. */
+export async function rangeOfCluster(
+  io: DiskIo,
+  file: SurveyedFile,
+): Promise<{ first: number; last: number } | undefined> {
   const { file: opened } = await io.open(file.path, 'read')
   const scanner = new FrameScanner(io, opened, file.number, Math.min(FILE_HEADER, file.size), file.size)
-  let first: number | undefined
+  let first = Number.POSITIVE_INFINITY
+  let last = 0
   for (let frame = await scanner.next(); frame; frame = await scanner.next()) {
-    if (frame.whole) first = Math.min(first ?? frame.header.firstLsn, frame.header.firstLsn)
+    if (!frame.whole) continue
+    first = Math.min(first, frame.header.firstLsn)
+    last = Math.max(last, frame.header.lastLsn)
   }
   await io.close(opened)
-  return first
+  return last > 0 ? { first, last } : undefined
 }
 
 function inOrder(bytes: Buffer, lsns: readonly number[], starts: readonly number[]): ClusterContent {

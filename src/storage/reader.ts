@@ -160,11 +160,13 @@ export class Reader {
   private fetch(job: Job, run: Run): void {
     const { segment, index, to } = run
     const start = segment.table.offset(index)
-    const bytes = Buffer.allocUnsafeSlow(Math.max(0, endOf(segment, to - 1) - start))
+    // What is written while this read is under way is not in it, and not missing from it.
+    const end = endOf(segment, to - 1)
+    const bytes = Buffer.allocUnsafeSlow(Math.max(0, end - start))
     segment.readBytes += bytes.length
     this.files.read(segment.path, bytes, start, (error, count) => {
       if (error) this.failedFetch(job, run, error)
-      else this.take(job, run, bytes.subarray(0, count), start)
+      else this.take(job, run, bytes.subarray(0, count), start, end)
       if (--job.readsUnderWay > 0) return
       if (job.retry) this.clock.after(RETRY_DELAY, () => this.advance(job))
       else this.advance(job)
@@ -172,11 +174,11 @@ export class Reader {
     })
   }
 
-  private take(job: Job, run: Run, bytes: Buffer, start: number): void {
+  private take(job: Job, run: Run, bytes: Buffer, start: number, end: number): void {
     const { segment } = run
     for (let index = run.index; index < run.to; index++) {
       const from = segment.table.offset(index)
-      const to = endOf(segment, index)
+      const to = Math.min(endOf(segment, index), end)
       const piece = bytes.subarray(from - start, to - start)
       const stretch = new Stretch(piece, from, segment.number)
       const short = piece.length < to - from

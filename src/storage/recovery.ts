@@ -2,7 +2,7 @@ import { OperationReader } from '../engine/ports/operations.ts'
 import type { RecoveryReport } from '../engine/ports/store.ts'
 import { readChunks, readExtent, readSegment, SectionKind } from './checkpoint-format.ts'
 import { CheckpointReader, type CheckpointSection, type CheckpointSummary } from './checkpoint-reader.ts'
-import { firstLsnOfCluster, readCluster } from './cluster-scan.ts'
+import { rangeOfCluster, readCluster } from './cluster-scan.ts'
 import type { DiskIo } from './disk-io.ts'
 import { CHECKPOINT_DRAFT, checkpointPath, FileKind } from './format.ts'
 import type { Liveness } from './liveness.ts'
@@ -203,41 +203,58 @@ export class Recovery {
     else if (!known && segment.extents.length > 0) this.segments.used.push(segment)
   }
 
-  /** Without a checkpoint: clusters come in before the journal segments that follow them in LSN. */
+  /**
+   * Without a whole checkpoint. If there never was one, clusters are leftovers: what they were made from is still there.
+   * Otherwise they come in where journal segments are missing.
+   */
   private async replayAll(survey: Survey, replay: Replay): Promise<void> {
     const journal = survey.files.filter(({ kind }) => kind === FileKind.journal)
-    const clusters = await this.clustersInOrder(survey.files.filter(({ kind }) => kind === FileKind.cluster))
+    let clusters = survey.files.filter(({ kind }) => kind === FileKind.cluster)
+    if (survey.checkpoints.length === 0) {
+      for (const { path } of clusters) await this.repairs.remove(path)
+      clusters = []
+    }
     replay.expectsGaps = survey.checkpoints.length > 0
+    const ranges = await this.rangesOf(clusters)
     for (const file of journal) {
-      const before = file.header?.lsn ?? 0
-      while (clusters.length > 0 && clusters[0]!.first <= before) {
-        await this.replayCluster(replay, clusters.shift()!.file)
-      }
+      await this.replayClusters(replay, ranges, file.header?.lsn ?? 0)
       await this.replayFile(replay, file, undefined, file === journal.at(-1))
     }
-    for (const { file } of clusters) await this.replayCluster(replay, file)
+    await this.replayClusters(replay, ranges, Number.POSITIVE_INFINITY)
   }
 
-  private async clustersInOrder(
-    files: readonly SurveyedFile[],
-  ): Promise<{ first: number; file: SurveyedFile }[]> {
-    const found: { first: number; file: SurveyedFile }[] = []
+  /** In order of their first LSN, and of their making. */
+  private async rangesOf(files: readonly SurveyedFile[]): Promise<ClusterRange[]> {
+    const found: ClusterRange[] = []
     for (const file of files) {
-      const first = await firstLsnOfCluster(this.io, file)
-      if (first !== undefined) found.push({ first, file })
+      const range = await rangeOfCluster(this.io, file)
+      const segment = new Segment(FileKind.cluster, file.number)
+      segment.sealed = true
+      segment.size = file.size
+      segment.written = file.size
+      if (range) found.push({ ...range, file, segment })
     }
-    return found.sort((a, b) => a.first - b.first)
+    return found.sort((a, b) => a.first - b.first || a.file.number - b.file.number)
   }
 
-  private async replayCluster(replay: Replay, file: SurveyedFile): Promise<void> {
-    const segment = new Segment(FileKind.cluster, file.number)
-    segment.sealed = true
-    segment.size = file.size
-    segment.written = file.size
-    const content = await readCluster(this.io, file, segment, (report) => this.repairs.damaged(report))
-    replay.cluster(segment, content)
-    if (segment.extents.length > 0) this.segments.used.push(segment)
+  /** Takes in what clusters hold between what has been replayed and `last`. */
+  private async replayClusters(replay: Replay, ranges: readonly ClusterRange[], last: number): Promise<void> {
+    for (const range of ranges) {
+      if (range.first > last || range.last <= replay.lastLsn) continue
+      const { file, segment } = range
+      const content = await readCluster(this.io, file, segment, (report) => this.repairs.damaged(report))
+      replay.cluster(segment, content, last)
+      const isNew = segment.extents.length > 0 && !this.segments.used.includes(segment)
+      if (isNew) this.segments.used.push(segment)
+    }
   }
+}
+
+interface ClusterRange {
+  readonly first: number
+  readonly last: number
+  readonly file: SurveyedFile
+  readonly segment: Segment
 }
 
 function firstLsn(segment: Segment): number {

@@ -36,7 +36,7 @@ export class Replay {
   private readonly listener: ReplayListener
   private readonly repairs: Repairs
   /** Operations up to this LSN are in the checkpoint. */
-  private after: number
+  private readonly after: number
   private readonly durableLsn: number
   private hole: (Hole & { file: string }) | undefined
 
@@ -81,23 +81,21 @@ export class Replay {
     return segment.table.count > 0
   }
 
-  /** Takes in survivors that are not found in the journal; what is, is passed over from now on. */
-  cluster(segment: Segment, { bytes, lsns, starts }: ClusterContent): void {
-    const after = this.lastLsn
+  /** Takes in survivors up to `last` that no journal segment holds any more. */
+  cluster(segment: Segment, { bytes, lsns, starts }: ClusterContent, last: number): void {
+    let extent: Extent | undefined
     for (let i = 0; i < lsns.length; i++) {
       const lsn = lsns[i]!
-      if (lsn <= after) continue
-      const extent = this.extentFor(segment, lsn)
-      extent.lastLsn = lsn
       const start = starts[i]! + OPERATION_HEADER
       const end = start + bytes.readUInt32LE(start - 4)
-      if (end > bytes.length) continue
+      if (lsn <= this.lastLsn || lsn > last || end > bytes.length) continue
+      extent ??= this.begin(segment, lsn)
+      extent.lastLsn = lsn
       this.liveness.count(lsn, bytes[start - OPERATION_HEADER]!, bytes, start, end, extent)
       this.listener.apply(lsn, bytes[start - OPERATION_HEADER]!, bytes, start, end)
       this.operations++
       this.lastLsn = lsn
     }
-    this.after = this.lastLsn
   }
 
   /** The journal has ended: reports damage that nothing followed, and what should have been there and is not. */
@@ -153,8 +151,10 @@ export class Replay {
   }
 
   private extentFor(segment: Segment, firstLsn: number): Extent {
-    const known = segment.extents[0]
-    if (known) return known
+    return segment.extents[0] ?? this.begin(segment, firstLsn)
+  }
+
+  private begin(segment: Segment, firstLsn: number): Extent {
     const extent = new Extent(firstLsn, segment)
     segment.extents.push(extent)
     this.liveness.extents.push(extent)

@@ -117,6 +117,31 @@ test('without any checkpoint everything in the files is found, clusters included
   await bench.close()
 })
 
+test('before the first checkpoint a cluster is a leftover: what it was made from says more', async () => {
+  const bench = new Bench({ idleInterval: 20 })
+  const keeper = await bench.open()
+  await bench.clock.advance(5)
+  bench.disk.faults.only = (path) => path === 'checkpoint.draft'
+  bench.disk.faults.writeError = 1
+  for (let i = 0; i < 100; i++) {
+    keeper.publish(1, `message ${i} ${'x'.repeat(200)}`)
+    if (i % 10 === 9) await bench.commit()
+  }
+  // The settlements lie among the messages, in segments that are compacted too.
+  for (let i = 0; i < 3; i++) {
+    for (const lsn of [...keeper.held.keys()].filter((_, j) => j % 3 !== 0)) keeper.settle(1, [lsn])
+    await bench.commit()
+    for (let j = 0; j < 40; j++) keeper.publish(2, 'y'.repeat(200))
+    await bench.commit()
+    await bench.clock.advance(200)
+  }
+  assert.ok(bench.disk.paths().some((path) => path.endsWith('.cluster')))
+  assert.deepEqual(checkpoints(bench), [])
+  const held = sortedByLsn(keeper.held)
+  await bench.kill()
+  assert.deepEqual(sortedByLsn(bench.keeper.held), held)
+})
+
 test('a draft of a checkpoint that was not finished is not one', async () => {
   const bench = new Bench()
   const keeper = await bench.open()

@@ -70,8 +70,8 @@ export class Model {
     assert.ok(reached >= durableLsn, `reached ${reached}, durable was ${durableLsn}`)
     const state = this.stateAt(reached)
     assert.deepEqual(
-      [...keeper.held].map(([lsn, queues]) => [lsn, [...queues].sort()]).sort(byLsn),
-      [...state].map(([lsn, { queues }]) => [lsn, [...queues].sort()]).sort(byLsn),
+      [...keeper.held].map(([lsn, queues]) => [lsn, [...queues].sort(byNumber)]).sort(byLsn),
+      [...state].map(([lsn, { queues }]) => [lsn, [...queues].sort(byNumber)]).sort(byLsn),
     )
     assert.deepEqual(report.quarantined, [])
     this.base = copyOf(state)

@@ -28,7 +28,7 @@ type Body = (fixture: StoreFixture, keeper: BookKeeper) => Promise<void>
 /** Registers the tests that every implementation of the Store port passes. */
 export function storeContract(factory: StoreFactory): void {
   const check = (what: string, body: Body, skip: string | false = false) =>
-    test(`${factory.name}: ${what}`, { skip }, async () => {
+    void test(`${factory.name}: ${what}`, { skip }, async () => {
       const keeper = new BookKeeper()
       const fixture = await factory.create(keeper)
       try {
