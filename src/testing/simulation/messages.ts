@@ -52,6 +52,8 @@ export interface SentMessage {
   readonly position: number
   /** The reference's topology when it was sent last. */
   topology: number
+  /** Bindings changed between two sends: which queues took it depends on which send was stored. */
+  ambiguous: boolean
   /** Its producer sends it again until it is answered. */
   readonly insistent: boolean
   /** It was refused and sent again: its place in the order is its own affair. */

@@ -140,6 +140,7 @@ export class Operator implements Actor {
       copies: [],
       position: tag,
       topology: 0,
+      ambiguous: false,
       insistent: false,
       displaced: false,
       outcome: 'open',

@@ -105,6 +105,7 @@ export class Producer implements Actor {
       copies: [],
       position: ++this.position,
       topology: 0,
+      ambiguous: false,
       insistent: this.insistent,
       displaced: false,
       outcome: 'open',

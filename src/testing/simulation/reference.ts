@@ -54,6 +54,8 @@ export class Reference {
     this.sawWall()
     this.messages.set(message.number, message)
     message.topology = this.topology
+    const before = message.copies.map(({ queue }) => queue)
+    if (before.length > 0 && before.toSorted().join() !== queues.toSorted().join()) message.ambiguous = true
     const isVolatile = message.level === 'memory' || queues.every((name) => this.factsOf(name).volatile)
     for (const queue of queues) {
       if (message.copies.some((copy) => copy.queue === queue)) continue
@@ -74,7 +76,7 @@ export class Reference {
   /** The send was answered. */
   confirmed(message: SentMessage): void {
     message.outcome = 'confirmed'
-    if (message.topology !== this.topology) return
+    if (message.topology !== this.topology || message.ambiguous) return
     for (const copy of message.copies) if (!copy.gone && !copy.doubtful) copy.certain = true
   }
 
@@ -196,7 +198,7 @@ export class Reference {
 
   /** A message in a queue that it was not routed to when it was sent: bindings must have changed meanwhile. */
   private strayed(message: SentMessage, queue: string, where: string): Copy {
-    if (message.topology === this.topology) {
+    if (message.topology === this.topology && !message.ambiguous) {
       throw new Violation('content', `${message.id} is in ${where} and was not routed to ${queue}`)
     }
     const copy = newCopy(message, queue, message.level, message.expiry || Number.POSITIVE_INFINITY)
