@@ -108,11 +108,12 @@ export class Publisher {
   }
 
   /** A resend of what is stored is confirmed with the original. */
-  private isDuplicate(connection: Connection, { producer, sequence, tag }: Publication): boolean {
+  private isDuplicate(connection: Connection, { producer, sequence, tag, body }: Publication): boolean {
     if (producer === 0 || !this.core.producers.isDuplicate(producer, sequence)) return false
     this.core.confirms.publishedOnDisk(this.core.log.lastOperation, connection, tag)
     if (this.core.log.lastOperation <= this.core.log.durable)
       this.core.confirms.durable(this.core.log.durable)
+    if (body !== undefined) this.bodies.abort(body)
     return true
   }
 
@@ -229,6 +230,8 @@ export class Publisher {
       core.log.end()
       const lsn = core.log.lastOperation
       for (const queue of targets) enqueue(core, queue, lsn, head, onDisk ? 0 : EntryFlag.os)
+    } else if (publication.body !== undefined) {
+      this.bodies.abort(publication.body)
     }
     const lsn = core.log.lastOperation
     if (lsn <= (onDisk ? core.log.durable : core.log.written)) {

@@ -136,6 +136,13 @@ export class Bench {
     await this.open()
   }
 
+  /** The process is killed; what it wrote is there, synced or not. */
+  async kill(): Promise<void> {
+    this.disk.kill()
+    this.clock.clear()
+    await this.open()
+  }
+
   private async open(): Promise<void> {
     this.store = this.createStore(this)
     const { store, clock } = this
