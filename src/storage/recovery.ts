@@ -204,17 +204,13 @@ export class Recovery {
   }
 
   /**
-   * Without a whole checkpoint. If there never was one, clusters are leftovers: what they were made from is still there.
-   * Otherwise they come in where journal segments are missing.
+   * Without a whole checkpoint. Journal segments say more than clusters, which know of no settlement: those come in only
+   * where segments are missing. If there never was a checkpoint none is.
    */
   private async replayAll(survey: Survey, replay: Replay): Promise<void> {
     const journal = survey.files.filter(({ kind }) => kind === FileKind.journal)
-    let clusters = survey.files.filter(({ kind }) => kind === FileKind.cluster)
-    if (survey.checkpoints.length === 0) {
-      for (const { path } of clusters) await this.repairs.remove(path)
-      clusters = []
-    }
-    replay.expectsGaps = survey.checkpoints.length > 0
+    const clusters = survey.files.filter(({ kind }) => kind === FileKind.cluster)
+    replay.expectsGaps = survey.checkpoints.length > 0 || clusters.length > 0
     const ranges = await this.rangesOf(clusters)
     for (const file of journal) {
       await this.replayClusters(replay, ranges, file.header?.lsn ?? 0)
