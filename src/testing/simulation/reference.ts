@@ -52,10 +52,11 @@ export class Reference {
   /** A message is being sent, for the first time or again. */
   sent(message: SentMessage, queues: readonly string[]): void {
     this.sawWall()
+    const isResend = this.messages.has(message.number)
     this.messages.set(message.number, message)
     message.topology = this.topology
     const before = message.copies.map(({ queue }) => queue)
-    if (before.length > 0 && before.toSorted().join() !== queues.toSorted().join()) message.ambiguous = true
+    if (isResend && before.toSorted().join() !== queues.toSorted().join()) message.ambiguous = true
     const isVolatile = message.level === 'memory' || queues.every((name) => this.factsOf(name).volatile)
     for (const queue of queues) {
       if (message.copies.some((copy) => copy.queue === queue)) continue
