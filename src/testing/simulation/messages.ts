@@ -50,6 +50,8 @@ export interface SentMessage {
   readonly copies: Copy[]
   /** Position among the producer's sends. */
   readonly position: number
+  /** Sends that may have stored it. */
+  sends: number
   /** The reference's topology when it was sent last. */
   topology: number
   /** Bindings changed between two sends: which queues took it depends on which send was stored. */

@@ -139,6 +139,7 @@ export class Operator implements Actor {
       expiry: 0,
       copies: [],
       position: tag,
+      sends: 0,
       topology: 0,
       ambiguous: false,
       insistent: false,

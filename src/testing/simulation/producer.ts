@@ -104,6 +104,7 @@ export class Producer implements Actor {
       expiry: random.chance(0.05) ? Math.floor(clock.wall()) + random.between(5, 500) : 0,
       copies: [],
       position: ++this.position,
+      sends: 0,
       topology: 0,
       ambiguous: false,
       insistent: this.insistent,

@@ -89,6 +89,8 @@ export class Reference {
       this.alive.delete(copy)
     }
     message.copies.length = 0
+    message.sends = 0
+    message.ambiguous = false
   }
 
   /** The copy that somebody sees in `queue` (the one it was routed to); throws when it must not be there. */
