@@ -38,6 +38,8 @@ export class Maintenance {
   /** The last attempt failed, as on a full disk: wait for the next tick. */
   private resting = false
   private checkpointDue: boolean
+  /** Since the last tick: a busy journal has one checkpoint a tick for the sake of room. */
+  private hasReclaimed = false
   private checkpointedAt: number
   private tickedAt = 0
   /** Ticks since something was last journalled. */
@@ -93,6 +95,7 @@ export class Maintenance {
     const { writer, segments, space } = this.parts
     if (writer.failure) return
     this.resting = false
+    this.hasReclaimed = false
     const isQuiet = writer.journalledBytes === this.tickedAt && writer.unsyncedBytes === 0
     this.quietTicks = isQuiet ? this.quietTicks + 1 : 0
     this.tickedAt = writer.journalledBytes
@@ -145,6 +148,7 @@ export class Maintenance {
     const at = writer.journalledBytes
     await checkpoints.write(this.snapshot)
     this.checkpointDue = false
+    this.hasReclaimed = true
     this.checkpointedAt = at
     if (!space.available) space.check()
   }
@@ -156,11 +160,10 @@ export class Maintenance {
 
   private isDue(isShort: boolean): boolean {
     if (this.checkpointDue || this.isBehind()) return true
-    const { options, writer } = this.parts
+    const { options } = this.parts
     const reclaimable = this.reclaimable()
     if (isShort || this.quietTicks > 0) return reclaimable > 0
-    const since = writer.journalledBytes - this.checkpointedAt
-    return reclaimable >= options.checkpointBytes && since >= options.checkpointBytes / 4
+    return reclaimable >= options.checkpointBytes && !this.hasReclaimed
   }
 
   /** Bytes that checkpoints would allow to be removed. */
