@@ -1,6 +1,15 @@
+import type { Readable, Writable } from 'node:stream'
 import type { OptionName, Options } from './options.ts'
 import type { Output } from './output.ts'
+import type { Terminal } from './progress.ts'
 import { UsageError } from './usage-error.ts'
+
+/** What a shell gives to a process. */
+export interface Streams {
+  readonly stdin: Readable & { readonly isTTY?: boolean }
+  readonly stdout: Writable
+  readonly stderr: Terminal
+}
 
 /** One call of a command, as the shell made it. */
 export interface Call {
@@ -10,6 +19,7 @@ export interface Call {
   readonly options: Options
   readonly url: string
   readonly out: Output
+  readonly streams: Streams
   /** Aborted, with Interrupted as its reason, when the command shall stop. */
   readonly signal: AbortSignal
 }

@@ -1,13 +1,14 @@
 import { readFileSync } from 'node:fs'
 import { isMillraceError } from '../index.ts'
 import { browse } from './browse.ts'
-import type { Command } from './command.ts'
+import type { Call, Command, Streams } from './command.ts'
 import { doctor } from './doctor.ts'
 import { ExitCode } from './exit-code.ts'
 import { commonOptions, helpFor, overview } from './help.ts'
 import { suggestion } from './nearest.ts'
 import { type Options, type ParsedCommandLine, parseCommandLine } from './options.ts'
 import { Output, ReaderGone } from './output.ts'
+import type { Terminal } from './progress.ts'
 import { queues } from './queues.ts'
 import { receive } from './receive.ts'
 import { send } from './send.ts'
@@ -19,22 +20,27 @@ export const commands: readonly Command[] = [send, receive, browse, queues, why,
 const DEFAULT_URL = 'file:./millrace-data'
 
 /** Runs one command to its end, whatever that is, and answers the exit code. */
-export async function runCommandLine(args: readonly string[], signal: AbortSignal): Promise<number> {
+export async function runCommandLine(
+  args: readonly string[],
+  signal: AbortSignal,
+  streams: Streams = process,
+): Promise<number> {
   // Errors are JSON if the output would have been, also when the command line cannot be parsed.
-  const json = args.includes('--json')
-  const out = new Output(process.stdout, json)
+  const end = args.indexOf('--')
+  const json = args.slice(0, end < 0 ? args.length : end).includes('--json')
+  const out = new Output(streams.stdout, json)
   try {
-    return await dispatch(parseCommandLine(args), out, signal)
+    return await dispatch(parseCommandLine(args), { out, signal, streams })
   } catch (error) {
-    return report(error, json)
+    return report(error, json, streams.stderr)
   }
 }
 
 async function dispatch(
   { positionals, options }: ParsedCommandLine,
-  out: Output,
-  signal: AbortSignal,
+  surroundings: Pick<Call, 'out' | 'signal' | 'streams'>,
 ): Promise<number> {
+  const { out } = surroundings
   const [name, ...operands] = positionals
   if (options.flag('version')) return print(out, { version: version() }, version())
   if (name === undefined && options.flag('help'))
@@ -45,7 +51,7 @@ async function dispatch(
   if (options.flag('help')) return help(out, [name])
   checkOptions(command, options)
   const url = options.text('url') ?? DEFAULT_URL
-  return command.run({ command, operands, options, url, out, signal })
+  return command.run({ command, operands, options, url, ...surroundings })
 }
 
 function find(name: string): Command {
@@ -79,19 +85,19 @@ function version(): string {
 }
 
 /** One line on stderr for what the user can do something about; a stack for what only we can. */
-function report(error: unknown, json: boolean): number {
+function report(error: unknown, json: boolean, stderr: Terminal): number {
   if (error instanceof ReaderGone) return ExitCode.ok
   const exitCode = exitCodeFor(error)
   const { message, stack } = error as Error
   if (json) {
     const known = isMillraceError(error) ? { code: error.code, retryable: error.retryable } : {}
-    process.stderr.write(`${JSON.stringify({ error: { ...known, message, exitCode } })}\n`)
+    stderr.write(`${JSON.stringify({ error: { ...known, message, exitCode } })}\n`)
   } else if (isMillraceError(error)) {
-    process.stderr.write(`millrace: ${error.code}: ${message}\n`)
+    stderr.write(`millrace: ${error.code}: ${message}\n`)
   } else if (error instanceof UsageError || error instanceof Interrupted) {
-    process.stderr.write(`millrace: ${message}\n`)
+    stderr.write(`millrace: ${message}\n`)
   } else {
-    process.stderr.write(`millrace: internal error, please report it with this:\n${stack ?? message}\n`)
+    stderr.write(`millrace: internal error, please report it with this:\n${stack ?? message}\n`)
   }
   return exitCode
 }

@@ -15,7 +15,7 @@ import { type Call, type Command, takeOperands } from './command.ts'
 import { ExitCode } from './exit-code.ts'
 import { type Line, readLines } from './lines.ts'
 import { plural } from './output.ts'
-import { Progress } from './progress.ts'
+import { Progress, type Terminal } from './progress.ts'
 import { SendWindow } from './send-window.ts'
 import { UsageError } from './usage-error.ts'
 
@@ -41,12 +41,12 @@ async function run(call: Call): Promise<number> {
   if (bodies.length > 0 && file !== undefined) throw new UsageError('send takes bodies or --file, not both')
   const settings = readSettings(call)
   const destination = queue(name!)
-  const source = bodies.length === 0 ? await openSource(file, call.signal) : undefined
+  const source = bodies.length === 0 ? await openSource(file, call) : undefined
   return withBroker(call, async (mq) => {
-    warnWhenBlocked(mq)
+    warnWhenBlocked(mq, call.streams.stderr)
     const producer = await mq.createProducer(destination, settings.producer)
     const lines = source ? readLines(source.stream, mq.capabilities.maxMessageBytes) : argumentLines(bodies)
-    const window = new SendWindow(call.out, new Progress(process.stderr, source?.bytes), call.signal)
+    const window = new SendWindow(call.out, new Progress(call.streams.stderr, source?.bytes), call.signal)
     await sendLines(lines, window, producer, settings, call.signal)
     const sent = await window.end()
     if (!call.out.json) await call.out.line(`${plural(sent, 'message')} sent to ${name}`)
@@ -123,10 +123,11 @@ interface Source {
 }
 
 /** The file, opened, or standard input. Rejects with `argument-invalid`. */
-async function openSource(file: string | undefined, signal: AbortSignal): Promise<Source> {
+async function openSource(file: string | undefined, { signal, streams }: Call): Promise<Source> {
+  const { stdin, stderr } = streams
   if (file === undefined || file === '-') {
-    if (process.stdin.isTTY) process.stderr.write('Each line you type is a message; end with Ctrl-D.\n')
-    return { stream: addAbortSignal(signal, process.stdin), bytes: undefined }
+    if (stdin.isTTY) stderr.write('Each line you type is a message; end with Ctrl-D.\n')
+    return { stream: addAbortSignal(signal, stdin), bytes: undefined }
   }
   try {
     const handle = await open(file)
@@ -141,8 +142,8 @@ function unreadable(what: string, cause: unknown): MillraceError {
   return new MillraceError('argument-invalid', `cannot read ${what}: ${(cause as Error).message}`, { cause })
 }
 
-function warnWhenBlocked(mq: Context): void {
+function warnWhenBlocked(mq: Context, stderr: Terminal): void {
   mq.on('blocked', (full, reason) => {
-    process.stderr.write(`millrace: waiting: ${full || 'the broker'} takes no more for now (${reason})\n`)
+    stderr.write(`millrace: waiting: ${full || 'the broker'} takes no more for now (${reason})\n`)
   })
 }

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { suite, test } from 'node:test'
 import { readManifest, readText, root } from '../../tools/house/repository.ts'
+import { env } from './support.ts'
 
 function run(program: string): { status: number | null; stdout: string; stderr: string } {
-  return spawnSync(process.execPath, [program], { cwd: root, encoding: 'utf8' })
+  return spawnSync(process.execPath, [program], { cwd: root, encoding: 'utf8', env })
 }
 
 suite('the example that npm start runs', { concurrency: 2 }, () => {

@@ -17,21 +17,27 @@ suite('doctor', { concurrency: 2 }, () => {
     assert.match(text, new RegExp(`segment: .* alive in 2 messages, kept by ${ids.join(', ')} in orders\n`))
     assert.match(text, /segment: .* alive in 1 message, kept by \d+ in mail\n/)
     assert.match(text, /\nNo damage, and nothing in quarantine\.\n$/)
-    assert.equal(await shell.ok('doctor', 'millrace-data'), text, 'the directory by name')
+    assert.equal(
+      (await shell.here('doctor', join(shell.folder, 'millrace-data'))).stdout,
+      text,
+      'by its name',
+    )
   })
 
   test('changes nothing', async (t) => {
     const shell = new Shell(t)
     await shell.ok('send', 'q', 'a')
     const before = fingerprint(shell)
-    await shell.ok('doctor')
+    assert.equal((await shell.here('doctor', shell.at)).code, 0)
     assert.equal(fingerprint(shell), before)
   })
 
   test('a directory without a journal is sound and empty, and stays empty', async (t) => {
     const shell = new Shell(t)
     mkdirSync(join(shell.folder, 'empty'))
-    assert.match(await shell.ok('doctor', 'empty'), /0 messages in 0 files/)
+    const { code, stdout } = await shell.here('doctor', join(shell.folder, 'empty'))
+    assert.equal(code, 0)
+    assert.match(stdout, /0 messages in 0 files/)
     assert.deepEqual(globSync('empty/*', { cwd: shell.folder }), [])
   })
 
@@ -60,17 +66,17 @@ suite('doctor', { concurrency: 2 }, () => {
     const found = await shell.run('doctor')
     assert.equal(found.code, 4)
     assert.match(found.stdout, /DAMAGE {2}journal\/\d+\.segment, \d+ bytes at \d+: /)
-    const { healthy } = JSON.parse((await shell.run('doctor', '--json')).stdout)
+    const { healthy } = JSON.parse((await shell.here('doctor', '--json', shell.at)).stdout)
     assert.equal(healthy, false)
 
     assert.equal(await shell.ok('receive', 'q'), 'later\n', 'the rest is there')
-    const kept = await shell.run('doctor')
+    const kept = await shell.here('doctor', shell.at)
     assert.equal(kept.code, 4)
     assert.match(
       kept.stdout,
       /QUARANTINE {2}\d+ bytes of journal\/\d+\.segment at \d+: .*; kept as quarantine\//,
     )
-    const { quarantine } = JSON.parse((await shell.run('doctor', '--json')).stdout)
+    const { quarantine } = JSON.parse((await shell.here('doctor', '--json', shell.at)).stdout)
     assert(readFileSync(join(shell.folder, 'millrace-data', quarantine[0].keptAs)).includes('qrecious'))
   })
 
@@ -80,7 +86,7 @@ suite('doctor', { concurrency: 2 }, () => {
     for (const path of globSync('millrace-data/checkpoint-*', { cwd: shell.folder })) {
       truncateSync(join(shell.folder, path), 100)
     }
-    const { code, stdout } = await shell.run('doctor')
+    const { code, stdout } = await shell.here('doctor', shell.at)
     assert.equal(code, 4)
     assert.match(stdout, /checkpoint-\d+: .* DAMAGED\n/)
     assert.equal(await shell.ok('receive', 'q'), 'a\n')
@@ -102,7 +108,7 @@ suite('doctor', { concurrency: 2 }, () => {
       writeFileSync(join(shell.folder, 'millrace-data/checkpoint-0000000009'), noise(3))
       mkdirSync(join(shell.folder, 'millrace-data/quarantine'), { recursive: true })
       writeFileSync(join(shell.folder, 'millrace-data/quarantine/x.json'), noise(4))
-      const { code, stdout, stderr } = await shell.run('doctor', '--json')
+      const { code, stdout, stderr } = await shell.here('doctor', '--json', shell.at)
       assert.deepEqual({ code, stderr }, { code: 4, stderr: '' }, `SEED=${seed}, round ${round}`)
       assert.equal(JSON.parse(stdout).healthy, false)
     }
@@ -119,7 +125,7 @@ suite('doctor', { concurrency: 2 }, () => {
     writeFileSync(segment, bytes)
     const before = fingerprint(shell)
     for (const command of [['doctor'], ['send', 'q', 'b']]) {
-      const { code, stderr } = await shell.run(...command)
+      const { code, stderr } = await shell.here(...command, shell.at)
       assert.equal(code, 1)
       assert.match(stderr, /^millrace: journal-newer: .*nothing was changed\n$/)
     }

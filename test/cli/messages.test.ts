@@ -51,8 +51,8 @@ suite('send and receive', { concurrency: 2 }, () => {
   test('--file -, and bodies behind --', async (t) => {
     const shell = new Shell(t)
     await shell.feed('a\n', 'send', 'q', '--file', '-')
-    await shell.ok('send', 'q', '--', '-5', '--json')
-    assert.equal(await shell.ok('receive', 'q'), 'a\n-5\n--json\n')
+    await shell.okHere('send', 'q', '--', '-5', '--json')
+    assert.equal(await shell.okHere('receive', 'q'), 'a\n-5\n--json\n')
   })
 
   test('a file of 20,000 lines comes out as it went in', async (t) => {
@@ -68,8 +68,8 @@ suite('send and receive', { concurrency: 2 }, () => {
 
   test('priority, ttl, properties and durability arrive', async (t) => {
     const shell = new Shell(t)
-    await shell.ok('send', 'q', 'low', '--priority', '1', '--ttl', '1h')
-    await shell.ok(
+    await shell.okHere('send', 'q', 'low', '--priority', '1', '--ttl', '1h')
+    await shell.okHere(
       'send',
       'q',
       'high',
@@ -79,8 +79,18 @@ suite('send and receive', { concurrency: 2 }, () => {
       '--property',
       'big=9007199254740993',
     )
-    await shell.ok('send', 'q', 'bodies', '--durability', 'os', '--property', 's="5"', '--property', 'b=true')
-    const [high, bodies, low] = documents(await shell.ok('receive', 'q', '--json'))
+    await shell.okHere(
+      'send',
+      'q',
+      'bodies',
+      '--durability',
+      'os',
+      '--property',
+      's="5"',
+      '--property',
+      'b=true',
+    )
+    const [high, bodies, low] = documents(await shell.okHere('receive', 'q', '--json'))
     assert.deepEqual(
       [high!['body'], high!['priority'], high!['properties']],
       ['high', 9, { n: 5, big: '9007199254740993' }],
@@ -107,7 +117,7 @@ suite('send and receive', { concurrency: 2 }, () => {
   })
 
   test('--json prints a document per confirmed message', async (t) => {
-    const sent = documents(await new Shell(t).ok('send', 'q', 'a', 'b', '--json'))
+    const sent = documents(await new Shell(t).okHere('send', 'q', 'a', 'b', '--json'))
     assert.deepEqual(
       sent.map(({ line }) => line),
       [1, 2],
@@ -127,21 +137,21 @@ suite('send and receive', { concurrency: 2 }, () => {
 suite('looking', { concurrency: 2 }, () => {
   test('browse prints id, state and body on one line each and takes nothing', async (t) => {
     const shell = new Shell(t)
-    await shell.ok('send', 'q', 'a', 'two\nlines \u001b[2J', '--priority', '4')
-    const seen = await shell.ok('browse', 'q')
+    await shell.okHere('send', 'q', 'a', 'two\nlines \u001b[2J', '--priority', '4')
+    const seen = await shell.okHere('browse', 'q')
     assert.match(seen, /^\d+ {2}ready {5}a\n\d+ {2}ready {5}two\\nlines \\u001b\[2J\n$/)
-    assert.equal((await shell.ok('browse', 'q', '--count', '1')).split('\n').length, 2)
-    assert.equal((await shell.ok('receive', 'q')).split('\n')[0], 'a')
-    assert.equal((await shell.run('browse', 'q')).code, 3)
+    assert.equal((await shell.okHere('browse', 'q', '--count', '1')).split('\n').length, 2)
+    assert.equal((await shell.okHere('receive', 'q')).split('\n')[0], 'a')
+    assert.equal((await shell.here('browse', 'q', shell.at)).code, 3)
   })
 
   test('queues lists what they hold, for people and as one document', async (t) => {
     const shell = new Shell(t)
-    await shell.ok('send', 'b', 'x')
-    await shell.ok('send', 'a', 'x', 'y')
-    const text = await shell.ok('queues')
+    await shell.okHere('send', 'b', 'x')
+    await shell.okHere('send', 'a', 'x', 'y')
+    const text = await shell.okHere('queues')
     assert.match(text, /^QUEUE +MESSAGES .*\na +2 +2 +0 .*\nb +1 +1 +0 .* b\.dlq\n$/)
-    const { queues } = JSON.parse(await shell.ok('queues', '--json'))
+    const { queues } = JSON.parse(await shell.okHere('queues', '--json'))
     assert.deepEqual(
       queues.map(
         ({ name, messages, policy }: { name: string; messages: number; policy: { overflow: string } }) => [

@@ -2,9 +2,12 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Readable, Writable } from 'node:stream'
 import type { TestContext } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import type { Streams } from '../../src/cli/command.ts'
+import { runCommandLine } from '../../src/cli/run.ts'
 
 /** A hundred processes compile the same sources. */
 export const env: NodeJS.ProcessEnv = {
@@ -43,6 +46,34 @@ export class Shell {
     const running = this.start(...args)
     running.child.stdin!.end(input)
     return running.ended
+  }
+
+  /** Runs in this process, which is faster, and in the working directory of the tests. */
+  async here(...args: string[]): Promise<Result> {
+    const texts = { stdout: '', stderr: '' }
+    const collect = (name: keyof typeof texts): Writable =>
+      new Writable({
+        write(chunk, _, done) {
+          texts[name] += chunk
+          done()
+        },
+      })
+    const streams = { stdin: Readable.from([]), stdout: collect('stdout'), stderr: collect('stderr') }
+    const { signal } = new AbortController()
+    const code = await runCommandLine(args, signal, streams as unknown as Streams)
+    return { code, signal: null, ...texts }
+  }
+
+  /** `here`, on the default directory, with success expected. */
+  async okHere(...args: string[]): Promise<string> {
+    const { code, stdout, stderr } = await this.here(this.at, ...args)
+    if (code !== 0) throw new Error(`millrace ${args.join(' ')} ended with ${code}: ${stderr}`)
+    return stdout
+  }
+
+  /** The default directory, as an option. */
+  get at(): string {
+    return `--url=file:${join(this.folder, 'millrace-data')}`
   }
 
   /** Runs and expects success; answers what was printed. */

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import { existsSync, readdirSync } from 'node:fs'
-import { join } from 'node:path'
 import { suite, test } from 'node:test'
 import { readManifest, readText } from '../../tools/house/repository.ts'
 import { Shell } from './support.ts'
@@ -36,7 +35,11 @@ suite('a wrong command line: one line that says what to do, exit code 2, nothing
   for (const [args, says] of cases) {
     test(`millrace ${args}`, async (t) => {
       const shell = new Shell(t)
-      const { code, stdout, stderr } = await shell.run(...args.split(' ').filter(Boolean))
+      const words = args.split(' ').filter(Boolean)
+      const { code, stdout, stderr } = await shell.here(
+        ...words,
+        ...(words.includes('--url') ? [] : [shell.at]),
+      )
       assert.match(stderr, says)
       assert.match(stderr, /^millrace: .*\n$/, 'one line')
       assert.deepEqual({ code, stdout }, { code: 2, stdout: '' })
@@ -45,10 +48,12 @@ suite('a wrong command line: one line that says what to do, exit code 2, nothing
   }
 
   test('with --json the error is a document with the exit code', async (t) => {
-    const { code, stderr } = await new Shell(t).run('sned', '--json')
+    const shell = new Shell(t)
+    const { code, stderr } = await shell.run('sned', '--json')
     const { error } = JSON.parse(stderr)
     assert.match(error.message, /unknown command/)
     assert.deepEqual({ code, exitCode: error.exitCode }, { code: 2, exitCode: 2 })
+    assert.deepEqual(readdirSync(shell.folder), [])
   })
 })
 
@@ -59,26 +64,37 @@ suite('what cannot be done: the code of an error and what to do, exit code 1', {
     ['send q --file missing.txt', /^millrace: argument-invalid: cannot read missing.txt: ENOENT/],
     ['send q --file .', /^millrace: argument-invalid: message 1: cannot read the input: EISDIR/],
     ['queues --url file:./typo', /^millrace: directory-unusable: there is no directory \.\/typo/],
-    ['browse q', /^millrace: directory-unusable: there is no directory \.\/millrace-data/],
     ['doctor typo', /^millrace: directory-unusable: there is no directory .*\/typo/],
     ['send q a --url file:/proc/millrace', /^millrace: directory-unusable: .*\/proc\/millrace/],
   ]
   for (const [args, says] of cases) {
     test(`millrace ${args}`, async (t) => {
       const shell = new Shell(t)
-      const { code, stdout, stderr } = await shell.run(...args.split(' '))
+      const words = args.split(' ')
+      const { code, stdout, stderr } = await shell.here(
+        ...words,
+        ...(words.includes('send') && !words.includes('--url') ? [shell.at] : []),
+      )
       assert.match(stderr, says)
       assert.match(stderr, /^.*\n$/, 'one line')
       assert.deepEqual({ code, stdout }, { code: 1, stdout: '' })
-      assert(!existsSync(join(shell.folder, 'typo')), 'a mistyped directory is not created')
+      assert(!existsSync('typo'), 'a mistyped directory is not created')
     })
   }
+
+  test('the default directory is ./millrace-data, and looking does not create it', async (t) => {
+    const shell = new Shell(t)
+    const { code, stderr } = await shell.run('browse', 'q')
+    assert.equal(code, 1)
+    assert.match(stderr, /^millrace: directory-unusable: there is no directory \.\/millrace-data/)
+    assert.deepEqual(readdirSync(shell.folder), [])
+  })
 
   test('a queue that is not there is not created by looking at it, and the right name is suggested', async (t) => {
     const shell = new Shell(t)
     await shell.ok('send', 'orders', 'a')
     for (const command of ['browse', 'receive']) {
-      const { code, stderr } = await shell.run(command, 'ordesr')
+      const { code, stderr } = await shell.here(command, 'ordesr', shell.at)
       assert.match(stderr, /^millrace: destination-not-found: .*'ordesr'; did you mean 'orders'\?\n$/)
       assert.equal(code, 1)
     }
@@ -90,7 +106,7 @@ suite('what cannot be done: the code of an error and what to do, exit code 1', {
   })
 
   test('with --json the error is a document with code, message and retryable', async (t) => {
-    const { stderr } = await new Shell(t).run('queues', '--json')
+    const { stderr } = await new Shell(t).here('queues', '--json', '--url', 'file:./typo')
     const { error } = JSON.parse(stderr)
     assert.equal(error.code, 'directory-unusable')
     assert.equal(error.retryable, false)
@@ -101,15 +117,15 @@ suite('help', { concurrency: 2 }, () => {
   test('the overview names every command and exit code, and prints to stdout', async (t) => {
     const shell = new Shell(t)
     const text = await shell.ok('help')
-    assert.equal(await shell.ok('--help'), text)
+    assert.equal((await shell.here('--help')).stdout, text)
     for (const word of ['send', 'receive', 'browse', 'queues', 'why', 'doctor', '--url URL', '--json', '130'])
       assert(text.includes(word), word)
   })
 
   test('help of a command', async (t) => {
     const shell = new Shell(t)
-    const text = await shell.ok('help', 'send')
-    assert.equal(await shell.ok('send', '-h'), text)
+    const { stdout: text } = await shell.here('help', 'send')
+    assert.equal((await shell.here('send', '-h')).stdout, text)
     assert.match(text, /usage: millrace send QUEUE/)
   })
 

@@ -29,7 +29,7 @@ suite('why', { concurrency: 2 }, () => {
       await shell.ok('why', String(waiting!['id'])),
       /state +failed 1 time, and waits .* at \d{4}-.*Z\n/,
     )
-    const { found } = JSON.parse(await shell.ok('why', String(waiting!['id']), '--json'))
+    const { found } = JSON.parse((await shell.here('why', String(waiting!['id']), '--json', shell.at)).stdout)
     assert.deepEqual(
       [found.length, found[0].queue, found[0].state, found[0].failures],
       [1, 'jobs', 'waiting', 1],
@@ -50,7 +50,7 @@ suite('why', { concurrency: 2 }, () => {
       ),
     )
     assert.match(text, /left +jobs at .* after 1 delivery, 1 failure; max-deliveries: no such customer\n/)
-    const { found } = JSON.parse(await shell.ok('why', before, '--json'))
+    const { found } = JSON.parse((await shell.here('why', before, '--json', shell.at)).stdout)
     assert.equal(found[0].message.deadLetter.reason, 'max-deliveries')
   })
 
@@ -63,7 +63,7 @@ suite('why', { concurrency: 2 }, () => {
         await shell.ok('why', id),
         /^\d+ \(ID:.*\)\n {2}queue +orders\n.*\n {2}left +orders: accepted\n$/,
       )
-      const { found, left } = JSON.parse(await shell.ok('why', id, '--json'))
+      const { found, left } = JSON.parse((await shell.here('why', id, '--json', shell.at)).stdout)
       assert.deepEqual(
         [found, left.length, left[0].departures],
         [[], 1, [{ queue: 'orders', departure: 'accepted' }]],
@@ -75,11 +75,11 @@ suite('why', { concurrency: 2 }, () => {
     const shell = new Shell(t)
     await shell.ok('send', 'orders', 'a')
     for (const id of ['0', '-1', '99999999999999999999', 'ID:none', 'x'.repeat(300)]) {
-      const { code, stdout } = await shell.run('why', '--', id)
+      const { code, stdout } = await shell.here('why', shell.at, '--', id)
       assert.equal(code, 3)
       assert.match(stdout, /^no queue holds /)
     }
-    const { code, stdout } = await shell.run('why', 'ID:none', '--json')
+    const { code, stdout } = await shell.here('why', 'ID:none', '--json', shell.at)
     assert.deepEqual([code, JSON.parse(stdout)], [3, { id: 'ID:none', found: [], left: [] }])
   })
 })
