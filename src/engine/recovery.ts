@@ -51,8 +51,9 @@ export class Recovery {
       this.meta(lsn, Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start))
   }
 
-  /** Loads the pages that the journal says something about, so that all counts are right afterwards. */
+  /** Binds, and loads the pages that the journal says something about, so that all counts are right afterwards. */
   async finish(): Promise<void> {
+    this.snapshots.bindings.finish(this.core.topology)
     for (const [chunk, { queue, lane }] of this.patched) {
       await new Promise<void>((done) => this.core.pager.load(queue, lane, chunk, done))
     }
@@ -104,7 +105,9 @@ export class Recovery {
       const { producers, clock } = this.core
       if (!producers.has(change.handle)) producers.add(change.id, change.handle, clock.monotonic())
     } else if (lsn > this.snapshots.topologyAsOf) {
-      this.core.topology.apply(change)
+      const { topology } = this.core
+      this.snapshots.bindings.apply(lsn, change, topology)
+      if (change.op !== 'bind' && change.op !== 'unbind') topology.apply(change)
     }
   }
 

@@ -4,6 +4,7 @@ import type { Chunk } from './index/chunk.ts'
 import type { Lane } from './index/lane.ts'
 import { ByteWriter, OperationReader } from './ports/operations.ts'
 import type { Queue } from './queue.ts'
+import { RecoveredBindings } from './recovered-bindings.ts'
 import { createExchange } from './routing/exchange.ts'
 import type { Settlements } from './settlements.ts'
 
@@ -37,6 +38,7 @@ interface QueueFacts {
 export class Snapshots {
   topologyAsOf = 0
   producersAsOf = 0
+  readonly bindings: RecoveredBindings = new RecoveredBindings()
   private readonly core: Core
   private readonly settlements: Settlements
 
@@ -126,7 +128,7 @@ export class Snapshots {
     queue.published = facts.published
     queue.delivered = facts.delivered
     Object.assign(queue.departed, facts.departed)
-    for (const binding of facts.bindings) topology.apply({ op: 'bind', binding })
+    this.bindings.restore(queue, facts.bindings)
     if (facts.deleting) topology.detach(queue)
   }
 

@@ -198,7 +198,8 @@ export class Topology {
 
   addQueue(id: number, definition: QueueDefinition): Queue {
     const queue = new Queue(id, definition, this.residency)
-    this.queues.set(definition.name, queue)
+    // At replay the name may have passed to a later queue already, which a checkpoint contains.
+    if ((this.queues.get(definition.name)?.id ?? 0) < id) this.queues.set(definition.name, queue)
     this.byId.set(id, queue)
     if (id >= this.nextId) this.nextId = id + 1
     return queue

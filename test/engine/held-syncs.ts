@@ -1,6 +1,6 @@
 import type { Disk } from '../../src/storage/disk.ts'
 import { Journal } from '../../src/storage/journal.ts'
-import { Bench } from './support.ts'
+import { Bench, smallJournal } from './support.ts'
 
 /** Syncs of a disk that wait while they are held back. */
 export class HeldSyncs {
@@ -28,6 +28,9 @@ export class HeldSyncs {
 
   /** A broker on the journal whose disk syncs only when it may. */
   bench(): Promise<Bench> {
-    return Bench.on((bench) => new Journal({ disk: this.wrap(bench.disk.mount()), clock: bench.clock }))
+    return Bench.on(
+      (bench) =>
+        new Journal({ disk: this.wrap(bench.disk.mount()), clock: bench.clock, options: smallJournal }),
+    )
   }
 }

@@ -33,6 +33,9 @@ export const steadyBackoff: QueuePolicy['backoff'] = {
   jitter: 0,
 }
 
+/** The reserve of a journal is a file that the simulated disk has to keep in memory. */
+export const smallJournal: Partial<JournalOptions> = { segmentBytes: 1024 * 1024, reserveBytes: 64 * 1024 }
+
 /** A broker under a virtual clock, on a store of its own that may outlive it. */
 export class Bench {
   readonly clock: VirtualClock = new VirtualClock()
@@ -54,7 +57,12 @@ export class Bench {
   /** The real journal on a simulated disk that answers at once. */
   static onDisk(options: EngineOptions = {}, journal: Partial<JournalOptions> = {}): Promise<Bench> {
     return Bench.on(
-      (bench) => new Journal({ disk: bench.disk.mount(), clock: bench.clock, options: journal }),
+      (bench) =>
+        new Journal({
+          disk: bench.disk.mount(),
+          clock: bench.clock,
+          options: { ...smallJournal, ...journal },
+        }),
       options,
     )
   }
@@ -125,20 +133,23 @@ export class Bench {
   /** The broker is closed in good order and opened again. */
   async restart(): Promise<void> {
     await this.complete(this.broker.close())
-    this.clock.clear()
-    await this.open()
+    await this.reopen()
   }
 
   /** The power goes; a new broker is opened on what the disk has kept. */
   async crash(): Promise<void> {
     this.disk.crash()
-    this.clock.clear()
-    await this.open()
+    await this.reopen()
   }
 
   /** The process is killed; what it wrote is there, synced or not. */
   async kill(): Promise<void> {
     this.disk.kill()
+    await this.reopen()
+  }
+
+  /** The engine is gone without a word, its store is not; a new engine is opened on it. */
+  async reopen(): Promise<void> {
     this.clock.clear()
     await this.open()
   }

@@ -1,0 +1,79 @@
+import { MemoryStore } from '../../src/engine/memory/store.ts'
+import type { OperationBatch } from '../../src/engine/ports/operations.ts'
+import type { RecoveryReport, StoreClient } from '../../src/engine/ports/store.ts'
+import type { VirtualClock } from '../../src/testing/virtual-clock.ts'
+
+interface Operation {
+  readonly lsn: number
+  readonly type: number
+  readonly bytes: Uint8Array
+}
+
+interface Checkpoint {
+  /** The highest LSN committed when it was begun: replay goes on from there. */
+  readonly from: number
+  readonly sections: Uint8Array[]
+}
+
+/** LSNs of messages of level 'memory' were never written; after a start LSNs go on this far above. */
+const LSN_JUMP = 100_000
+
+/**
+ * A store that outlives its engine and keeps every operation. A test decides when a checkpoint is begun and when each of its
+ * sections is taken, so that any work of the engine can fall between any two of them.
+ */
+export class ReplayableStore extends MemoryStore {
+  private engine!: StoreClient
+  private readonly operations: Operation[] = []
+  private checkpoint: Checkpoint | undefined
+  private under: (Checkpoint & { readonly iterator: Iterator<Uint8Array> }) | undefined
+  private last = 0
+
+  constructor(clock: VirtualClock) {
+    super(clock)
+  }
+
+  override async open(client: StoreClient): Promise<RecoveryReport> {
+    this.engine = client
+    this.under = undefined
+    const report = await super.open(client)
+    for (const section of this.checkpoint?.sections ?? []) client.restore(section)
+    const from = this.checkpoint?.from ?? 0
+    const replayed = this.operations.filter(({ lsn }) => lsn > from)
+    for (const { lsn, type, bytes } of replayed) client.apply(lsn, type, bytes, 0, bytes.length)
+    return { ...report, lastLsn: this.last + LSN_JUMP, operationsReplayed: replayed.length }
+  }
+
+  override commit(batch: OperationBatch): void {
+    for (let i = 0; i < batch.count; i++) {
+      const bytes = Uint8Array.from(batch.bytes.subarray(batch.bodyStart(i), batch.bodyEnd(i)))
+      this.operations.push({ lsn: batch.lsns[i]!, type: batch.types[i]!, bytes })
+    }
+    this.last = Math.max(this.last, batch.lsns[batch.count - 1] ?? 0)
+    super.commit(batch)
+  }
+
+  /** A checkpoint may name the page: all are kept. */
+  override freePage(_page: number): void {}
+
+  /** Takes the next section, of a new checkpoint when none is under way. The last one makes it count. */
+  takeSection(): 'more' | 'done' {
+    this.under ??= {
+      from: this.last,
+      sections: [],
+      iterator: this.engine.snapshot()[Symbol.iterator](),
+    }
+    const { value, done } = this.under.iterator.next()
+    if (!done) {
+      this.under.sections.push(value)
+      return 'more'
+    }
+    this.checkpoint = this.under
+    this.under = undefined
+    return 'done'
+  }
+
+  takeCheckpoint(): void {
+    while (this.takeSection() === 'more');
+  }
+}
