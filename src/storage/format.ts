@@ -151,12 +151,12 @@ function checksum(header: Buffer, payload: Uint8Array, segment: number, position
   return crc32(payload, crc32(header.subarray(8, FRAME_HEADER), place))
 }
 
-export function writeLong(bytes: Buffer, value: number, at: number): void {
+function writeLong(bytes: Buffer, value: number, at: number): void {
   bytes.writeUInt32LE(value % TWO_32, at)
   bytes.writeUInt32LE(Math.floor(value / TWO_32), at + 4)
 }
 
-export function readLong(bytes: Buffer, at: number): number {
+function readLong(bytes: Buffer, at: number): number {
   return bytes.readUInt32LE(at) + bytes.readUInt32LE(at + 4) * TWO_32
 }
 

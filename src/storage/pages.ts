@@ -7,9 +7,9 @@ import type { Disk, DiskError, DiskFile } from './disk.ts'
 import { DiskIo } from './disk-io.ts'
 import { PAGES_FILE } from './format.ts'
 
-export const PAGE_BLOCK = 4096
+const PAGE_BLOCK = 4096
 /** A page is a run of at most so many blocks, less one; its number is the first block times this, plus the length. */
-export const MAX_RUN = 1024
+const MAX_RUN = 1024
 const PAGE_HEADER = 16
 const ATTEMPTS = 3
 const RETRY_DELAY = 20
