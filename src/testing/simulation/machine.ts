@@ -13,6 +13,7 @@ import { Violation } from './violation.ts'
 export interface Tampering {
   disk?(disk: Disk): Disk
   store?(store: Store): Store
+  broker?(broker: Broker): Broker
 }
 
 export type MachineEnd = 'closed' | 'killed' | 'power cut'
@@ -50,7 +51,8 @@ export class Machine {
     const real = new Journal({ disk, clock: this.clock, options: journal })
     const store = tampering.store?.(real) ?? real
     const contents = { property: () => undefined }
-    const broker = new Broker({ store, clock: this.clock, random: this.random, contents }, engine)
+    const whole = new Broker({ store, clock: this.clock, random: this.random, contents }, engine)
+    const broker = tampering.broker?.(whole) ?? whole
     const life = this.life
     const report = await this.complete(broker.open(), 'open')
     if (life !== this.life) return undefined

@@ -134,7 +134,7 @@ function accepts({ exchange, key: pattern }: BindingDefinition, key: string): bo
 }
 
 /** As the definition of topic patterns reads, without any cleverness. */
-export function matches(pattern: readonly string[], key: readonly string[]): boolean {
+function matches(pattern: readonly string[], key: readonly string[]): boolean {
   const [first, ...rest] = pattern
   if (first === undefined) return key.length === 0
   if (first === '#') return matches(rest, key) || (key.length > 0 && matches(pattern, key.slice(1)))

@@ -1,0 +1,33 @@
+import { parseArgs } from 'node:util'
+import { describe, sweep } from './seeds.ts'
+
+const usage = `npm run test:simulation -- [--seeds N] [--first N]
+
+Simulates broker, journal, disk and clock from seeds: 1,000 from 1 on, or with SEED=N in the environment that one alone.`
+
+const { values } = parseArgs({
+  options: {
+    seeds: { type: 'string', default: '1000' },
+    first: { type: 'string', default: '1' },
+    help: { type: 'boolean', default: false },
+  },
+})
+
+async function main(): Promise<number> {
+  if (values.help) {
+    console.log(usage)
+    return 0
+  }
+  const replayed = process.env['SEED']
+  const [first, count] =
+    replayed === undefined ? [Number(values.first), Number(values.seeds)] : [Number(replayed), 1]
+  const { report, failures } = await sweep(first, count, (done) => {
+    if (done % 100 === 0) console.log(`${done} of ${count} seeds`)
+  })
+  for (const failure of failures) console.log(describe(failure))
+  console.log(report.toString())
+  console.log(`${count - failures.length} passed, ${failures.length} failed`)
+  return failures.length === 0 ? 0 : 1
+}
+
+process.exitCode = await main()
