@@ -103,7 +103,7 @@ function printArrivals(arrived: readonly string[]): void {
 
 /** Lines that were stored when the producer was killed, and that it had not noted. */
 function doubt(lines: number): string {
-  if (lines === 0) return 'None was in doubt.'
+  if (lines === 0) return ' None was in doubt.'
   return `\n   The ${lines} in doubt were sent again, and stored once.`
 }
 
@@ -118,9 +118,9 @@ async function main(): Promise<void> {
 
   const successor = startProducer()
   console.log(`2. Process ${successor.child.pid} is started in its place.`)
-  const { confirmed, stored } = JSON.parse(await succeed('producer', successor))
+  const { noted: before, stored } = JSON.parse(await succeed('producer', successor))
   console.log(
-    `   It carried on after line ${confirmed}; the broker had ${stored} lines on disk. ${doubt(stored - confirmed)}`,
+    `   It carried on after line ${before}; the broker had ${stored} lines on disk.${doubt(stored - before)}`,
   )
   console.log(`   All ${lines.length} lines are confirmed.\n`)
 

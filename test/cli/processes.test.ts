@@ -2,7 +2,9 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { Readable, Writable } from 'node:stream'
 import { suite, test } from 'node:test'
+import { runCommandLine } from '../../src/cli/run.ts'
 import { Shell } from './support.ts'
 
 suite('signals, closed pipes and directories of others', { concurrency: 2 }, () => {
@@ -51,6 +53,20 @@ suite('signals, closed pipes and directories of others', { concurrency: 2 }, () 
     assert.deepEqual({ code, stderr }, { code: 0, stderr: '' })
     const left = (await shell.ok('receive', 'q')).split('\n').length - 1
     assert(left > 0 && left < 5_000, `${left} left`)
+  })
+
+  test('a message is acknowledged after it was written: when the third write fails, two are gone', async (t) => {
+    const shell = new Shell(t)
+    await shell.okHere('send', 'q', 'a', 'b', 'c', 'd', 'e')
+    let writes = 0
+    const stdout = new Writable({
+      write: (_chunk, _encoding, done) =>
+        done(++writes === 3 ? Object.assign(new Error('broken pipe'), { code: 'EPIPE' }) : null),
+    })
+    const streams = { stdin: Readable.from([]), stdout, stderr: process.stderr }
+    const code = await runCommandLine(['receive', 'q', shell.at], new AbortController().signal, streams)
+    assert.equal(code, 0)
+    assert.equal(await shell.okHere('receive', 'q'), 'c\nd\ne\n')
   })
 
   test('a directory that another process owns: the error names that process', async (t) => {
