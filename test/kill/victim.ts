@@ -1,9 +1,14 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { SeededRandom } from '../../src/testing/random.ts'
 import type { Assignment } from './protocol.ts'
 
 const program = fileURLToPath(new URL('./child.ts', import.meta.url))
+
+/** Every child compiles the same sources. */
+const env = { ...process.env, NODE_COMPILE_CACHE: join(tmpdir(), 'node-compile-cache') }
 
 /** A child that says nothing for so long is stuck. Milliseconds. */
 const SILENCE = 30_000
@@ -31,6 +36,7 @@ export class Victim {
   constructor(assignment: Assignment, heard: (line: string) => void) {
     this.heard = heard
     this.child = spawn(process.execPath, [program, JSON.stringify(assignment)], {
+      env,
       stdio: ['ignore', 'pipe', 'inherit'],
     })
     const silence = setTimeout(() => this.stuck(), SILENCE)
