@@ -131,9 +131,6 @@ export class Producer implements Actor {
   private send(broker: Broker, message: SentMessage): void {
     const { world } = this
     const { target } = message
-    const expiry = world.random.chance(0.05)
-      ? Math.floor(world.clock.wall()) + world.random.between(5, 500)
-      : 0
     const tag = this.nextTag++
     message.outcome = 'open'
     const queues = world.plan.route(target)
