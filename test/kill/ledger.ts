@@ -211,6 +211,7 @@ export class Ledger {
     if (copy.found > 0) {
       // Whatever was in doubt has not happened, or it would not be here.
       if (copy.accepted === 'doubt') copy.accepted = 'none'
+      if (copy.moved === 'doubt') copy.moved = 'none'
       return
     }
     if (copy.accepted === 'doubt') copy.accepted = 'done'
@@ -281,7 +282,6 @@ export class Ledger {
     copy.id ??= id
     if (copy.id !== id) this.doubled(`${name(sent)} is in ${copy.home} as ${copy.id} and as ${id}`)
     if (copy.moved === 'done') this.doubled(`${name(sent)} is in ${copy.home} after it was dead-lettered`)
-    if (copy.moved === 'doubt') copy.moved = 'none'
   }
 
   private amongDeadLetters(sent: Sent, copy: Copy, id: string): void {
