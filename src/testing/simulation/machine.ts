@@ -29,7 +29,7 @@ export class Machine {
   broker: Broker | null = null
   private readonly random: SeededRandom
   private readonly options: { journal: Partial<JournalOptions>; engine: EngineOptions; tampering: Tampering }
-  private fault: unknown = null
+  private fault: Error | null = null
   /** Rises when the present process ends. */
   private life = 0
 
@@ -107,7 +107,7 @@ export class Machine {
 
   /** Something threw where nobody catches: the run ends with it. */
   failed(error: unknown): void {
-    this.fault ??= error
+    this.fault ??= error instanceof Error ? error : new Error(String(error))
   }
 
   private check(): void {

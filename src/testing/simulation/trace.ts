@@ -21,6 +21,5 @@ export class Trace {
 
 function textOf(value: unknown): string {
   if (typeof value === 'number') return String(Math.round(value * 1000) / 1000)
-  if (typeof value === 'object') return JSON.stringify(value)
-  return String(value)
+  return typeof value === 'string' ? value : JSON.stringify(value)
 }
