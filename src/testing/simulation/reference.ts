@@ -175,6 +175,7 @@ export class Reference {
 
   /** Whether the copy has to be found when somebody looks. */
   isDue(copy: Copy): boolean {
+    this.sawWall()
     if (!copy.certain || copy.doubtful || copy.accepting || copy.licence !== null) return false
     if (this.factsOf(copy.queue).dropsOldest) return false
     return !this.mayHaveExpired(copy)

@@ -137,16 +137,6 @@ class Simulation {
   }
 
   private act(broker: Broker): void {
-    try {
-      this.actOn(broker)
-    } catch (error) {
-      // Nobody was connected when the journal failed: the next call says so.
-      if (!isMillraceError(error) || error.code !== 'journal-failed') throw error
-      this.world.journalFailed(error)
-    }
-  }
-
-  private actOn(broker: Broker): void {
     const { random } = this.world
     const kind = random.weighted({ produce: 40, consume: 55, operate: 4, reconnect: 1 })
     if (kind === 'operate') this.operator.act(broker)
@@ -176,6 +166,8 @@ class Simulation {
         continue
       }
       const { broker } = machine
+      // Somebody is always there to hear that the journal has failed.
+      broker?.connect(world.sink({}))
       if (broker !== null && (await takeStock(world, broker)) && !world.failing) {
         this.operator.started(broker)
         world.plan.declareAt(broker)

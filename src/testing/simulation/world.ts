@@ -118,7 +118,7 @@ export class World {
     throw new Violation('content', `${copy.message.id} has other bytes than were sent`)
   }
 
-  journalFailed(error: MillraceError): void {
+  private journalFailed(error: MillraceError): void {
     if (this.failing) return
     this.note('journal failed', error.message)
     this.report.count('journalFailures')
