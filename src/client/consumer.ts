@@ -338,12 +338,11 @@ export class MessageConsumer<T = unknown> implements Settling, ReceiverSink, Asy
     this.notify()
     await this.session.listenersDone()
     await this.settler.idle()
-    const undelivered = this.buffer.clear()
     if (release) this.forsake()
-    if (!this.failure) {
-      if (!release && undelivered.length > 0) await this.giveBack(undelivered)
-      await this.receiver.close({ release })
-    }
+    // First, so that what is given back is not delivered here again.
+    if (!this.failure) await this.receiver.close({ release })
+    const undelivered = this.buffer.clear()
+    if (!release && !this.failure && undelivered.length > 0) await this.giveBack(undelivered)
     this.session.forget(this)
   }
 

@@ -162,8 +162,8 @@ export interface ProviderReceiver {
    */
   settle(ranges: readonly number[], settlement: ProviderSettlement): Promise<void>
   /**
-   * No more deliveries. With `release` the unsettled ones go back without counting as failures, otherwise they may still
-   * be settled as long as the connection lasts.
+   * No more deliveries; what has not been handed to the sink goes back. With `release` the unsettled deliveries go back too,
+   * without counting as failures, otherwise they may still be settled as long as the connection lasts.
    */
   close(options: { readonly release: boolean }): Promise<void>
 }

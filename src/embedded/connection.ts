@@ -180,7 +180,11 @@ export class EmbeddedConnection implements ProviderConnection, ConnectionSink, S
   }
 
   deliver(consumer: number, deliveries: readonly Delivery[], count: number): void {
-    this.receivers.get(consumer)?.take(deliveries, count)
+    const receiver = this.receivers.get(consumer)
+    if (receiver) return receiver.take(deliveries, count)
+    // It was closed in this turn, when these were on their way to it.
+    const [first, last] = [deliveries[0]!.tag, deliveries[count - 1]!.tag]
+    this.engine.settle(consumer, first, last, { outcome: 'released' })
   }
 
   cancelled(consumer: number, error: MillraceError): void {

@@ -14,7 +14,7 @@ export interface ReceiverHome {
 }
 
 /** Deliveries that wait for a body to be fetched in front of them, to keep the order. */
-type Waiting = Incoming | { readonly body: Promise<Incoming | undefined> }
+type Waiting = Incoming | { readonly tag: number; readonly body: Promise<Incoming | undefined> }
 
 export class EmbeddedReceiver implements ProviderReceiver {
   readonly consumer: number
@@ -76,7 +76,10 @@ export class EmbeddedReceiver implements ProviderReceiver {
   async close(options: { readonly release: boolean }): Promise<void> {
     if (this.closed) return
     this.closed = true
-    if (!this.failure) this.home.engine.cancel(this.consumer, options)
+    if (this.failure) return
+    const { engine } = this.home
+    engine.cancel(this.consumer, options)
+    for (const { tag } of this.waiting) engine.settle(this.consumer, tag, tag, { outcome: 'released' })
     this.home.left(this)
   }
 
@@ -86,7 +89,7 @@ export class EmbeddedReceiver implements ProviderReceiver {
     const ready: Incoming[] = []
     for (let i = 0; i < count; i++) {
       const delivery = deliveries[i]!
-      if (delivery.chunks.length > 0) this.waiting.push({ body: this.fetch(delivery) })
+      if (delivery.chunks.length > 0) this.waiting.push({ tag: delivery.tag, body: this.fetch(delivery) })
       else {
         const incoming = new EmbeddedIncoming(
           delivery.tag,

@@ -97,6 +97,22 @@ test('many connections opened and closed at once end in one broker at a time', a
   assert.equal(bodies.size, 20)
 })
 
+test('a broker may be asked for at any moment of its closing', async () => {
+  const url = `file:${fresh()}`
+  for (let delay = 0; delay < 40; delay++) {
+    const first = await connect(url)
+    const closed = first.close()
+    for (let i = 0; i < delay; i++) await Promise.resolve()
+    if (delay % 8 === 7) await new Promise((resolve) => setImmediate(resolve))
+    const second = await connect(url)
+    await second.send(mail, String(delay))
+    await closed
+    await second.close()
+  }
+  await using mq = await connect(url)
+  for (let delay = 0; delay < 40; delay++) assert.equal((await mq.receive(mail))?.body, String(delay))
+})
+
 test('a broker that is open with other options is not shared silently', async () => {
   await using _mq = await connect('memory:options', { provider: embedded({ maxMessageBytes: 100 }) })
   await using _plain = await connect('memory:options')

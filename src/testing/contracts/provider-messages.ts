@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import type { Message } from '../../client/message.ts'
 import type { StandardSchema } from '../../client/standard-schema.ts'
 import type { PropertyValue } from '../../model/message.ts'
 import { assertEmpty, contract, deadLettersOf, one, type ProviderSubject, take } from './provider-subject.ts'
@@ -100,7 +101,9 @@ export function testMessages(subject: ProviderSubject): void {
     await Promise.all(
       ['before', large, 'after', large.slice(7), 'end'].map((body) => mq.send(anything, body)),
     )
-    const received = await take(mq, anything, 5)
+    const consumer = await mq.createConsumer(anything)
+    const received: Message[] = []
+    while (received.length < 5) received.push((await consumer.receive())!)
     assert.deepEqual(
       received.map(({ body }) => (body instanceof Uint8Array ? body.length : body)),
       ['before', large.length, 'after', large.length - 7, 'end'],
@@ -118,6 +121,23 @@ export function testMessages(subject: ProviderSubject): void {
     await assert.rejects(mq.send(anything, new Uint8Array(maxMessageBytes)), { code: 'message-too-large' })
     await mq.send(anything, 'small')
     assert.equal((await one(mq, anything)).body, 'small')
+  })
+
+  contract(subject, [], 'a send that need not wait does not overtake one that must', async (bench) => {
+    const mq = await bench.connect()
+    const declared = bench.queue()
+    const plain = { kind: 'queue', name: declared.name } as const
+    await Promise.all([
+      mq.send(declared, 'a'),
+      mq.send(plain, 'b'),
+      mq.send(declared, 'c'),
+      mq.send(plain, 'd'),
+    ])
+    const received = await take(mq, declared, 4)
+    assert.deepEqual(
+      received.map(({ body }) => body),
+      ['a', 'b', 'c', 'd'],
+    )
   })
 
   contract(subject, [], 'what cannot be carried is refused, and nothing is sent', async (bench) => {

@@ -143,6 +143,9 @@ function testOverflow(subject: ProviderSubject): void {
       const other = queue('disputed', { policy: { maxMessages: 2 } })
       for (let i = 0; i < 2; i++) await assert.rejects(mq.send(other, 'x'), { code: 'destination-conflict' })
       await assert.rejects(mq.receive(other), { code: 'destination-conflict' })
+      const { management } = mq.connection.provided
+      await management?.delete('disputed')
+      if (management) await mq.send(other, 'x')
     },
   )
 }
