@@ -35,6 +35,32 @@ test('a page that a checkpoint may name keeps its bytes until two younger checkp
   assert.equal(bench.journal.writePage(Buffer.from('newest')), page)
 })
 
+test('within one process too: a page freed before a checkpoint waits for the one after it', async () => {
+  const bench = new Bench({ idleInterval: 1e9 })
+  const keeper = await bench.open()
+  const newest = () =>
+    bench.disk
+      .paths()
+      .filter((path) => path.startsWith('checkpoint-'))
+      .at(-1)
+  const untilNext = async () => {
+    const before = newest()
+    for (let i = 0; i < 200 && newest() === before; i++) {
+      keeper.meta('m'.repeat(2000))
+      await bench.commit()
+    }
+    await bench.clock.advance(100)
+  }
+  const page = bench.journal.writePage(Buffer.from('named by the first'))
+  await untilNext()
+  bench.journal.freePage(page)
+  await untilNext()
+  const other = bench.journal.writePage(Buffer.from('of the second'))
+  assert.notEqual(other, page, 'the first is what remains if the second turns out damaged')
+  await untilNext()
+  assert.equal(bench.journal.writePage(Buffer.from('of the third')), page)
+})
+
 test('a page written after the last checkpoint is nobody’s after a crash, and its room is used again', async () => {
   const bench = new Bench()
   await bench.open()
