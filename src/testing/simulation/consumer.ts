@@ -23,6 +23,7 @@ export class Consumer implements Actor {
   private nextRequest = 1
   /** Position of the newest first delivery, by producer, destination and priority. */
   private readonly newest = new Map<string, number>()
+  private departures = 0
   private draining = 0
 
   constructor(world: World, queue: string, name: string) {
@@ -97,13 +98,14 @@ export class Consumer implements Actor {
       world.report.count('deliveries')
       const copy = world.identify(delivery)
       world.note('deliver', copy.message.id, this.queue, 'to', this.name, 'lsn', delivery.lsn)
-      if (delivery.expiry > 0 && delivery.expiry <= world.clock.wall()) {
+      const expired = delivery.expiry > 0 && delivery.expiry <= world.clock.wall()
+      if (expired && world.wallSetAt < world.clock.monotonic()) {
         throw new Violation('expiry', `${copy.message.id} was delivered after it had expired`)
       }
       this.checkOrder(copy)
       world.reference.handedOut(copy, this.consumer)
       if (copy.deliveries > 1) world.report.count('redeliveries')
-      if (delivery.deliveryCount < 1 || delivery.deliveryCount > copy.deliveries) {
+      if (delivery.deliveryCount < 1 || delivery.deliveryCount > copy.deliveries + world.departures) {
         throw new Violation('counts', `${copy.message.id} has delivery count ${delivery.deliveryCount}`)
       }
       const entry = { tag: delivery.tag, copy, whole: delivery.chunks.length === 0 }
@@ -127,6 +129,8 @@ export class Consumer implements Actor {
     // Dead letters come in the order in which they failed.
     if (copy.queue !== this.queue || copy.delivered || message.displaced || this.world.reference.damaged)
       return
+    if (this.departures !== this.world.departures) this.newest.clear()
+    this.departures = this.world.departures
     const { producer, target, priority, position } = message
     const key = `${producer} ${target.exchange} ${target.key} ${priority}`
     const newest = this.newest.get(key) ?? 0
@@ -215,12 +219,14 @@ export class Consumer implements Actor {
 
   private cancel(broker: Broker): void {
     this.world.note(this.name, 'cancels')
+    this.world.departures++
     broker.cancel(this.consumer, { release: true })
     this.forget()
   }
 
   private disconnect(broker: Broker): void {
     this.world.note(this.name, 'disconnects')
+    this.world.departures++
     broker.disconnect(this.connection)
     this.connection = 0
     this.forget()

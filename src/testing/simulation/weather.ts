@@ -134,7 +134,9 @@ export class Weather {
       const by = Math.floor(random.chance(0.5) ? random.between(-5000, 5000) : random.between(-100, 100))
       report.count('wallJumps')
       this.world.note('wall clock jumps', by)
+      this.world.reference.sawWall()
       clock.jumpWall(by)
+      this.world.wallSetAt = clock.monotonic()
     } else if (what === 'calm') this.calm()
     else if (what === 'errors' && this.climate.errors) {
       faults.readError = random.pick([0, 0.005])

@@ -33,6 +33,10 @@ export class World {
   /** The journal has said that it failed: the process is to be ended. */
   failing = false
   actors: readonly Actor[] = []
+  /** When somebody last set the clock on the wall. Monotonic. */
+  wallSetAt = -1
+  /** Consumers that went away. What was on its way to them has been handed out and yet nobody has seen it. */
+  departures = 0
 
   constructor(
     parts: Pick<World, 'clock' | 'random' | 'machine' | 'plan' | 'reference' | 'report' | 'trace'>,
