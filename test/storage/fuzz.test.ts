@@ -37,7 +37,7 @@ async function inspect(bench: Bench) {
 
 test('files of garbage: inspection and start report, and neither crashes', async (t) => {
   t.diagnostic(`SEED=${seed}`)
-  for (let from = seed; from < seed + 60; from++) {
+  for (let from = seed; from < seed + 30; from++) {
     const bench = new Bench({}, {}, from)
     for (const name of names) {
       if (bench.random.chance(0.6))
@@ -66,7 +66,7 @@ test('files of garbage: inspection and start report, and neither crashes', async
 
 test('files cut short anywhere: what is whole is found, and neither crashes', async (t) => {
   t.diagnostic(`SEED=${seed}`)
-  for (let from = seed; from < seed + 60; from++) {
+  for (let from = seed; from < seed + 30; from++) {
     const bench = new Bench({ idleInterval: 20 }, {}, from)
     const keeper = await bench.open()
     for (let i = 0; i < 80; i++) {
@@ -96,7 +96,7 @@ test('a large file of garbage is read in bounded memory', async () => {
   const bench = new Bench()
   const random = new SeededRandom(seed)
   const piece = garbage(random, 1024 * 1024)
-  const large = Buffer.concat(Array.from({ length: 24 }, () => piece))
+  const large = Buffer.concat(Array.from({ length: 16 }, () => piece))
   for (const name of names.slice(0, 2)) bench.disk.place(name, large)
   bench.disk.place('checkpoint-0000000001', large)
   const before = process.memoryUsage()

@@ -108,7 +108,7 @@ test('the page file shrinks when its end is free', async () => {
 
 test('pages are what was written through any number of crashes', async (t) => {
   t.diagnostic(`SEED=${seed}`)
-  for (let from = seed; from < seed + 10; from++) {
+  for (let from = seed; from < seed + 6; from++) {
     const bench = new Bench({}, { delay: { min: 0, max: 3 }, torn: 0.3 }, from)
     await bench.open()
     /** Pages of the last checkpoint, and pages now. */

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { Model } from './model.ts'
 import { Bench, seed } from './support.ts'
 
-const SEEDS = Number(process.env['SEEDS'] ?? 20)
+const SEEDS = Number(process.env['SEEDS'] ?? 12)
 
 /** Random work with power cuts and kills: after each, the state is a prefix that holds all that was durable. */
 async function run(from: number): Promise<Bench> {
