@@ -276,9 +276,9 @@ function testWorkers(subject: ProviderSubject): void {
       const mq = await bench.connect()
       const anything = bench.queue<unknown>()
       let calls = 0
-      await using _worker = mq.consume(anything, ({ body }) => {
+      await using _worker = mq.consume(anything, (message) => {
         calls++
-        void body
+        void message.body
       })
       await mq.send(anything, Buffer.from('{no'), { contentType: 'application/json' })
       const dead = await one(mq, deadLettersOf(anything))
