@@ -72,7 +72,7 @@ function make(
 }
 
 /** Names go over the wire as short strings in every protocol. */
-const MAX_NAME_BYTES = 255
+export const MAX_NAME_BYTES = 255
 
 /** A durable subscription: messages of its topic are kept for it whether or not somebody consumes. */
 export interface Subscription<Output = unknown> {

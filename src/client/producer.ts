@@ -3,7 +3,7 @@ import type { Durability } from '../model/delivery.ts'
 import { type Duration, milliseconds } from '../model/duration.ts'
 import { type ErrorCode, MillraceError } from '../model/errors.ts'
 import type { Body } from '../model/message.ts'
-import type { TypedDestination } from './destinations.ts'
+import { MAX_NAME_BYTES, type TypedDestination } from './destinations.ts'
 import {
   checkDurability,
   checkPriority,
@@ -157,6 +157,15 @@ export class MessageProducer<Input = unknown> implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }
+}
+
+/** Throws `argument-invalid`. */
+export function checkProducerId(id: string): string {
+  if (typeof id === 'string' && id !== '' && Buffer.byteLength(id) <= MAX_NAME_BYTES) return id
+  throw new MillraceError(
+    'argument-invalid',
+    `the id of a producer is a text of 1 to ${MAX_NAME_BYTES} bytes, not ${JSON.stringify(id)}`,
+  )
 }
 
 function refuse(code: ErrorCode, message: string): Promise<never> {

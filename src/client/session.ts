@@ -5,7 +5,7 @@ import type { Connection } from './connection.ts'
 import { type ConsumerOptions, MessageConsumer } from './consumer.ts'
 import type { Queue, Receivable, Subscription, Topic, TypedDestination } from './destinations.ts'
 import type { Message } from './message.ts'
-import { MessageProducer, type ProducerOptions } from './producer.ts'
+import { checkProducerId, MessageProducer, type ProducerOptions } from './producer.ts'
 import { type SubscribeOptions, toSource, toSubscription, toSubscriptionSource } from './subscriptions.ts'
 
 /**
@@ -68,7 +68,8 @@ export class Session implements AsyncDisposable {
   ): Promise<MessageProducer<Input>> {
     this.assertOpen()
     const target = destination && { kind: destination.kind, name: destination.name }
-    const sender = await this.connection.provided.createSender(target, { producerId: options.id })
+    const producerId = options.id === undefined ? undefined : checkProducerId(options.id)
+    const sender = await this.connection.provided.createSender(target, { producerId })
     const producer = new MessageProducer<Input>(this, sender, destination, options)
     this.producers.add(producer)
     return producer
