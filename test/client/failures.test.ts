@@ -120,6 +120,22 @@ test('a large body with a damaged part is reported and dead-lettered, the next m
   await mq.close()
 })
 
+test('a large body that is being fetched for a consumer that closes goes to another', {
+  timeout: 5000,
+}, async () => {
+  const { mq, broker } = await open()
+  const read = broker.engine.readChunk
+  const fetching = Promise.withResolvers<void>()
+  broker.engine.readChunk = () => fetching.resolve()
+  await mq.send(texts, 'x'.repeat(1024 * 1024))
+  const consumer = await mq.createConsumer(texts)
+  await fetching.promise
+  broker.engine.readChunk = read
+  await consumer.close()
+  assert.equal((await mq.receive(texts))?.body.length, 1024 * 1024)
+  await mq.close()
+})
+
 test('an error that no promise reports and nobody listens to becomes a warning', {
   timeout: 5000,
 }, async () => {
