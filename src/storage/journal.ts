@@ -56,6 +56,8 @@ export class Journal implements Store {
   private writtenLsn = 0
   private failure: MillraceError | undefined
   private closing: Promise<void> | undefined
+  /** The last checkpoint is written. While it is, its snapshot may commit. */
+  private closed = false
 
   constructor(context: { disk: Disk; clock: Clock; options?: Partial<JournalOptions> }) {
     this.disk = context.disk
@@ -112,7 +114,7 @@ export class Journal implements Store {
   }
 
   commit(batch: OperationBatch): void {
-    if (batch.count === 0 || this.failure || this.closing) return
+    if (batch.count === 0 || this.failure || this.closed) return
     const extent = this.writer!.commit(batch)
     this.tail.add(batch, this.writtenLsn)
     const { liveness } = this
@@ -267,10 +269,12 @@ export class Journal implements Store {
     try {
       await writer.durableUpTo(writer.lastLsn)
       await maintenance.finish()
+      await writer.durableUpTo(writer.lastLsn)
     } catch (error) {
       if (!isOperating(error)) throw error
       // The journal holds everything that was confirmed; without this checkpoint the next start reads more of it.
     }
+    this.closed = true
     await this.space.close()
     await this.quarantine.settled()
     await new Promise<void>((resolve) => writer.close(resolve))

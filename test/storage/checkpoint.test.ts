@@ -50,6 +50,24 @@ test('what is settled while a checkpoint is being written counts once after a re
   assert.deepEqual(await scanned(bench, 2), lsns, 'the store still holds them for the other queue')
 })
 
+test('what the last snapshot commits while the journal closes is there after the restart', async () => {
+  const bench = new Bench({}, { delay: { min: 1, max: 1 } })
+  const keeper = await bench.open()
+  keeper.publish(1, 'before')
+  await bench.commit()
+  const sections = keeper.snapshot.bind(keeper)
+  let late = 0
+  keeper.snapshot = function* () {
+    late = keeper.publish(1, 'late')
+    keeper.commit(bench.journal)
+    yield* sections()
+  }
+  await bench.close()
+  await bench.open()
+  assert.ok(late > 0, 'closing took a snapshot')
+  assert.equal(await bench.payload(1, late), 'late')
+})
+
 test('the two newest checkpoints are kept, and a damaged newest one costs nothing', async () => {
   const bench = new Bench()
   const keeper = await bench.open()
