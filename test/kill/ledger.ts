@@ -33,6 +33,9 @@ interface Sent {
   /** Confirmed, or seen: then it is on disk, and may not be lost any more. */
   stored: boolean
   refused: boolean
+  /** Sent, and not answered yet; of a life that has ended: in doubt. */
+  pending: boolean
+  doubtful: boolean
   times: number
 }
 
@@ -133,7 +136,9 @@ export class Ledger {
   /** The process has ended: what it had begun and not finished is in doubt. */
   end(): void {
     for (const sent of this.open) {
-      if (!sent.confirmed) this.counts.doubtfulSends++
+      if (sent.pending) this.counts.doubtfulSends++
+      sent.doubtful ||= sent.pending
+      sent.pending = false
       for (const copy of sent.copies) {
         copy.held = false
         copy.accepted = this.doubt(copy.accepted)
@@ -226,7 +231,9 @@ export class Ledger {
     const known = this.messages.get(key)
     if (known) {
       known.times++
-      if (known.times > 1) this.counts.resent++
+      if (known.doubtful) this.counts.resent++
+      known.pending = true
+      known.doubtful = false
       return
     }
     const { place, priority } = plan(this.seed, producer, sequence)
@@ -240,6 +247,8 @@ export class Ledger {
       confirmed: false,
       stored: false,
       refused: false,
+      pending: true,
+      doubtful: false,
       times: 1,
     }
     this.messages.set(key, sent)
@@ -253,12 +262,14 @@ export class Ledger {
     if (!sent) return this.violate(`${producer}/${sequence} was confirmed and never sent`)
     sent.confirmed = true
     sent.stored = true
+    sent.pending = false
     this.counts.confirmed++
   }
 
   private refused(producer: string, sequence: number): void {
     const sent = this.messages.get(`${producer}/${sequence}`)!
     sent.refused = true
+    sent.pending = false
     this.counts.refused++
     if (sent.stored) this.violate(`${name(sent)} was refused and had been stored`)
   }
