@@ -17,7 +17,10 @@ suite('durability is asked for per send; accepted means at least that was reache
     }
     await bench.advance(100)
     assert.deepEqual(peer.takeTexts().sort(), ['memory', 'os'])
-    assert.deepEqual([...peer.outcomes.keys()].sort((a, b) => a - b), [2, 3])
+    assert.deepEqual(
+      [...peer.outcomes.keys()].sort((a, b) => a - b),
+      [2, 3],
+    )
     syncs.release()
     await bench.idle()
     assert.deepEqual(peer.takeTexts(), ['disk'])
