@@ -10,6 +10,7 @@ import type {
   ProviderManagement,
 } from './provider.ts'
 import { Session, type SessionOptions } from './session.ts'
+import { abortable } from './waiting.ts'
 
 /** What a connection tells. 'error' is for failures that no promise reports; without listener it becomes a warning. */
 export interface ConnectionEvents {
@@ -51,9 +52,15 @@ export class Connection extends EventEmitter<ConnectionEvents> implements AsyncD
     signal?.throwIfAborted()
     let opened: Connection | undefined
     const events = forward(() => opened)
-    const provided = await provider.connect(url, { clientId, signal, events })
-    opened = new Connection(provided, clientId)
-    return opened
+    const connecting = provider.connect(url, { clientId, signal, events })
+    try {
+      opened = new Connection(await abortable(connecting, signal), clientId)
+      return opened
+    } catch (error) {
+      // Given up by its signal, it may still succeed.
+      connecting.then((late) => late.close()).catch(() => undefined)
+      throw error
+    }
   }
 
   private constructor(provided: ProviderConnection, clientId: string | undefined) {

@@ -22,6 +22,7 @@ export interface Provider {
 export interface ProviderOptions {
   /** Identity of the client, at most one connection at a time (JMS client id). Else `client-id-invalid`. */
   readonly clientId?: string | undefined
+  /** Aborted: nobody waits for the connection any more; if it comes about nevertheless, it is closed. */
   readonly signal?: AbortSignal | undefined
   readonly events: ProviderEvents
 }

@@ -136,6 +136,20 @@ test('URLs that name nothing usable say what would be', async () => {
   await assert.rejects(connect('memory:', { signal }), { message: 'changed my mind' })
 })
 
+test('a connect that is given up leaves nothing open', async () => {
+  const url = `file:${fresh()}`
+  const aborter = new AbortController()
+  const connecting = connect(url, { signal: aborter.signal, clientId: 'app' })
+  aborter.abort(new Error('changed my mind'))
+  await assert.rejects(connecting, { message: 'changed my mind' })
+  // The client id is free again when what was given up has been closed.
+  for (;;) {
+    const again = await connect(url, { clientId: 'app' }).catch((error) => error)
+    if (isMillraceError(again)) assert.equal(again.code, 'client-id-invalid')
+    else return again.close()
+  }
+})
+
 test('of several URLs the first that answers is taken', async () => {
   const file = fresh()
   await writeFile(file, '')

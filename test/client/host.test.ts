@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { HostClock } from '../../src/embedded/host.ts'
+
+test('wall time never runs back, whatever the clock of the machine does', (t) => {
+  t.mock.timers.enable({ apis: ['Date'], now: 1_000_000 })
+  const clock = new HostClock()
+  assert.equal(clock.wall(), 1_000_000)
+  t.mock.timers.setTime(2_000_000)
+  assert.equal(clock.wall(), 2_000_000)
+  t.mock.timers.reset()
+  t.mock.timers.enable({ apis: ['Date'], now: 5 })
+  assert.equal(clock.wall(), 2_000_000)
+})
+
+test('a delay beyond what timers can hold is waited for, and can be cancelled on the way', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const clock = new HostClock()
+  const days = 24 * 3_600_000
+  let calls = 0
+  clock.after(60 * days, () => calls++)
+  const cancel = clock.after(60 * days, () => assert.fail('it was cancelled'))
+  for (let day = 0; day < 59; day++) t.mock.timers.tick(days)
+  assert.equal(calls, 0)
+  cancel()
+  t.mock.timers.tick(2 * days)
+  assert.equal(calls, 1)
+})
+
+test('deferred work runs in order of call, after the turn, and lets the event loop go on', async () => {
+  const clock = new HostClock()
+  const order: number[] = []
+  clock.defer(() => {
+    order.push(1)
+    clock.defer(() => order.push(3))
+  })
+  clock.defer(() => order.push(2))
+  assert.deepEqual(order, [])
+  const fired = new Promise((resolve) => setTimeout(resolve, 1))
+  let going = true
+  const forever = () => {
+    if (going) clock.defer(forever)
+  }
+  forever()
+  await fired
+  going = false
+  assert.deepEqual(order, [1, 2, 3])
+})
