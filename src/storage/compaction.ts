@@ -2,7 +2,7 @@ import { OPERATION_HEADER, OperationReader, OperationType } from '../engine/port
 import { ClusterWriter } from './cluster-writer.ts'
 import type { DiskError, DiskFile } from './disk.ts'
 import type { DiskIo } from './disk-io.ts'
-import { FILE_HEADER, FileKind } from './format.ts'
+import { FILE_HEADER, FileKind, FRAME_HEADER } from './format.ts'
 import { forEachOperation } from './frame-operations.ts'
 import { FrameScanner, type ScannedFrame } from './frame-scanner.ts'
 import type { Liveness } from './liveness.ts'
@@ -65,7 +65,7 @@ export class Compaction {
     let bestShare = Number.POSITIVE_INFINITY
     for (let i = 0; i < all.length; i++) {
       const segment = all[i]!
-      const share = segment.liveBytes() / segment.size
+      const share = rewritten(segment) / segment.size
       if (share >= bestShare || !this.isWorthwhile(all, i, share, urgent)) continue
       best = i
       bestShare = share
@@ -98,7 +98,8 @@ export class Compaction {
     if (share < this.options.liveShare) return urgent || !segment.draining
     if (segment.draining) return false
     if (this.isTangled(segment)) return true
-    return this.isSmall(segment) && smallRun(all, index, (one) => this.isSmall(one)) >= SMALL_RUN
+    if (!this.isSmall(segment) || smallRun(all, index, (one) => this.isSmall(one)) < SMALL_RUN) return false
+    return this.withNeighbours(all, index).length > 1
   }
 
   /** Queues take turns in it, and whoever reads it reads far more than he takes away. */
@@ -117,7 +118,7 @@ export class Compaction {
     let bytes = all[index]!.liveBytes()
     const takes = (segment: Segment | undefined): boolean => {
       if (!segment || bytes + segment.liveBytes() > this.options.compactionBytes) return false
-      const isSparse = segment.liveBytes() < segment.size * this.options.liveShare
+      const isSparse = rewritten(segment) < segment.size * this.options.liveShare
       if (!isSparse && !this.isSmall(segment) && !this.isTangled(segment)) return false
       bytes += segment.liveBytes()
       return true
@@ -157,6 +158,15 @@ export class Compaction {
       }
     })
   }
+}
+
+/**
+ * Bytes that a file of its survivors would have, about. A few small survivors take less room than the headers around them,
+ * and without counting those they would be rewritten for ever.
+ */
+function rewritten(segment: Segment): number {
+  const frames = segment.isCluster ? segment.table.count : 1
+  return FILE_HEADER + FRAME_HEADER * frames + segment.liveBytes()
 }
 
 function unreadable(path: string, position: number): DiskError {

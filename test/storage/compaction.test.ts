@@ -40,6 +40,20 @@ test('pain 1: one unsettled message pins its own bytes and no file', async () =>
   assert.equal(await bench.payload(2, [...kept][0]!), `message 3 7 ${'x'.repeat(200)}`)
 })
 
+test('a survivor smaller than the headers around it is moved once, and then the journal rests', async () => {
+  const bench = new Bench({ idleInterval: 5 }, { delay: { min: 1, max: 5 } })
+  const keeper = await bench.open()
+  const kept = keeper.publish(1, 'small')
+  for (let i = 0; i < 200; i++) keeper.publish(2, 'x'.repeat(200))
+  await bench.commit()
+  settleAll(bench, keeper, new Set([kept]))
+  await bench.clock.advance(5_000)
+  const files = bench.disk.paths()
+  await bench.clock.advance(5_000)
+  assert.deepEqual(bench.disk.paths(), files)
+  assert.equal(bench.clock.nextAt(), Number.POSITIVE_INFINITY, 'no timer is left')
+})
+
 test('pain 2: an old message in every segment costs as much as the messages do', async () => {
   const bench = new Bench({ idleInterval: 20 })
   const keeper = await bench.open()
