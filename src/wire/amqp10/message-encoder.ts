@@ -96,7 +96,7 @@ function writeProperties(writer: Writer, content: MessageContent): void {
   const start = writer.at
   writer.descriptor(Section.properties)
   const mark = writer.beginCompound(0xc0)
-  const list = new FieldList(writer)
+  const list = fields.begin(writer)
   if (content.messageId !== undefined) writeId(list.at(Field.messageId), content.messageId)
   if (content.to !== undefined) list.at(Field.to).string(content.to.name)
   if (content.type !== undefined) list.at(Field.subject).string(content.type)
@@ -114,10 +114,12 @@ function writeProperties(writer: Writer, content: MessageContent): void {
 /** Writes the nulls between the fields of a list that have values; those behind the last are left out. */
 class FieldList {
   count = 0
-  private readonly writer: Writer
+  private writer: Writer = shared
 
-  constructor(writer: Writer) {
+  begin(writer: Writer): this {
     this.writer = writer
+    this.count = 0
+    return this
   }
 
   /** The writer, where field `index` goes. */
@@ -127,6 +129,9 @@ class FieldList {
     return this.writer
   }
 }
+
+/** One for all messages: they are written one after the other. */
+const fields = new FieldList()
 
 /** An id that came as another type than text is shown with a prefix (JMS mapping), and goes back as that type. */
 function writeId(writer: Writer, id: string): void {
