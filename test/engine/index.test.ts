@@ -11,7 +11,7 @@ import { Queue } from '../../src/engine/queue.ts'
 import { defaultPolicy } from '../../src/model/policy.ts'
 import { SeededRandom } from '../../src/testing/random.ts'
 import { VirtualClock } from '../../src/testing/virtual-clock.ts'
-import { seed } from './support.ts'
+import { seed } from './seed.ts'
 
 interface Entry {
   readonly lsn: number

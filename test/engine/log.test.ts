@@ -11,7 +11,7 @@ import {
 import type { Store } from '../../src/engine/ports/store.ts'
 import { Queue } from '../../src/engine/queue.ts'
 import { defaultPolicy } from '../../src/model/policy.ts'
-import { seed } from './support.ts'
+import { seed } from './seed.ts'
 
 /** A log whose batches are kept, and what their settle operations say, by queue. */
 function recordedLog(): { log: Log; batches: OperationBatch[]; settled: () => Map<number, number[][]> } {

@@ -11,7 +11,7 @@ import {
   writePublish,
   writeVarint,
 } from '../../src/engine/ports/operations.ts'
-import { seed } from './support.ts'
+import { seed } from './seed.ts'
 
 const number = fc.oneof(
   fc.nat(300),

@@ -2,7 +2,7 @@ import { strict as assert } from 'node:assert'
 import { suite, test } from 'node:test'
 import fc from 'fast-check'
 import { Producers } from '../../src/engine/producers.ts'
-import { seed } from './support.ts'
+import { seed } from './seed.ts'
 
 suite('producer identities: a resend is stored once, at a cost that grows with producers (DESIGN §3)', () => {
   test('what was stored is a duplicate and nothing else is, in any order, also after a restart', (t) => {

@@ -2,6 +2,7 @@ import { strict as assert } from 'node:assert'
 import { test } from 'node:test'
 import { SeededRandom } from '../../src/testing/random.ts'
 import { ReplayableStore } from './replayable-store.ts'
+import { seed } from './seed.ts'
 import {
   Bench,
   failed,
@@ -9,7 +10,6 @@ import {
   type Received,
   rejected,
   released,
-  seed,
   steadyBackoff,
   textOf,
 } from './support.ts'

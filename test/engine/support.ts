@@ -22,9 +22,6 @@ import { FaultyDisk } from '../../src/testing/faulty-disk.ts'
 import { SeededRandom } from '../../src/testing/random.ts'
 import { VirtualClock } from '../../src/testing/virtual-clock.ts'
 
-/** The seed of this run, printed by tests that use it; SEED=… replays one. */
-export const seed: number = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))
-
 /** Tests of one behaviour run the same every time, unless SEED says otherwise. */
 const benchSeed = Number(process.env['SEED'] ?? 1)
 

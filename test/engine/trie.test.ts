@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { type Level, MULTI, SINGLE, splitKey, splitPattern } from '../../src/engine/routing/levels.ts'
 import { TopicTrie } from '../../src/engine/routing/trie.ts'
 import type { KeySyntax } from '../../src/model/policy.ts'
-import { seed } from './support.ts'
+import { seed } from './seed.ts'
 
 /** What a pattern means, said as plainly as possible. */
 function matches(pattern: readonly Level[], key: readonly string[]): boolean {
