@@ -23,10 +23,13 @@ export class Plan {
   /** In force now, as far as the reference knows. */
   bindings: BindingDefinition[]
   readonly targets: readonly Target[]
+  /** One queue grows so deep that its index is paged, because nobody consumes from it. */
+  readonly floods: boolean
 
   constructor(random: SeededRandom) {
+    this.floods = random.chance(0.15)
     this.journal = journalOptions(random)
-    this.engine = engineOptions(random)
+    this.engine = engineOptions(random, this.floods)
     this.declareAll(random)
     const on = (exchange: string, queue: string, key = ''): BindingDefinition => ({ exchange, queue, key })
     this.bindings = [
@@ -117,13 +120,13 @@ function journalOptions(random: SeededRandom): Partial<JournalOptions> {
   }
 }
 
-function engineOptions(random: SeededRandom): EngineOptions {
+function engineOptions(random: SeededRandom, floods: boolean): EngineOptions {
   return {
-    residentEntries: random.pick([1, 3000, 100_000]),
+    residentEntries: floods ? 1 : random.pick([1, 3000, 100_000]),
     chunkBytes: random.pick([512, 2048, 8192]),
     heldMessages: random.between(5, 40),
     memoryBytes: random.pick([8, 64]) * KiB,
-    unsyncedBytes: random.pick([32, 1024]) * KiB,
+    unsyncedBytes: (floods ? 1024 : random.pick([32, 1024])) * KiB,
   }
 }
 

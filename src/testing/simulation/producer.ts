@@ -54,6 +54,7 @@ export class Producer implements Actor {
     if (this.again.length > 0) {
       for (let left = random.between(1, 20); left > 0 && this.again.length > 0; left--) {
         this.world.report.count('resent')
+        this.world.report.count('operations')
         this.send(broker, this.again.shift()!)
       }
       return
@@ -62,7 +63,23 @@ export class Producer implements Actor {
     const burst = target.key === 'deep' ? random.between(1, 60) : random.between(1, 12)
     const mixed = random.chance(0.5)
     for (let i = 0; i < burst && this.open.size < this.window; i++) {
+      this.world.report.count('operations')
       this.send(broker, this.compose(mixed ? random.pick(this.world.plan.targets) : target))
+    }
+  }
+
+  /** Sends many small messages to one queue, as fast as the broker takes them. */
+  flood(broker: Broker, queue: string, count: number): void {
+    this.connect(broker)
+    if (this.again.length > 0) return
+    const target = { exchange: '', key: queue }
+    for (let i = 0; i < count; i++) {
+      this.send(broker, {
+        ...this.compose(target),
+        priority: 4,
+        level: 'disk',
+        size: this.world.random.between(12, 40),
+      })
     }
   }
 
@@ -137,7 +154,6 @@ export class Producer implements Actor {
     world.reference.sent(message, queues)
     this.open.set(tag, message)
     world.report.count('sent')
-    world.report.count('operations')
     world.note('send', message.id, target.exchange, target.key, message.level, message.size)
     const payload = contentOf(message.id, message.size)
     const body =

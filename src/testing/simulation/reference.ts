@@ -1,4 +1,5 @@
 import type { Clock } from '../../engine/ports/clock.ts'
+import type { QuarantineEntry } from '../../engine/ports/store.ts'
 import type { Copy, Licence, SentMessage } from './messages.ts'
 import { Violation } from './violation.ts'
 
@@ -32,6 +33,12 @@ export class Reference {
   topology = 0
   /** The disk has lost synced bytes: what is missing may be covered by a report of damage, what comes back too. */
   damaged = false
+  /** Copies that are gone with what was damaged. */
+  lost = 0
+  /** Copies that came back because what had said that they were gone was damaged. */
+  returned = 0
+  /** Damage that the broker has reported at its starts. */
+  readonly reported: QuarantineEntry[] = []
   private readonly clock: Clock
   private latestWall = 0
 
@@ -107,6 +114,7 @@ export class Reference {
       if (!this.damaged)
         throw new Violation('nothing comes back', `${id} is in ${where} and had left ${queue}`)
       copy.gone = false
+      this.returned++
       this.alive.add(copy)
     }
     copy.doubtful = false
@@ -179,6 +187,13 @@ export class Reference {
     if (!copy.certain || copy.doubtful || copy.accepting || copy.licence !== null) return false
     if (this.factsOf(copy.queue).dropsOldest) return false
     return !this.mayHaveExpired(copy)
+  }
+
+  /** Whether a report says that what the copy was, or what was known of it, may be lost. */
+  isReported({ lsn }: Copy): boolean {
+    return this.reported.some(
+      ({ firstLsn, lastLsn }) => firstLsn === undefined || lsn === 0 || (lsn >= firstLsn && lsn <= lastLsn!),
+    )
   }
 
   mayHaveExpired(copy: Copy): boolean {

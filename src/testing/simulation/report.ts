@@ -22,6 +22,7 @@ const counts = [
   'queuesDeleted',
   'checkpoints',
   'compactions',
+  'pagesWritten',
   'stocktakings',
   'copiesCompared',
   'restarts',

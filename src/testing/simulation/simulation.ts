@@ -102,6 +102,7 @@ class Simulation {
       weather.act(report.counts.operations)
       if (machine.broker === null) await this.start()
       else if (world.failing) weather.spring(random.chance(0.5) ? 'power cut' : 'killed')
+      else if (random.chance(0.0015)) await this.restart()
       else this.act(machine.broker)
       await machine.run(random.between(0, 6))
       if (random.chance(0.004)) await this.rest()
@@ -112,6 +113,7 @@ class Simulation {
   finish(): Report {
     const { report, machine } = this
     report.count('seeds')
+    report.count('backByDamage', this.world.reference.returned)
     report.countFaults(machine.disk.injected)
     return report
   }
@@ -127,7 +129,8 @@ class Simulation {
 
   private makeConsumers(): Consumer[] {
     const { random, plan } = this.world
-    const names = plan.queues.flatMap(({ name }) => (random.chance(0.5) ? [name, `${name}.dlq`] : [name]))
+    const consumed = plan.queues.filter(({ name }) => name !== 'deep' || !plan.floods)
+    const names = consumed.flatMap(({ name }) => (random.chance(0.5) ? [name, `${name}.dlq`] : [name]))
     return names.flatMap((queue) =>
       Array.from(
         { length: random.pick([0, 1, 1, 2, 3]) },
@@ -139,10 +142,17 @@ class Simulation {
   private act(broker: Broker): void {
     const { random } = this.world
     const kind = random.weighted({ produce: 40, consume: 55, operate: 4, reconnect: 1 })
-    if (kind === 'operate') this.operator.act(broker)
+    if (this.world.plan.floods && random.chance(0.005)) random.pick(this.producers).flood(broker, 'deep', 600)
+    else if (kind === 'operate') this.operator.act(broker)
     else if (kind === 'reconnect') random.pick(this.producers).reconnect(broker)
     else if (kind === 'produce') random.pick(this.producers).act(broker)
     else random.pick<Actor>(this.consumers.length > 0 ? this.consumers : this.producers).act(broker)
+  }
+
+  /** Ends the broker in good order in the middle of everything, if nothing comes between. */
+  private async restart(): Promise<void> {
+    this.world.note('--- closing')
+    if (await this.machine.shutDown()) this.world.endActors('closed')
   }
 
   /** Starts the broker, however often it takes, and takes stock of what it still has. */
@@ -158,6 +168,7 @@ class Simulation {
         world.note('started', recovered)
         report.count('restarts')
         report.count('damageReports', recovered.quarantined.length)
+        world.reference.reported.push(...recovered.quarantined)
       } catch (error) {
         if (!isMillraceError(error)) throw error
         report.count('refusedStarts')
@@ -206,6 +217,7 @@ class Simulation {
     world.endActors('closed')
     await this.start()
     this.countDepartures()
+    await checkDisk(world)
     await this.consumeAll()
     await checkDisk(world)
   }

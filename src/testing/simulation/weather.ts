@@ -119,6 +119,7 @@ export class Weather {
     const { report } = this.world
     report.count('events')
     if (operation === 'rename' && path.startsWith('checkpoint')) report.count('checkpoints')
+    if (operation === 'write' && path === 'pages') report.count('pagesWritten')
     if (operation === 'open' && path.includes('cluster')) report.count('compactions')
     if (this.trap === null || this.trap.operation !== operation || this.trap.left-- > 0) return
     if (this.world.machine.broker === null) report.count('crashesInRecovery')

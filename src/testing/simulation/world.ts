@@ -131,5 +131,9 @@ export class World {
 }
 
 function originOf(annotations: string): string {
-  return (JSON.parse(annotations) as { origin: { queue: string } }).origin.queue
+  try {
+    return (JSON.parse(annotations) as { origin: { queue: string } }).origin.queue
+  } catch {
+    throw new Violation('content', `a dead letter says of its origin: ${annotations}`)
+  }
 }
