@@ -39,10 +39,15 @@ async function run(call: Call): Promise<number> {
   // Whoever waits may come before the queue does; whoever looks has mistyped its name.
   const waits = limits.timeout !== 0
   const within = waits ? withBroker : withExistingBroker
-  const received = await within(call, async (mq) => {
+  const receiving = within(call, async (mq) => {
     const source = waits ? queue(name!) : await existingQueue(mq, name!)
     const prefetch = Math.min(PREFETCH, limits.count)
     return new Reception(call, await mq.createConsumer(source, { prefetch })).run(limits)
+  })
+  const received = await receiving.catch((error: unknown) => {
+    // Being stopped is how following ends, also before it has begun.
+    if (follow && error instanceof Interrupted) return 0
+    throw error
   })
   if (call.signal.aborted && !follow) throw new Interrupted('stopped')
   if (call.signal.aborted) return ExitCode.ok

@@ -54,12 +54,18 @@ export class Settlements {
   /** All that the consumer holds goes back. Lost with its connection it counts as an interruption; released it does not. */
   giveBack(consumer: Consumer, lost: boolean): void {
     const alone = consumer.unsettled === 1
-    // Deliveries of this turn that have not been handed over yet never are: others will get them.
+    const handedOver = consumer.nextTag - consumer.outgoingCount
     consumer.outgoingCount = 0
     for (let tag = consumer.firstTag; tag < consumer.nextTag; tag++) {
       if (!consumer.letGo(tag, this.found)) continue
       const { lane, chunk, slot } = this.found
-      if (lost) this.interrupted(consumer.queue, lane, chunk, slot, alone)
+      // Deliveries of this turn that have not been handed over yet never are: others will get them, for the first time.
+      const wasSeen = tag < handedOver
+      if (!wasSeen) {
+        chunk.setDeliveries(slot, chunk.deliveriesOf(slot) - 1)
+        consumer.queue.delivered--
+      }
+      if (lost && wasSeen) this.interrupted(consumer.queue, lane, chunk, slot, alone)
       else this.released(consumer.queue, lane, chunk, slot)
     }
     this.schedule(consumer.queue)

@@ -1,5 +1,7 @@
 import { strict as assert } from 'node:assert'
 import { test } from 'node:test'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { Inspector } from '../../src/storage/inspect.ts'
 import { SeededRandom } from '../../src/testing/random.ts'
 import { Bench, passUntil, seed } from './support.ts'
@@ -93,21 +95,26 @@ test('files cut short anywhere: what is whole is found, and neither crashes', as
 })
 
 test('a large file of garbage is read in bounded memory', async () => {
+  const limit = 64 * 1024 * 1024
   const bench = new Bench()
   const random = new SeededRandom(seed)
   const piece = garbage(random, 1024 * 1024)
   const large = Buffer.concat(Array.from({ length: 16 }, () => piece))
   for (const name of names.slice(0, 2)) bench.disk.place(name, large)
   bench.disk.place('checkpoint-0000000001', large)
-  const before = process.memoryUsage()
+  const collect = garbageCollector()
+  const used = (): number => process.memoryUsage().external + process.memoryUsage().heapUsed
+  collect()
+  const before = used()
   let most = 0
   bench.disk.observer = () => {
-    const { external, heapUsed } = process.memoryUsage()
-    most = Math.max(most, external + heapUsed - before.external - before.heapUsed)
+    // What nobody holds any more does not count, however long the engine of JavaScript puts off collecting it.
+    if (used() - before > limit) collect()
+    most = Math.max(most, used() - before)
   }
   const report = await inspect(bench)
   assert.ok(report.damage.length > 0)
-  assert.ok(most < 64 * 1024 * 1024, `grew by ${most >> 20} MiB`)
+  assert.ok(most < limit, `grew by ${most >> 20} MiB`)
 })
 
 test('an inspection says what keeps a file, and how much of it', async () => {
@@ -149,3 +156,8 @@ test('an inspection says what keeps a file, and how much of it', async () => {
     lsns.map((lsn, i) => [lsn, i === 9 || i === 40]),
   )
 })
+
+function garbageCollector(): () => void {
+  setFlagsFromString('--expose-gc')
+  return runInNewContext('gc') as () => void
+}

@@ -105,7 +105,7 @@ export class Consumer implements Actor {
       this.checkOrder(copy)
       world.reference.handedOut(copy, this.consumer)
       if (copy.deliveries > 1) world.report.count('redeliveries')
-      if (delivery.deliveryCount < 1 || delivery.deliveryCount > copy.deliveries + world.departures) {
+      if (delivery.deliveryCount < 1 || delivery.deliveryCount > copy.deliveries) {
         throw new Violation('counts', `${copy.message.id} has delivery count ${delivery.deliveryCount}`)
       }
       const entry = { tag: delivery.tag, copy, whole: delivery.chunks.length === 0 }
@@ -140,7 +140,8 @@ export class Consumer implements Actor {
         `${message.id} came to ${this.name} after the one with position ${newest} had come`,
       )
     }
-    this.newest.set(key, position)
+    // What was picked before another consumer left, and came after, says nothing of what that one gave back.
+    if (this.world.departedAt < this.world.clock.monotonic()) this.newest.set(key, position)
   }
 
   private settle(broker: Broker, what: 'accept' | 'fail' | 'release' | 'reject'): void {
@@ -219,14 +220,14 @@ export class Consumer implements Actor {
 
   private cancel(broker: Broker): void {
     this.world.note(this.name, 'cancels')
-    this.world.departures++
+    this.world.departed()
     broker.cancel(this.consumer, { release: true })
     this.forget()
   }
 
   private disconnect(broker: Broker): void {
     this.world.note(this.name, 'disconnects')
-    this.world.departures++
+    this.world.departed()
     broker.disconnect(this.connection)
     this.connection = 0
     this.forget()

@@ -71,6 +71,7 @@ export class Operator implements Actor {
 
   private purge(broker: Broker): void {
     const queue = this.world.random.pick(PURGEABLE)
+    if (queue === 'deep' && this.world.plan.floods) return
     this.world.note('purge', queue)
     this.world.reference.license(queue, 'purged')
     this.pending++

@@ -41,6 +41,8 @@ export class Reference {
   readonly reported: QuarantineEntry[] = []
   private readonly clock: Clock
   private latestWall = 0
+  private wallBefore = 0
+  private setAt = -1
 
   constructor(clock: Clock) {
     this.clock = clock
@@ -56,6 +58,19 @@ export class Reference {
     this.latestWall = Math.max(this.latestWall, this.clock.wall())
   }
 
+  /** Somebody is about to set the clock on the wall. */
+  wallIsSet(): void {
+    this.sawWall()
+    this.setAt = this.clock.monotonic()
+    this.wallBefore = this.clock.wall()
+  }
+
+  /** The broker looks at the clock once a turn: it may still have the time from before it was set. */
+  private wallOfTurn(): number {
+    const wall = this.clock.wall()
+    return this.setAt === this.clock.monotonic() ? Math.min(this.wallBefore, wall) : wall
+  }
+
   /** A message is being sent, for the first time or again. */
   sent(message: SentMessage, queues: readonly string[]): void {
     this.sawWall()
@@ -69,7 +84,10 @@ export class Reference {
       if (message.copies.some((copy) => copy.queue === queue)) continue
       const facts = this.factsOf(queue)
       if (isVolatile) for (const name of [queue, `${queue}.dlq`]) this.mix(name)
-      const until = Math.min(message.expiry || Number.POSITIVE_INFINITY, this.clock.wall() + facts.ttl)
+      // Times of expiry are whole milliseconds, as on the wire; the broker does not round up.
+      const until = Math.floor(
+        Math.min(message.expiry || Number.POSITIVE_INFINITY, this.wallOfTurn() + facts.ttl),
+      )
       const copy = newCopy(message, queue, isVolatile ? 'memory' : message.level, until)
       message.copies.push(copy)
       this.alive.add(copy)

@@ -8,7 +8,6 @@ const counts = [
   'resent',
   'confirmed',
   'refused',
-  'held',
   'deliveries',
   'redeliveries',
   'accepted',

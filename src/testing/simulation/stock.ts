@@ -149,7 +149,7 @@ function compare(world: World, broker: Broker, found: ReadonlyMap<Copy, unknown>
 }
 
 /** Damage takes messages away, and says so: in the report of a start, or in quarantine while the broker runs. */
-function isReported({ reference }: World, broker: Broker, copy: Copy): boolean {
+export function isReported({ reference }: World, broker: Broker, copy: Copy): boolean {
   return reference.damaged && (reference.isReported(copy) || broker.store().quarantined > 0)
 }
 

@@ -135,7 +135,7 @@ export class Weather {
       const by = Math.floor(random.chance(0.5) ? random.between(-5000, 5000) : random.between(-100, 100))
       report.count('wallJumps')
       this.world.note('wall clock jumps', by)
-      this.world.reference.sawWall()
+      this.world.reference.wallIsSet()
       clock.jumpWall(by)
       this.world.wallSetAt = clock.monotonic()
     } else if (what === 'calm') this.calm()

@@ -35,8 +35,10 @@ export class World {
   actors: readonly Actor[] = []
   /** When somebody last set the clock on the wall. Monotonic. */
   wallSetAt = -1
-  /** Consumers that went away. What was on its way to them has been handed out and yet nobody has seen it. */
+  /** Consumers that went away. What was on its way to them is handed out again, as if for the first time. */
   departures = 0
+  /** When the last of them went. Monotonic. */
+  departedAt = -1
 
   constructor(
     parts: Pick<World, 'clock' | 'random' | 'machine' | 'plan' | 'reference' | 'report' | 'trace'>,
@@ -59,6 +61,12 @@ export class World {
     this.failing = false
     this.reference.ended(how)
     for (const actor of this.actors) actor.ended(how)
+  }
+
+  /** A consumer goes away, and what it has not settled goes back. */
+  departed(): void {
+    this.departures++
+    this.departedAt = this.clock.monotonic()
   }
 
   /** A sink that answers nothing; override what matters. */
