@@ -137,6 +137,11 @@ export class Connection extends EventEmitter<ConnectionEvents> implements AsyncD
     return Object.freeze({ kind, name })
   }
 
+  /** No more sends in any session; resolves when those under way are decided. @internal */
+  async closeProducers(): Promise<void> {
+    await Promise.all([...this.sessions].map((session) => session.closeProducers()))
+  }
+
   /**
    * Stops, closes the sessions, and ends the connection. What is unsettled goes back to its queue. May be repeated.
    * Rejects with `illegal-state` in a listener.

@@ -185,7 +185,7 @@ export class Context extends EventEmitter<ConnectionEvents> implements AsyncDisp
   private async finish(options: CloseOptions): Promise<void> {
     const drain = options.drain === undefined ? undefined : milliseconds(options.drain)
     const begun = performance.now()
-    const sent = this.producer.close()
+    const sent = this.connection.closeProducers()
     sent.catch(() => {})
     await Promise.all([...this.workers].map((worker) => worker.close(options)))
     const left = drain === undefined ? undefined : Math.max(0, drain - (performance.now() - begun))

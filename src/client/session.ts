@@ -158,8 +158,13 @@ export class Session implements AsyncDisposable {
     await this.listenersDone()
     for (const consumer of [...this.consumers]) await consumer.shut(true)
     this.ended = true
-    for (const producer of [...this.producers]) await producer.close()
+    await this.closeProducers()
     this.connection.forget(this)
+  }
+
+  /** No more sends; resolves when those under way are decided. @internal */
+  async closeProducers(): Promise<void> {
+    await Promise.all([...this.producers].map((producer) => producer.close()))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -202,10 +202,11 @@ function testLife(subject: ProviderSubject): void {
       const mq = await bench.connect()
       const texts = bench.queue({ policy: { maxMessages: 1, blockTimeout: '1h' } })
       await mq.send(texts, 'a')
-      const held = mq.send(texts, 'b')
-      const refused = assert.rejects(held, { code: 'closed' })
+      const producer = await mq.connection.createSession().createProducer(texts)
+      const held = [mq.send(texts, 'b'), producer.send('c')]
+      const refused = held.map((send) => assert.rejects(send, { code: 'closed' }))
       await mq.close({ drain: 5 })
-      await refused
+      await Promise.all(refused)
     },
   )
 
