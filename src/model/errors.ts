@@ -62,6 +62,23 @@ export const errorCatalogue: Readonly<Record<ErrorCode, { retryable: boolean; su
     retryable: false,
     summary: 'The delivery was settled before, or was lost with its link',
   },
+  'connection-failed': {
+    retryable: true,
+    summary: 'The broker cannot be reached, or ended the connection before it was established',
+  },
+  'connection-lost': {
+    retryable: true,
+    summary: 'The connection to the broker was lost before the operation was decided',
+  },
+  'protocol-mismatch': {
+    retryable: false,
+    summary: 'What answers at the address speaks another protocol than the URL names',
+  },
+  'authentication-failed': {
+    retryable: false,
+    summary: 'The broker does not accept this user, password or mechanism',
+  },
+  'not-permitted': { retryable: false, summary: 'The user may not do this with this destination' },
   timeout: { retryable: true, summary: 'The deadline passed before the operation was done' },
   unsupported: { retryable: false, summary: 'The provider does not have this capability' },
   'runtime-unsupported': { retryable: false, summary: 'This version of Node.js is too old' },
@@ -91,6 +108,11 @@ export type ErrorCode =
   | 'directory-locked'
   | 'directory-unusable'
   | 'delivery-settled'
+  | 'connection-failed'
+  | 'connection-lost'
+  | 'protocol-mismatch'
+  | 'authentication-failed'
+  | 'not-permitted'
   | 'timeout'
   | 'unsupported'
   | 'runtime-unsupported'
