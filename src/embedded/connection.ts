@@ -12,11 +12,10 @@ import type {
   SubscriptionSource,
 } from '../client/provider.ts'
 import type { ConnectionSink, Delivery, Engine, PublishOutcome } from '../engine/api.ts'
-import type { Destination } from '../model/destination.ts'
+import { type Destination, TEMPORARY_QUEUE, TEMPORARY_TOPIC } from '../model/destination.ts'
 import { MillraceError } from '../model/errors.ts'
 import type { QueuePolicy } from '../model/policy.ts'
 import { browse } from './browse.ts'
-import { TEMPORARY_QUEUE, TEMPORARY_TOPIC } from './incoming.ts'
 import { EmbeddedManagement } from './management.ts'
 import { PendingSends } from './pending-sends.ts'
 import { EmbeddedReceiver, type ReceiverHome } from './receiver.ts'

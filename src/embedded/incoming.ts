@@ -2,11 +2,13 @@ import { MessageView } from '../client/message-format.ts'
 import type { DeadLetter, Incoming } from '../client/provider.ts'
 import type { Delivery } from '../engine/api.ts'
 import type { DeadLetterHistory } from '../engine/dead-letters.ts'
-import { DEFAULT_EXCHANGE, type Destination, TOPIC_EXCHANGE } from '../model/destination.ts'
-
-/** Prefixes of generated names, by which their kind is known where only the name is. */
-export const TEMPORARY_QUEUE = 'temp-queue:'
-export const TEMPORARY_TOPIC = 'temp-topic:'
+import {
+  DEFAULT_EXCHANGE,
+  type Destination,
+  TEMPORARY_QUEUE,
+  TEMPORARY_TOPIC,
+  TOPIC_EXCHANGE,
+} from '../model/destination.ts'
 
 type Envelope = Omit<Delivery, 'tag'>
 

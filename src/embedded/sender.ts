@@ -1,10 +1,9 @@
 import { encodeShared } from '../client/message-format.ts'
 import type { Outgoing, ProviderSender, SendReceipt } from '../client/provider.ts'
 import type { Engine, Publication } from '../engine/api.ts'
-import { DEFAULT_EXCHANGE, TOPIC_EXCHANGE } from '../model/destination.ts'
+import { DEFAULT_EXCHANGE, TEMPORARY_QUEUE, TOPIC_EXCHANGE } from '../model/destination.ts'
 import { MillraceError } from '../model/errors.ts'
 import { FORMAT_AMQP10 } from '../model/message.ts'
-import { TEMPORARY_QUEUE } from './incoming.ts'
 import type { PendingSends } from './pending-sends.ts'
 
 const nothing = new Uint8Array(0)

@@ -9,3 +9,11 @@ export interface Destination {
 /** The exchange behind every topic of every protocol, and the one that routes by queue name. */
 export const TOPIC_EXCHANGE = 'amq.topic'
 export const DEFAULT_EXCHANGE = ''
+
+/** Prefixes of generated names, by which their kind is known where only the name is. */
+export const TEMPORARY_QUEUE = 'temp-queue:'
+export const TEMPORARY_TOPIC = 'temp-topic:'
+
+export function isTopic(destination: Destination): boolean {
+  return destination.kind === 'topic' || destination.kind === 'temporary-topic'
+}
