@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs'
 import { MessageView } from '../client/message-format.ts'
+import { departureByReplacement, lastFailureOf } from '../engine/dead-letters.ts'
 import { QueueNames } from '../engine/queue-names.ts'
 import type { Departure } from '../model/delivery.ts'
 import { isMillraceError, MillraceError } from '../model/errors.ts'
@@ -102,6 +103,8 @@ class Trace {
   readonly publishedAt: number
   readonly replacedQueue: number
   readonly replacedLsn: number
+  /** The queue where it last became a dead letter. */
+  readonly failedIn: string | undefined
 
   /** A message that was moved to another file comes twice, and is alive in one of them. */
   constructor(publication: StoredPublication, before: Trace | undefined) {
@@ -113,6 +116,7 @@ class Trace {
     this.publishedAt = head.publishedAt
     this.replacedQueue = head.replacedQueue
     this.replacedLsn = head.replacedLsn
+    this.failedIn = lastFailureOf(head)
   }
 }
 
@@ -138,11 +142,10 @@ function describe(
     .map(({ queue, departure }) => ({ queue: names.nameOf(queue), departure }))
   const letters = [...traces.values()]
     .filter(({ replacedLsn }) => replacedLsn === lsn)
-    .map(({ replacedQueue, lsn: became }) => ({
-      queue: names.nameOf(replacedQueue),
-      departure: 'dead-lettered' as const,
-      became: String(became),
-    }))
+    .map(({ replacedQueue, failedIn, lsn: became }) => {
+      const queue = names.nameOf(replacedQueue)
+      return { queue, departure: departureByReplacement(failedIn, queue), became: String(became) }
+    })
   return {
     brokerId: String(lsn),
     messageId: trace?.messageId,

@@ -1,4 +1,4 @@
-import type { DeadLetterReason, Durability, Outcome } from '../model/delivery.ts'
+import type { DeadLetterReason, Departure, Durability, Outcome } from '../model/delivery.ts'
 import type { MillraceError } from '../model/errors.ts'
 import type {
   BindingDefinition,
@@ -27,6 +27,12 @@ export interface Engine {
   /** Messages leave as purged; done when the last has. */
   purgeQueue(name: string, done: (messages: number) => void): void
   deleteQueue(name: string, options: { ifUnused?: boolean }, done: (messages: number) => void): void
+  /**
+   * Moves up to `limit` messages that nobody holds from the head of a queue to the queue `to`, or when that is undefined,
+   * dead letters back to the queues where they failed, as if never delivered. Each is at every moment in exactly one queue;
+   * capacities do not stop it. Dead letters whose origin is gone stay. Throws `destination-not-found`.
+   */
+  moveMessages(from: string, to: string | undefined, limit: number, done: (messages: number) => void): void
 
   /** A connection is the scope of producers, consumers and connection-lived queues. */
   connect(sink: ConnectionSink, options?: { clientId?: string | undefined }): number
@@ -212,8 +218,6 @@ export interface QueueStatus {
   readonly held: number
   readonly published: number
   readonly delivered: number
-  readonly departed: Readonly<
-    Record<'accepted' | 'expired' | 'dead-lettered' | 'dropped' | 'purged' | 'quarantined', number>
-  >
+  readonly departed: Readonly<Record<Departure, number>>
   readonly oldest?: { readonly lsn: number } | undefined
 }

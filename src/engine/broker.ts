@@ -128,6 +128,13 @@ export class Broker implements Engine {
     this.lifetimes.delete(queue, done)
   }
 
+  moveMessages(from: string, to: string | undefined, limit: number, done: (messages: number) => void): void {
+    this.checkOpen()
+    const { topology } = this.core
+    const target = to === undefined ? undefined : topology.queueFor(to, false)
+    this.settlements.relocation.move(topology.queueFor(from, false), target, limit, done)
+  }
+
   connect(sink: ConnectionSink, options: { clientId?: string | undefined } = {}): number {
     this.checkOpen()
     const id = this.nextConnection++

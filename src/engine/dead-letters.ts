@@ -1,22 +1,7 @@
 import type { DeadLetterReason } from '../model/delivery.ts'
 import type { Core } from './core.ts'
-import { encodeVolatile, enqueue } from './enqueue.ts'
-import { type Chunk, EntryFlag } from './index/chunk.ts'
-import type { Lane } from './index/lane.ts'
-import { eventCode, StateCode, transition } from './lifecycle.ts'
-import {
-  OperationReader,
-  OperationType,
-  PublishFlag,
-  PublishHead,
-  readPublish,
-  writePublish,
-} from './ports/operations.ts'
-import type { Slice } from './ports/store.ts'
-import type { Queue } from './queue.ts'
-
-const ACQUIRE = eventCode('acquire')
-const DUE = eventCode('due')
+import { PublishFlag, type PublishHead } from './ports/operations.ts'
+import type { Place, Transfers } from './transfers.ts'
 
 /** Entries kept of a message's way through dead-letter queues; older ones are dropped. */
 const MAX_HISTORY = 16
@@ -41,82 +26,49 @@ export interface DeadLetterHistory {
   }[]
 }
 
-export interface Move {
-  readonly queue: Queue
-  readonly lane: Lane
-  readonly chunk: Chunk
-  readonly slot: number
+/** A message that cannot be processed where it is. */
+export interface Failure {
+  readonly place: Place
   /** Code of the lifecycle event that ends it: reject or exhaust. */
   readonly event: number
   readonly reason: DeadLetterReason
   readonly description: string
 }
 
-const reader = new OperationReader()
-
-/**
- * Moves messages to dead-letter queues. A dead letter is a new message with the old body that replaces the old one in the
- * same operation, so that it is at every moment in exactly one of the two queues.
- */
+/** Moves messages to dead-letter queues, with a history of how they came there. */
 export class DeadLetters {
   private readonly core: Core
-  private readonly damaged: (queue: Queue, lane: Lane, chunk: Chunk, slot: number) => void
+  private readonly transfers: Transfers
+  private readonly damaged: (place: Place) => void
 
-  constructor(core: Core, damaged: (queue: Queue, lane: Lane, chunk: Chunk, slot: number) => void) {
+  constructor(core: Core, transfers: Transfers, damaged: (place: Place) => void) {
     this.core = core
+    this.transfers = transfers
     this.damaged = damaged
   }
 
-  move(move: Move): void {
-    const { queue, lane, chunk, slot } = move
-    this.hold(queue, lane, chunk, slot)
-    const lsn = chunk.lsns[slot]!
-    const size = chunk.sizes[slot]!
-    queue.moving++
-    queue.movingBytes += size
-    this.core.withMessage(queue, lsn, chunk.flags[slot]!, (message) => {
-      queue.moving--
-      queue.movingBytes -= size
-      if (chunk.lsns[slot] !== lsn || chunk.states[slot] !== StateCode.acquired) return
-      const target = this.core.topology.deadLetterQueue(queue)
-      if (message === null || target === undefined) this.damaged(queue, lane, chunk, slot)
-      else this.transfer(move, message, target)
+  move(failure: Failure): void {
+    const { place, event } = failure
+    const { queue } = place
+    this.transfers.move(place, {
+      event,
+      departure: 'dead-lettered',
+      address: (head, lsn) => {
+        const target = this.core.topology.deadLetterQueue(queue)
+        if (target === undefined) return undefined
+        head.annotations = JSON.stringify(this.annotate(failure, head, lsn))
+        head.flags = (head.flags & ~PublishFlag.expires) | PublishFlag.annotated
+        head.expiry = 0
+        return target
+      },
+      failed: (why) => why !== 'gone' && this.damaged(place),
     })
   }
 
-  /** While the message is loaded nobody else shall take it. */
-  private hold(queue: Queue, lane: Lane, chunk: Chunk, slot: number): void {
-    let state = chunk.states[slot]!
-    if (state === StateCode.waiting) state = transition(state, DUE)
-    if (state === StateCode.ready) state = transition(state, ACQUIRE)
-    queue.setState(lane, chunk, slot, state)
-  }
-
-  private transfer(move: Move, message: Slice, target: Queue): void {
-    const { queue, lane, chunk, slot, event } = move
-    const head = new PublishHead()
-    if (!readPublish(reader.reset(message.bytes, message.start, message.end), head)) {
-      this.damaged(queue, lane, chunk, slot)
-      return
-    }
-    const lsn = chunk.lsns[slot]!
-    const flags = chunk.flags[slot]!
-    head.annotations = JSON.stringify(this.annotate(move, head, lsn))
-    this.address(head, queue, target, lsn)
-    const payload = message.bytes.subarray(head.payloadStart, head.payloadEnd)
-    const newLsn = flags & EntryFlag.memory ? this.keep(head, payload) : this.journal(head, payload)
-    queue.departed['dead-lettered']++
-    queue.setState(lane, chunk, slot, transition(StateCode.acquired, event))
-    if (flags & EntryFlag.memory) this.core.volatile.release(lsn)
-    enqueue(this.core, target, newLsn, head, flags)
-    this.core.schedule()
-    if (queue.held > 0) this.core.roomIn(queue)
-  }
-
-  private annotate(move: Move, head: PublishHead, lsn: number): DeadLetterHistory {
-    const { queue, chunk, slot, reason, description } = move
-    const before = head.annotations === '' ? null : (JSON.parse(head.annotations) as DeadLetterHistory)
-    const key = head.flags & PublishFlag.direct ? queue.name : head.key
+  private annotate(failure: Failure, head: PublishHead, lsn: number): DeadLetterHistory {
+    const { reason, description } = failure
+    const { queue, chunk, slot } = failure.place
+    const before = historyOf(head)
     const step = {
       queue: queue.name,
       reason,
@@ -126,36 +78,28 @@ export class DeadLetters {
       at: this.core.wall(),
     }
     return {
-      origin: before?.origin ?? { queue: queue.name, exchange: head.exchange, key, lsn },
+      origin: before?.origin ?? { queue: queue.name, exchange: head.exchange, key: head.key, lsn },
       reason,
       description,
       history: [step, ...(before?.history ?? [])].slice(0, MAX_HISTORY),
     }
   }
+}
 
-  /** A dead letter keeps the key it was sent with and does not expire; its producer's sequence was counted before. */
-  private address(head: PublishHead, queue: Queue, target: Queue, lsn: number): void {
-    if (head.flags & PublishFlag.direct) head.key = queue.name
-    const dropped = PublishFlag.direct | PublishFlag.expires | PublishFlag.due | PublishFlag.producer
-    head.flags = (head.flags & ~dropped) | PublishFlag.annotated | PublishFlag.replaces
-    head.expiry = 0
-    head.due = 0
-    head.queues = [target.id]
-    head.replacedQueue = queue.id
-    head.replacedLsn = lsn
-  }
+/** How a message came to be a dead letter; null when it is none. */
+export function historyOf({ annotations }: PublishHead): DeadLetterHistory | null {
+  return annotations === '' ? null : (JSON.parse(annotations) as DeadLetterHistory)
+}
 
-  private keep(head: PublishHead, payload: Uint8Array): number {
-    head.flags &= ~PublishFlag.replaces
-    const lsn = this.core.log.skip()
-    this.core.volatile.add(lsn, encodeVolatile(head, payload), 1)
-    return lsn
-  }
+/** The queue in which a message last became a dead letter. */
+export function lastFailureOf(head: PublishHead): string | undefined {
+  return historyOf(head)?.history[0]?.queue
+}
 
-  private journal(head: PublishHead, payload: Uint8Array): number {
-    const { log } = this.core
-    writePublish(log.begin(OperationType.publish), head, payload)
-    log.end()
-    return log.lastOperation
-  }
+/** How a message left `queue`, when the one in its place last failed in the queue `failedIn`. */
+export function departureByReplacement(
+  failedIn: string | undefined,
+  queue: string,
+): 'dead-lettered' | 'moved' {
+  return failedIn === queue ? 'dead-lettered' : 'moved'
 }

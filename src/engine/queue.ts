@@ -42,8 +42,9 @@ export class Queue {
     dropped: 0,
     purged: 0,
     quarantined: 0,
+    moved: 0,
   }
-  /** Messages on their way to the dead-letter queue, still counted here. */
+  /** Messages on their way to another queue, still counted here. */
   moving = 0
   movingBytes = 0
   /** Publications that wait for room. */

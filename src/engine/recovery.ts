@@ -1,5 +1,6 @@
 import type { Departure } from '../model/delivery.ts'
 import type { Core } from './core.ts'
+import { departureByReplacement, lastFailureOf } from './dead-letters.ts'
 import { enqueue } from './enqueue.ts'
 import { type Chunk, EntryFlag, type Patch } from './index/chunk.ts'
 import type { Lane } from './index/lane.ts'
@@ -70,7 +71,13 @@ export class Recovery {
       if (queue !== undefined && lsn > queue.asOf) enqueue(core, queue, lsn, head, flags)
     }
     if (head.flags & PublishFlag.replaces) {
-      this.change(lsn, head.replacedQueue, head.replacedLsn, 'dead-lettered')
+      const from = core.topology.byId.get(head.replacedQueue)?.name ?? ''
+      this.change(
+        lsn,
+        head.replacedQueue,
+        head.replacedLsn,
+        departureByReplacement(lastFailureOf(head), from),
+      )
     }
     if (head.flags & PublishFlag.producer && lsn > this.snapshots.producersAsOf) {
       core.producers.stored(head.producer, head.sequence, core.clock.monotonic())

@@ -7,6 +7,8 @@ import { type Chunk, EntryFlag } from './index/chunk.ts'
 import type { Lane } from './index/lane.ts'
 import { eventCode, StateCode, transition } from './lifecycle.ts'
 import type { Queue } from './queue.ts'
+import { Relocation } from './relocation.ts'
+import { Transfers } from './transfers.ts'
 
 const ACCEPT = eventCode('accept')
 const RELEASE = eventCode('release')
@@ -26,15 +28,18 @@ const MAX_EXCLUDED = 10_000
 export class Settlements {
   private readonly core: Core
   private readonly schedule: (queue: Queue) => void
+  readonly relocation: Relocation
   private readonly deadLetters: DeadLetters
   private readonly found: Unsettled = { lane: null as never, chunk: null as never, slot: 0 }
 
   constructor(core: Core, schedule: (queue: Queue) => void) {
     this.core = core
     this.schedule = schedule
-    this.deadLetters = new DeadLetters(core, (queue, lane, chunk, slot) => {
+    const transfers = new Transfers(core)
+    this.deadLetters = new DeadLetters(core, transfers, ({ queue, lane, chunk, slot }) => {
       this.leave(queue, lane, chunk, slot, DISCARD, 'quarantined')
     })
+    this.relocation = new Relocation(core, transfers, schedule)
     core.pager.loaded = (queue, lane, chunk, waiting) => this.foundWaiting(queue, lane, chunk, waiting)
   }
 
@@ -250,7 +255,7 @@ export class Settlements {
     reason: DeadLetterReason,
     description: string,
   ): void {
-    this.deadLetters.move({ queue, lane, chunk, slot, event, reason, description })
+    this.deadLetters.move({ place: { queue, lane, chunk, slot }, event, reason, description })
   }
 
   private leave(

@@ -9,7 +9,15 @@ export type Durability = 'disk' | 'os' | 'memory'
 export type Outcome = 'accepted' | 'released' | 'rejected' | 'modified'
 
 /** Why a message left a queue, or left it for another one. */
-export type Departure = 'accepted' | 'expired' | 'dead-lettered' | 'dropped' | 'purged' | 'quarantined'
+export type Departure =
+  | 'accepted'
+  | 'expired'
+  | 'dead-lettered'
+  | 'dropped'
+  | 'purged'
+  | 'quarantined'
+  /** By an operator, to another queue. */
+  | 'moved'
 
 /** Why a message was dead-lettered. */
 export type DeadLetterReason = 'rejected' | 'max-deliveries' | 'expired' | 'overflow' | 'invalid-body'

@@ -334,6 +334,7 @@ export const departures = [
   'dropped',
   'purged',
   'quarantined',
+  'moved',
 ] as const
 
 /**

@@ -1,0 +1,133 @@
+import type { Core } from './core.ts'
+import { encodeVolatile, enqueue } from './enqueue.ts'
+import { type Chunk, EntryFlag } from './index/chunk.ts'
+import type { Lane } from './index/lane.ts'
+import { eventCode, StateCode, transition } from './lifecycle.ts'
+import {
+  OperationReader,
+  OperationType,
+  PublishFlag,
+  PublishHead,
+  readPublish,
+  writePublish,
+} from './ports/operations.ts'
+import type { Slice } from './ports/store.ts'
+import type { Queue } from './queue.ts'
+
+const ACQUIRE = eventCode('acquire')
+const DUE = eventCode('due')
+const RELEASE = eventCode('release')
+
+/** A message in a queue. */
+export interface Place {
+  readonly queue: Queue
+  readonly lane: Lane
+  readonly chunk: Chunk
+  readonly slot: number
+}
+
+export interface Transfer {
+  /** Code of the lifecycle event that ends the message where it is. */
+  readonly event: number
+  readonly departure: 'dead-lettered' | 'moved'
+  /** Says in the head what changes and answers where it goes; undefined: it stays. `lsn` is what it was called so far. */
+  address(head: PublishHead, lsn: number): Queue | undefined
+  /** It is damaged, stays because it has no address, or was gone meanwhile. Held still, unless it was gone. */
+  failed(why: 'damaged' | 'stays' | 'gone'): void
+  done?(): void
+}
+
+const reader = new OperationReader()
+
+/**
+ * Moves messages between queues. What arrives is a new message with the old body that replaces the old one in the same
+ * operation, so that it is at every moment in exactly one of the two queues.
+ */
+export class Transfers {
+  private readonly core: Core
+
+  constructor(core: Core) {
+    this.core = core
+  }
+
+  move(place: Place, transfer: Transfer): void {
+    const { queue, lane, chunk, slot } = place
+    this.hold(place)
+    const lsn = chunk.lsns[slot]!
+    const size = chunk.sizes[slot]!
+    queue.moving++
+    queue.movingBytes += size
+    this.core.withMessage(queue, lsn, chunk.flags[slot]!, (message) => {
+      queue.moving--
+      queue.movingBytes -= size
+      if (chunk.lsns[slot] !== lsn || chunk.states[slot] !== StateCode.acquired) transfer.failed('gone')
+      else if (message === null) transfer.failed('damaged')
+      else this.replace({ queue, lane, chunk, slot }, transfer, message)
+    })
+  }
+
+  /** Gives a message back that was held to be moved. */
+  letGo({ queue, lane, chunk, slot }: Place): void {
+    queue.setState(lane, chunk, slot, transition(StateCode.acquired, RELEASE))
+  }
+
+  /** While the message is loaded nobody else shall take it. */
+  private hold({ queue, lane, chunk, slot }: Place): void {
+    let state = chunk.states[slot]!
+    if (state === StateCode.waiting) state = transition(state, DUE)
+    if (state === StateCode.ready) state = transition(state, ACQUIRE)
+    queue.setState(lane, chunk, slot, state)
+  }
+
+  private replace(place: Place, transfer: Transfer, message: Slice): void {
+    const { queue, lane, chunk, slot } = place
+    const head = new PublishHead()
+    if (!readPublish(reader.reset(message.bytes, message.start, message.end), head)) {
+      transfer.failed('damaged')
+      return
+    }
+    const lsn = chunk.lsns[slot]!
+    const flags = chunk.flags[slot]!
+    // It keeps the key that it was sent with.
+    if (head.flags & PublishFlag.direct) head.key = queue.name
+    const target = transfer.address(head, lsn)
+    if (target === undefined) {
+      transfer.failed('stays')
+      return
+    }
+    this.label(head, queue, target, lsn)
+    const payload = message.bytes.subarray(head.payloadStart, head.payloadEnd)
+    const newLsn = flags & EntryFlag.memory ? this.keep(head, payload) : this.journal(head, payload)
+    queue.departed[transfer.departure]++
+    queue.setState(lane, chunk, slot, transition(StateCode.acquired, transfer.event))
+    if (flags & EntryFlag.memory) this.core.volatile.release(lsn)
+    enqueue(this.core, target, newLsn, head, flags)
+    this.core.schedule()
+    if (queue.held > 0) this.core.roomIn(queue)
+    transfer.done?.()
+  }
+
+  /** Its producer's sequence was counted before. */
+  private label(head: PublishHead, queue: Queue, target: Queue, lsn: number): void {
+    const dropped = PublishFlag.direct | PublishFlag.due | PublishFlag.producer
+    head.flags = (head.flags & ~dropped) | PublishFlag.replaces
+    head.due = 0
+    head.queues = [target.id]
+    head.replacedQueue = queue.id
+    head.replacedLsn = lsn
+  }
+
+  private keep(head: PublishHead, payload: Uint8Array): number {
+    head.flags &= ~PublishFlag.replaces
+    const lsn = this.core.log.skip()
+    this.core.volatile.add(lsn, encodeVolatile(head, payload), 1)
+    return lsn
+  }
+
+  private journal(head: PublishHead, payload: Uint8Array): number {
+    const { log } = this.core
+    writePublish(log.begin(OperationType.publish), head, payload)
+    log.end()
+    return log.lastOperation
+  }
+}

@@ -1,0 +1,72 @@
+import { strict as assert } from 'node:assert'
+import { suite, test } from 'node:test'
+import { Bench, rejected } from './support.ts'
+
+async function move(bench: Bench, from: string, to: string | undefined, limit = Infinity): Promise<number> {
+  return bench.answer<number>((done) => bench.broker.moveMessages(from, to, limit, done))
+}
+
+suite('moving messages to other queues', () => {
+  test('a paged queue is moved whole, in order, with its priorities; what a consumer holds stays', async () => {
+    const bench = await Bench.inMemory({ residentEntries: 1 })
+    bench.declare('q')
+    bench.declare('other')
+    const peer = bench.connect()
+    for (let i = 0; i < 6_000; i++) {
+      peer.send('q', `${i}`, { priority: i % 2 })
+      if (i % 500 === 0) await bench.idle()
+    }
+    await bench.idle()
+    peer.consume('q', 3)
+    await bench.idle()
+    assert.equal(await move(bench, 'q', 'other'), 5_997)
+    assert.deepEqual([bench.status('q').messages, bench.status('q').departed.moved], [3, 5_997])
+    const texts = (await bench.texts('other')).map(Number)
+    assert.equal(texts.length, 5_997)
+    assert.deepEqual(
+      texts,
+      texts.toSorted((a, b) => (b % 2) - (a % 2) || a - b),
+    )
+  })
+
+  test('a limit moves the head of the queue; messages that arrive meanwhile stay', async () => {
+    const bench = await Bench.inMemory()
+    bench.declare('q')
+    bench.declare('other')
+    const peer = bench.connect()
+    for (const text of ['a', 'b', 'c']) peer.send('q', text)
+    await bench.idle()
+    assert.equal(await move(bench, 'q', 'other', 2), 2)
+    assert.deepEqual([await bench.texts('q'), await bench.texts('other')], [['c'], ['a', 'b']])
+  })
+
+  test('dead letters go back to where they failed, as if never delivered; others stay', async () => {
+    const bench = await Bench.inMemory()
+    for (const name of ['a', 'b']) bench.declare(name, { deadLetter: 'letters' })
+    const peer = bench.connect()
+    peer.onDelivery = (delivery) => peer.settle(delivery, rejected)
+    const consumers = ['a', 'b'].map((name) => peer.consume(name, 10))
+    peer.send('a', 'from a')
+    peer.send('b', 'from b')
+    peer.send('letters', 'sent here')
+    await bench.idle()
+    for (const consumer of consumers) bench.broker.cancel(consumer, { release: true })
+    await bench.answer((done) => bench.broker.deleteQueue('b', {}, done))
+    assert.equal(await move(bench, 'letters', undefined), 1)
+    assert.deepEqual(await bench.texts('letters'), ['sent here', 'from b'])
+    assert.equal(bench.status('letters').ready, 2)
+    const again = bench.connect()
+    again.consume('a', 1)
+    await bench.idle()
+    const [delivery] = again.take()
+    assert.deepEqual([delivery!.text, delivery!.deliveryCount, delivery!.annotations], ['from a', 1, ''])
+  })
+
+  test('to itself or to nowhere is refused', async () => {
+    const bench = await Bench.inMemory()
+    bench.declare('q')
+    assert.throws(() => bench.broker.moveMessages('q', 'q', 1, () => {}), { code: 'argument-invalid' })
+    assert.throws(() => bench.broker.moveMessages('q', 'r', 1, () => {}), { code: 'destination-not-found' })
+    assert.throws(() => bench.broker.moveMessages('r', 'q', 1, () => {}), { code: 'destination-not-found' })
+  })
+})
