@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util'
 import type { Duration, PropertyValue } from '../index.ts'
+import { type SettingFlag, settings, settingsByFlag } from '../server/config/settings.ts'
 import { suggestion } from './nearest.ts'
 import { UsageError } from './usage-error.ts'
 
@@ -11,7 +12,7 @@ interface OptionSpec {
   readonly help: string
 }
 
-export type OptionName =
+type OwnOption =
   | 'url'
   | 'json'
   | 'help'
@@ -26,9 +27,12 @@ export type OptionName =
   | 'count'
   | 'timeout'
   | 'follow'
+  | 'config'
+  | 'memory'
 
-/** Every option of every command; a command names those it takes. */
-export const optionSpecs: Readonly<Record<OptionName, OptionSpec>> = {
+export type OptionName = OwnOption | SettingFlag
+
+const ownSpecs: Readonly<Record<OwnOption, OptionSpec>> = {
   url: { type: 'string', value: 'URL', help: 'where the broker is (default file:./millrace-data)' },
   json: { type: 'boolean', help: 'machine-readable output: one JSON document, or one per line' },
   help: { type: 'boolean', short: 'h', help: 'this text' },
@@ -51,7 +55,24 @@ export const optionSpecs: Readonly<Record<OptionName, OptionSpec>> = {
   count: { type: 'string', value: 'N', help: 'at most N messages' },
   timeout: { type: 'string', value: 'TIME', help: 'how long to wait for each message (default 0)' },
   follow: { type: 'boolean', help: 'wait for messages until stopped' },
+  config: { type: 'string', value: 'FILE', help: 'settings (default ./millrace.yaml, if there is one)' },
+  memory: { type: 'boolean', help: 'keep everything in memory, and nothing when it ends' },
 }
+
+/** The options that are settings of the server, in the order of its table. */
+export const settingOptions: readonly SettingFlag[] = [...settingsByFlag.keys()]
+
+function settingSpecs(): Record<SettingFlag, OptionSpec> {
+  const specs = [...settingsByFlag].map(([flag, key]): [string, OptionSpec] => {
+    const { kind, fallback, help } = settings[key]
+    const shown = fallback === undefined || Array.isArray(fallback) ? '' : ` (default ${fallback})`
+    return [flag, { type: 'string', value: kind.placeholder, help: `${help}${shown}` }]
+  })
+  return Object.fromEntries(specs) as Record<SettingFlag, OptionSpec>
+}
+
+/** Every option of every command; a command names those it takes. */
+export const optionSpecs: Readonly<Record<OptionName, OptionSpec>> = { ...ownSpecs, ...settingSpecs() }
 
 const names = Object.keys(optionSpecs) as OptionName[]
 

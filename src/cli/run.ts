@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import { isMillraceError } from '../index.ts'
 import { browse } from './browse.ts'
 import type { Call, Command, Streams } from './command.ts'
@@ -8,14 +7,17 @@ import { commonOptions, helpFor, overview } from './help.ts'
 import { suggestion } from './nearest.ts'
 import { type Options, type ParsedCommandLine, parseCommandLine } from './options.ts'
 import { Output, ReaderGone } from './output.ts'
+import { passwd } from './passwd.ts'
 import type { Terminal } from './progress.ts'
 import { queues } from './queues.ts'
 import { receive } from './receive.ts'
 import { send } from './send.ts'
+import { dev, serve } from './serve.ts'
 import { Interrupted, UsageError } from './usage-error.ts'
+import { version } from './version.ts'
 import { why } from './why.ts'
 
-export const commands: readonly Command[] = [send, receive, browse, queues, why, doctor]
+export const commands: readonly Command[] = [send, receive, browse, queues, why, doctor, serve, dev, passwd]
 
 const DEFAULT_URL = 'file:./millrace-data'
 
@@ -78,12 +80,6 @@ async function print(out: Output, document: unknown, text: string): Promise<numb
   return ExitCode.ok
 }
 
-/** The same place relative to the sources and to what is published. */
-function version(): string {
-  const manifest = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
-  return (JSON.parse(manifest) as { version: string }).version
-}
-
 /** One line on stderr for what the user can do something about; a stack for what only we can. */
 function report(error: unknown, json: boolean, stderr: Terminal): number {
   if (error instanceof ReaderGone) return ExitCode.ok
@@ -104,5 +100,6 @@ function report(error: unknown, json: boolean, stderr: Terminal): number {
 
 function exitCodeFor(error: unknown): number {
   if (error instanceof UsageError) return ExitCode.usage
+  if (isMillraceError(error) && error.code === 'journal-failed') return ExitCode.journalFailed
   return error instanceof Interrupted ? ExitCode.interrupted : ExitCode.failed
 }

@@ -1,0 +1,142 @@
+import type { Socket } from 'node:net'
+import type { ConnectionEnd, ConnectionEvents, HostedConnection } from '../gateway/amqp10/host.ts'
+
+/** Output that may wait in a connection before nothing more is read from a client that does not read itself. Bytes. */
+const MOST_OUTPUT = 1024 * 1024
+/** How long a transport may take to close after the protocol has ended. Milliseconds. */
+const LINGER = 5_000
+/** A connection is asked at least so often what it waits for, since that changes with what it reads. Milliseconds. */
+const LONGEST_WAIT = 1_000
+
+/** What the pumps of one server share: the turn at whose end they write, and counts. */
+export class PumpStation {
+  bytesIn = 0
+  bytesOut = 0
+  private waiting: Pump[] = []
+
+  /** All that has output in this turn of the event loop is written after it, each with one write. */
+  schedule(pump: Pump): void {
+    if (this.waiting.push(pump) === 1) setImmediate(this.flush)
+  }
+
+  private readonly flush = (): void => {
+    const pumps = this.waiting
+    this.waiting = []
+    for (const pump of pumps) pump.write()
+  }
+}
+
+export interface PumpEvents {
+  /** The protocol has ended; once, and only if it ended before the transport. */
+  ended(end: ConnectionEnd): void
+  authenticated(user: string): void
+  faulted(cause: unknown): void
+  /** The transport is gone; once. */
+  closed(): void
+}
+
+/** Carries bytes between a socket and the protocol: reads when there is room for the answers, writes once a turn. */
+export class Pump {
+  private readonly socket: Socket
+  private readonly station: PumpStation
+  private readonly events: PumpEvents
+  private readonly connection: HostedConnection
+  private scheduled = false
+  private writing = false
+  private paused = false
+  private ended = false
+  private due: number
+
+  constructor(
+    socket: Socket,
+    station: PumpStation,
+    now: number,
+    connect: (events: ConnectionEvents) => HostedConnection,
+    events: PumpEvents,
+  ) {
+    this.socket = socket
+    this.station = station
+    this.events = events
+    this.due = now
+    this.connection = connect({
+      writable: () => this.writable(),
+      resumed: () => this.regulate(),
+      authenticated: (user) => events.authenticated(user),
+      ended: (end) => this.end(end),
+      faulted: (cause) => events.faulted(cause),
+    })
+    socket.setNoDelay(true)
+    socket.on('data', (chunk: Buffer) => this.read(chunk))
+    // A half-closed client cannot be answered: 'end' makes the socket end itself, and 'close' follows in every case.
+    socket.on('error', () => {})
+    socket.on('close', () => this.gone())
+  }
+
+  private read(chunk: Buffer): void {
+    this.station.bytesIn += chunk.length
+    if (this.ended) return
+    this.connection.receive(chunk)
+    this.regulate()
+  }
+
+  private writable(): void {
+    if (this.scheduled) return
+    this.scheduled = true
+    this.station.schedule(this)
+  }
+
+  /** While a write is under way, output gathers in the connection, which therefore sees how much there is. */
+  write(): void {
+    this.scheduled = false
+    if (this.writing || this.socket.destroyed) return
+    const output = this.connection.takeOutput()
+    if (output) {
+      this.writing = true
+      this.station.bytesOut += output.length
+      this.socket.write(output, this.written)
+    }
+    if (this.ended) this.socket.end()
+  }
+
+  private readonly written = (error?: Error | null): void => {
+    this.writing = false
+    if (error) return
+    if (this.ended || this.connection.outputBytes > 0) this.writable()
+    this.regulate()
+  }
+
+  private regulate(): void {
+    if (this.ended) return
+    const wanted = this.connection.readable && this.connection.outputBytes < MOST_OUTPUT
+    if (wanted !== this.paused) return
+    this.paused = !wanted
+    if (this.paused) this.socket.pause()
+    else this.socket.resume()
+  }
+
+  tick(now: number): void {
+    if (now < this.due) return
+    if (this.ended) this.socket.destroy()
+    else this.due = Math.min(this.connection.tick(now), now + LONGEST_WAIT)
+  }
+
+  private end(end: ConnectionEnd): void {
+    this.ended = true
+    this.due = performance.now() + LINGER
+    // What the client still sends is read and dropped: with unread bytes, closing would reset what it has not read.
+    if (this.paused) this.socket.resume()
+    this.writable()
+    this.events.ended(end)
+  }
+
+  private gone(): void {
+    if (!this.ended) this.connection.closed()
+    this.ended = true
+    this.events.closed()
+  }
+
+  /** Ends the transport at once. */
+  destroy(): void {
+    this.socket.destroy()
+  }
+}
