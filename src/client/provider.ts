@@ -1,8 +1,12 @@
 import type { DeadLetterReason, Durability, Outcome } from '../model/delivery.ts'
 import type { Destination } from '../model/destination.ts'
+import type { Duration } from '../model/duration.ts'
 import type { MillraceError } from '../model/errors.ts'
 import type { MessageContent } from '../model/message.ts'
 import type { QueuePolicy } from '../model/policy.ts'
+import type { ConnectionReport, LocationReport, QueueReport, TopicReport } from '../model/reports.ts'
+
+export type { ConnectionReport, LocationReport, QueueReport, TopicReport }
 
 /**
  * What carries the messages: the port between this API and an engine, whether it runs in this process (embedded) or
@@ -16,10 +20,46 @@ import type { QueuePolicy } from '../model/policy.ts'
 export interface Provider {
   /** Schemes of the URLs it takes, without colon. */
   readonly schemes: readonly string[]
+  /** One URL for several, when it goes along a list by itself, also after a loss. Default: `connect` tries them in turn. */
+  readonly join?: ((urls: readonly string[]) => string) | undefined
   connect(url: string, options: ProviderOptions): Promise<ProviderConnection>
 }
 
-export interface ProviderOptions {
+/** How a connection is encrypted, for providers that go over a network: PEM texts or buffers, as node:tls takes them. */
+export interface TlsOptions {
+  /** Authorities whose signature is trusted instead of the system's. */
+  readonly ca?: string | Buffer | (string | Buffer)[] | undefined
+  /** Certificate and key of the client, where the broker asks for one. */
+  readonly cert?: string | Buffer | undefined
+  readonly key?: string | Buffer | undefined
+  /** Name that the certificate of the broker must bear. Default: the host of the URL. */
+  readonly servername?: string | undefined
+}
+
+/** How a lost connection is restored, for providers that can lose it. */
+export interface ReconnectOptions {
+  /** Pause before the second attempt; it doubles from one to the next, and is shortened at random. Default 100 ms. */
+  readonly initial?: Duration | undefined
+  /** Longest pause. Default 10 s. */
+  readonly max?: Duration | undefined
+  /** Attempts, each along all addresses, after which the connection is given up for good. Default: none. */
+  readonly maxAttempts?: number | undefined
+  /** The same for the first connection, before anything has been established. Default 1. */
+  readonly firstAttempts?: number | undefined
+}
+
+/** What `connect` hands on to a provider that goes over a network. */
+export interface NetworkOptions {
+  readonly tls?: TlsOptions | undefined
+  /** false: a lost connection stays lost. */
+  readonly reconnect?: ReconnectOptions | false | undefined
+  /** How long one attempt to connect may take. Default 10 s. */
+  readonly connectTimeout?: Duration | undefined
+  /** Silence after which the broker is taken for lost; both sides keep each other informed meanwhile. Default 30 s. */
+  readonly idleTimeout?: Duration | undefined
+}
+
+export interface ProviderOptions extends NetworkOptions {
   /** Identity of the client, at most one connection at a time (JMS client id). Else `client-id-invalid`. */
   readonly clientId?: string | undefined
   /** Aborted: nobody waits for the connection any more; if it comes about nevertheless, it is closed. */
@@ -145,6 +185,11 @@ export interface ReceiverOptions {
 export interface ReceiverSink {
   /** Deliveries in the order of their tags. The array is the sink's to keep. */
   deliver(deliveries: readonly Incoming[]): void
+  /**
+   * The connection was lost and is being restored: what was delivered and not settled is not held any more and may come
+   * again. Tags go on rising, and the credit that was not used is still granted.
+   */
+  lost(): void
   /** The receiver has ended by itself (queue deleted, connection lost for good); its deliveries are no longer held. */
   ended(error: MillraceError): void
 }
@@ -229,44 +274,20 @@ export interface IncomingBrowsed extends Incoming {
   readonly state: string
 }
 
-/** Looking into and changing what a broker holds. */
+/** Looking into and changing what a broker holds. Queues that do not exist: `destination-not-found`. */
 export interface ProviderManagement {
   queues(): Promise<readonly QueueReport[]>
+  /** Topics that somebody is subscribed to. */
+  topics(): Promise<readonly TopicReport[]>
+  connections(): Promise<readonly ConnectionReport[]>
   /** Where the broker holds the message of this broker id. */
   locate(brokerId: string): Promise<readonly LocationReport[]>
-  /** Removes all messages; answers how many. */
+  /** Removes all messages that nobody holds; answers how many. */
   purge(queue: string): Promise<number>
-  /** Deletes the queue with its messages; answers how many. Rejects with `destination-not-found`. */
+  /** Deletes the queue with its messages; answers how many. */
   delete(queue: string): Promise<number>
-}
-
-export interface QueueReport {
-  readonly name: string
-  readonly policy: QueuePolicy
-  readonly durability: Durability
-  /** Held: ready, waiting for redelivery, acquired by consumers. */
-  readonly messages: number
-  readonly bytes: number
-  readonly ready: number
-  readonly waiting: number
-  readonly acquired: number
-  readonly consumers: number
-  /** Sends held because the queue is full. */
-  readonly held: number
-  /** Since the broker started. */
-  readonly published: number
-  readonly delivered: number
-  readonly departed: Readonly<Record<string, number>>
-}
-
-export interface LocationReport {
-  readonly queue: string
-  readonly state: string
-  readonly size: number
-  readonly priority: number
-  readonly deliveryCount: number
-  readonly failures: number
-  /** Wall milliseconds; 0: never, not waiting. */
-  readonly expiry: number
-  readonly due: number
+  /** Moves messages that nobody holds, oldest first, at most `limit`; answers how many. Each is always in one queue. */
+  move(from: string, to: string, limit?: number): Promise<number>
+  /** Moves dead letters back to the queues where they failed, as if never delivered; answers how many. */
+  redrive(queue: string, limit?: number): Promise<number>
 }

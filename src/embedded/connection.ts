@@ -12,11 +12,11 @@ import type {
   SubscriptionSource,
 } from '../client/provider.ts'
 import type { ConnectionSink, Delivery, Engine, PublishOutcome } from '../engine/api.ts'
+import { Operations } from '../gateway/management/operations.ts'
 import { type Destination, TEMPORARY_QUEUE, TEMPORARY_TOPIC } from '../model/destination.ts'
 import { MillraceError } from '../model/errors.ts'
 import type { QueuePolicy } from '../model/policy.ts'
 import { browse } from './browse.ts'
-import { EmbeddedManagement } from './management.ts'
 import { PendingSends } from './pending-sends.ts'
 import { EmbeddedReceiver, type ReceiverHome } from './receiver.ts'
 import { EmbeddedSender, type SenderHome } from './sender.ts'
@@ -28,6 +28,8 @@ export interface BrokerHome {
   readonly maxMessageBytes: number
   /** Wall milliseconds. */
   readonly wall: () => number
+  /** Monotonic milliseconds. */
+  readonly monotonic: () => number
   /** The connection has ended; resolves when the broker has closed, if it was the last. */
   leave(clientId: string | undefined): Promise<void>
 }
@@ -55,7 +57,7 @@ export class EmbeddedConnection implements ProviderConnection, ConnectionSink, S
     this.wall = home.wall
     this.clientId = clientId
     this.events = events
-    this.management = new EmbeddedManagement(home.engine)
+    this.management = new Operations(home.engine, { now: home.monotonic })
     this.capabilities = {
       durabilities: ['disk', 'os', 'memory'],
       redelivery: true,

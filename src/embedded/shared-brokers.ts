@@ -35,6 +35,7 @@ export class SharedBroker implements BrokerHome {
   readonly engine: Engine
   readonly maxMessageBytes: number
   readonly wall: () => number
+  readonly monotonic: () => number
   private readonly parts: BrokerParts
   private readonly ended: Ended
   private readonly keepAlive = new KeepAlive()
@@ -45,6 +46,7 @@ export class SharedBroker implements BrokerHome {
     this.parts = parts
     this.ended = ended
     this.wall = () => parts.clock.wall()
+    this.monotonic = () => parts.clock.monotonic()
     this.maxMessageBytes = parts.options.maxMessageBytes ?? 128 * MiB
     const { store, clock, random, options } = parts
     this.engine = new Broker(

@@ -71,6 +71,7 @@ export interface Engine {
   locate(lsn: number, done: (locations: readonly MessageLocation[]) => void): void
   readChunk(lsn: number, done: (bytes: Uint8Array | null) => void): void
 
+  connections(): readonly ConnectionStatus[]
   queues(): readonly QueueStatus[]
   queue(name: string): QueueStatus | undefined
   exchanges(): readonly ExchangeDefinition[]
@@ -220,4 +221,14 @@ export interface QueueStatus {
   readonly delivered: number
   readonly departed: Readonly<Record<Departure, number>>
   readonly oldest?: { readonly lsn: number } | undefined
+}
+
+export interface ConnectionStatus {
+  readonly id: number
+  readonly clientId: string | undefined
+  readonly consumers: number
+  /** Deliveries that it holds. */
+  readonly unsettled: number
+  /** Monotonic milliseconds at which it connected. */
+  readonly since: number
 }

@@ -3,6 +3,7 @@ import type { BindingDefinition, ExchangeDefinition, QueueDefinition } from '../
 import type {
   BrowsePage,
   ConnectionSink,
+  ConnectionStatus,
   ConsumerOptions,
   Engine,
   MessageLocation,
@@ -138,7 +139,7 @@ export class Broker implements Engine {
   connect(sink: ConnectionSink, options: { clientId?: string | undefined } = {}): number {
     this.checkOpen()
     const id = this.nextConnection++
-    this.core.connections.set(id, new Connection(id, sink, options.clientId))
+    this.core.connections.set(id, new Connection(id, sink, options.clientId, this.core.clock.monotonic()))
     if (!this.core.spaceAvailable) this.tellSpace(this.connectionOf(id))
     return id
   }
@@ -262,6 +263,13 @@ export class Broker implements Engine {
     if (answer()) return
     store.load(0, [lsn], (damaged) => {
       if (damaged.length > 0 || !answer()) done(null)
+    })
+  }
+
+  connections(): readonly ConnectionStatus[] {
+    return [...this.core.connections.values()].map(({ id, clientId, since, consumers }) => {
+      const unsettled = [...consumers].reduce((sum, consumer) => sum + consumer.unsettled, 0)
+      return { id, clientId, since, consumers: consumers.size, unsettled }
     })
   }
 

@@ -7,6 +7,8 @@ export class Connection {
   readonly id: number
   readonly sink: ConnectionSink
   readonly clientId: string | undefined
+  /** Monotonic milliseconds. */
+  readonly since: number
   readonly consumers: Set<Consumer> = new Set()
   readonly queues: Set<string> = new Set()
   readonly bodies: Set<number> = new Set()
@@ -19,10 +21,11 @@ export class Connection {
   private afterwards: (() => void)[] = []
   private readonly delivering = new Set<Consumer>()
 
-  constructor(id: number, sink: ConnectionSink, clientId: string | undefined) {
+  constructor(id: number, sink: ConnectionSink, clientId: string | undefined, since: number) {
     this.id = id
     this.sink = sink
     this.clientId = clientId
+    this.since = since
   }
 
   outcome(tag: number, error: MillraceError | undefined): void {

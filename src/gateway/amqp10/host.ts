@@ -1,8 +1,11 @@
 import type { Clock } from '../../engine/ports/clock.ts'
 import type { Random } from '../../engine/ports/random.ts'
+import type { ConnectionReport } from '../../model/reports.ts'
 import type { AmqpError } from '../../wire/amqp10/peer/performatives.ts'
-import type { SaslServer } from '../../wire/amqp10/peer/sasl.ts'
+import type { SaslServer } from '../../wire/amqp10/sasl/sasl.ts'
 import type { Permissions } from '../permissions.ts'
+
+export type { ConnectionReport }
 
 /** What a gateway is told about the broker that it stands before. */
 export interface GatewayOptions {
@@ -87,21 +90,4 @@ export interface HostedConnection {
   close(error?: AmqpError): void
   /** The transport is gone. What was unsettled goes back to the queues. May be repeated. */
   closed(): void
-}
-
-/** A connection as operators see it. */
-export interface ConnectionReport {
-  readonly id: number
-  readonly remote: string
-  readonly user: string
-  /** '' until it has opened. */
-  readonly containerId: string
-  /** The client's product and version, where it says them. */
-  readonly product: string
-  readonly links: number
-  /** Deliveries not settled, and sends not decided. */
-  readonly unsettled: number
-  readonly undecided: number
-  /** Milliseconds since it connected. */
-  readonly age: number
 }

@@ -1,0 +1,97 @@
+import type { Engine, QueueStatus } from '../../engine/api.ts'
+import { TOPIC_EXCHANGE } from '../../model/destination.ts'
+import { MillraceError } from '../../model/errors.ts'
+import type { ConnectionReport, LocationReport, QueueReport, TopicReport } from '../../model/reports.ts'
+
+/** What the operations need to know besides the engine. */
+export interface Surroundings {
+  /** Monotonic milliseconds. */
+  readonly now: () => number
+  /** Connections of which more is known than the engine knows, by its numbers. */
+  readonly connections?: (() => readonly ConnectionReport[]) | undefined
+}
+
+/**
+ * Looking into a broker and changing what it holds: the operations behind the management node, the command line and the
+ * management of embedded brokers. Reject with `destination-not-found`, `argument-invalid`.
+ */
+export class Operations {
+  private readonly engine: Engine
+  private readonly surroundings: Surroundings
+
+  constructor(engine: Engine, surroundings: Surroundings) {
+    this.engine = engine
+    this.surroundings = surroundings
+  }
+
+  async queues(): Promise<readonly QueueReport[]> {
+    return this.engine.queues().map(queueReport)
+  }
+
+  async topics(): Promise<readonly TopicReport[]> {
+    const topics = new Map<string, TopicReport['subscriptions'][number][]>()
+    for (const { exchange, key, queue } of this.engine.bindings()) {
+      const status = exchange === TOPIC_EXCHANGE ? this.engine.queue(queue) : undefined
+      if (status === undefined) continue
+      const { messages, consumers } = status
+      const subscriptions = topics.get(key) ?? []
+      subscriptions.push({ queue, messages, consumers })
+      topics.set(key, subscriptions)
+    }
+    return [...topics].map(([name, subscriptions]) => ({ name, subscriptions }))
+  }
+
+  async connections(): Promise<readonly ConnectionReport[]> {
+    const { now, connections } = this.surroundings
+    const known = new Map(connections?.().map((report) => [report.id, report]))
+    const local = this.engine.connections().filter(({ id }) => !known.has(id))
+    const inProcess = local.map(({ id, clientId, consumers, unsettled, since }) => ({
+      id,
+      remote: 'in process',
+      user: '',
+      containerId: clientId ?? '',
+      product: '',
+      links: consumers,
+      unsettled,
+      undecided: 0,
+      age: now() - since,
+    }))
+    return [...inProcess, ...known.values()]
+  }
+
+  async locate(brokerId: string): Promise<readonly LocationReport[]> {
+    const lsn = Number(brokerId)
+    if (!Number.isSafeInteger(lsn)) return []
+    return new Promise((resolve) => this.engine.locate(lsn, resolve))
+  }
+
+  purge(queue: string): Promise<number> {
+    return new Promise((resolve) => this.engine.purgeQueue(queue, resolve))
+  }
+
+  delete(queue: string): Promise<number> {
+    return new Promise((resolve) => this.engine.deleteQueue(queue, {}, resolve))
+  }
+
+  move(from: string, to: string, limit: number = Number.POSITIVE_INFINITY): Promise<number> {
+    checkLimit(limit)
+    return new Promise((resolve) => this.engine.moveMessages(from, to, limit, resolve))
+  }
+
+  redrive(queue: string, limit: number = Number.POSITIVE_INFINITY): Promise<number> {
+    checkLimit(limit)
+    return new Promise((resolve) => this.engine.moveMessages(queue, undefined, limit, resolve))
+  }
+}
+
+function checkLimit(limit: number): void {
+  if (limit === Number.POSITIVE_INFINITY || (Number.isSafeInteger(limit) && limit > 0)) return
+  throw new MillraceError(
+    'argument-invalid',
+    `the number of messages is a whole number above 0, not ${limit}`,
+  )
+}
+
+function queueReport({ definition, oldest, ...counts }: QueueStatus): QueueReport {
+  return { name: definition.name, policy: definition.policy, durability: definition.durability, ...counts }
+}
