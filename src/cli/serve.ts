@@ -29,7 +29,7 @@ export const dev: Command = {
   details: [
     "As 'serve', with --log-level debug unless told otherwise. With --memory, nothing is written to disk.",
   ],
-  options: ['memory', 'config', ...settingOptions],
+  options: ['memory', 'data', 'port', 'config'],
   run: (call) => {
     const told = new Map<keyof Configuration, string>([['logLevel', 'debug']])
     if (call.options.flag('memory')) {
