@@ -22,11 +22,7 @@ function subscribe(
 }
 
 /** Looks a subscription up by its name alone, then closes it, which ends it. */
-async function unsubscribe(
-  connection: Connection,
-  name: string,
-  capabilities: string[] = [],
-): Promise<void> {
+async function unsubscribe(connection: Connection, name: string, capabilities: string[] = []): Promise<void> {
   const inbox = await Inbox.open(connection, {
     name,
     source: undefined!,
