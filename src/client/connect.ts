@@ -22,10 +22,12 @@ export class ConnectionFactory {
 
   /** Throws `url-invalid`. */
   constructor(url: string | readonly string[], options: ConnectOptions = {}) {
-    this.urls = typeof url === 'string' ? [url] : [...url]
+    const urls = typeof url === 'string' ? [url] : [...url]
     this.options = options
-    if (this.urls.length === 0) throw new MillraceError('url-invalid', 'no URL was given')
-    for (const each of this.urls) this.provider(each)
+    if (urls.length === 0) throw new MillraceError('url-invalid', 'no URL was given')
+    const [first, ...others] = urls.map((each) => this.provider(each))
+    const together = urls.length > 1 && others.every((other) => other === first) && first!.join
+    this.urls = together ? [together(urls)] : urls
   }
 
   /** A stopped connection. Rejects with what kept the last URL from answering. */

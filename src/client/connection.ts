@@ -4,6 +4,7 @@ import { isMillraceError, MillraceError } from '../model/errors.ts'
 import type { Queue, Topic, TypedDestination } from './destinations.ts'
 import type {
   Capabilities,
+  NetworkOptions,
   Provider,
   ProviderConnection,
   ProviderEvents,
@@ -22,7 +23,7 @@ export interface ConnectionEvents {
   error: [error: MillraceError]
 }
 
-export interface ConnectionOptions {
+export interface ConnectionOptions extends NetworkOptions {
   /** Identity of this client, at most one connection at a time; durable subscriptions that are not shared need it. */
   readonly clientId?: string | undefined
   readonly signal?: AbortSignal | undefined
@@ -47,12 +48,13 @@ export class Connection extends EventEmitter<ConnectionEvents> implements AsyncD
 
   /** @internal */
   static async open(provider: Provider, url: string, options: ConnectionOptions): Promise<Connection> {
-    const { clientId, signal } = options
+    const { clientId, signal, tls, reconnect, connectTimeout, idleTimeout } = options
     if (clientId === '') throw new MillraceError('client-id-invalid', 'a client id is not empty')
     signal?.throwIfAborted()
     let opened: Connection | undefined
     const events = forward(() => opened)
-    const connecting = provider.connect(url, { clientId, signal, events })
+    const network = { tls, reconnect, connectTimeout, idleTimeout }
+    const connecting = provider.connect(url, { ...network, clientId, signal, events })
     try {
       opened = new Connection(await abortable(connecting, signal), clientId)
       return opened

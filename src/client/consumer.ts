@@ -299,6 +299,14 @@ export class MessageConsumer<T = unknown> implements Settling, ReceiverSink, Asy
     this.notify()
   }
 
+  /** What it has not shown anybody comes again; what it has, cannot be settled any more. @internal */
+  lost(): void {
+    const unseen = this.buffer.clear().length
+    this.held.clear()
+    if (this.prefetch > 0) this.receiver.grant(unseen)
+    this.notify()
+  }
+
   /** @internal */
   ended(error: MillraceError): void {
     if (this.closing || this.failure) return
