@@ -1,6 +1,5 @@
 import { isMillraceError } from '../index.ts'
-import type { Configuration } from '../server/config/settings.ts'
-import { settingsByFlag } from '../server/config/settings.ts'
+import { type Configuration, IN_MEMORY, settingsByFlag } from '../server/config/settings.ts'
 import type { Listeners, MillraceServer } from '../server/server.ts'
 import { type Call, type Command, takeOperands } from './command.ts'
 import { ExitCode } from './exit-code.ts'
@@ -34,7 +33,7 @@ export const dev: Command = {
     const told = new Map<keyof Configuration, string>([['logLevel', 'debug']])
     if (call.options.flag('memory')) {
       if (call.options.flag('data')) throw new UsageError('dev takes --memory or --data, not both')
-      told.set('data', 'memory:')
+      told.set('data', IN_MEMORY)
     }
     return run(call, told)
   },
@@ -120,7 +119,7 @@ function forPeople({ data, httpTls }: Configuration, { amqp, amqps, http }: List
   const page = http && address(httpTls ? 'https' : 'http', http)
   const millrace = import.meta.url.endsWith('.ts') ? 'npm run -s millrace --' : 'npx millrace'
   return [
-    `Millrace ${version()} serves ${data === 'memory:' ? 'from memory' : data}`,
+    `Millrace ${version()} serves ${data === IN_MEMORY ? 'from memory' : data}`,
     ...(amqp ? [`  AMQP 1.0           ${address('amqp', amqp)}`] : []),
     ...(amqps ? [`  AMQP 1.0 with TLS  ${address('amqps', amqps)}`] : []),
     ...(page ? [`  for operators      ${page}/health and ${page}/metrics`] : []),

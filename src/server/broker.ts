@@ -8,9 +8,7 @@ import type { MillraceError } from '../model/errors.ts'
 import { Journal } from '../storage/journal.ts'
 import { lockDirectory } from '../storage/lock.ts'
 import { NodeDisk } from '../storage/node-disk.ts'
-
-/** `data` when nothing shall be kept. */
-export const IN_MEMORY = 'memory:'
+import { IN_MEMORY } from './config/settings.ts'
 
 /** The broker that a server serves, and how it fares. */
 export class ServedBroker {

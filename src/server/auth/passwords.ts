@@ -2,8 +2,8 @@ import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import { type Credentials, impossibleCredentials, matches } from './credentials.ts'
 import type { UserSettings } from './user-settings.ts'
 
-/** Checks that may wait for their turn; with those above, who guesses would make everybody else wait. */
-const MOST_WAITING = 1_000
+/** Checks that may wait for their turn: beyond, they would wait longer than their clients do. */
+const MOST_WAITING = 200
 
 /**
  * Compares passwords with what is kept of them. One at a time: each takes a thread of those that also write the journal.
@@ -16,9 +16,11 @@ export class Passwords {
   private readonly key = randomBytes(32)
   private readonly known = new Map<string, Buffer>()
   private last: Promise<unknown> = Promise.resolve()
+  private readonly mostWaiting: number
   private waiting = 0
 
-  constructor(users: readonly UserSettings[]) {
+  constructor(users: readonly UserSettings[], mostWaiting: number = MOST_WAITING) {
+    this.mostWaiting = mostWaiting
     this.users = new Map(users.map((user) => [user.name, user]))
   }
 
@@ -27,7 +29,7 @@ export class Passwords {
     const digest = createHmac('sha256', this.key).update(password).digest()
     const known = this.known.get(user)
     if (known && timingSafeEqual(known, digest)) return true
-    if (this.waiting >= MOST_WAITING) return undefined
+    if (this.waiting >= this.mostWaiting) return undefined
     const credentials = this.users.get(user)?.credentials
     const right =
       (await this.inTurn(() => matches(password, credentials ?? this.nobody))) && credentials !== undefined

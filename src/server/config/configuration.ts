@@ -3,7 +3,15 @@ import { dirname, resolve } from 'node:path'
 import { parseDocument } from 'yaml'
 import { MillraceError } from '../../model/errors.ts'
 import { Mistake } from './kinds.ts'
-import { type Configuration, flagOf, type Setting, settingKeys, settings, variableOf } from './settings.ts'
+import {
+  type Configuration,
+  flagOf,
+  IN_MEMORY,
+  type Setting,
+  settingKeys,
+  settings,
+  variableOf,
+} from './settings.ts'
 
 /** Where a configuration comes from. */
 export interface ConfigurationSources {
@@ -78,7 +86,7 @@ function read(setting: AnySetting, value: unknown, where: string): unknown {
 const paths: ReadonlySet<keyof Configuration> = new Set(['data', 'tlsCert', 'tlsKey', 'tlsCa'])
 
 function relative(key: keyof Configuration, value: unknown, file: SettingsFile): unknown {
-  return paths.has(key) ? resolve(dirname(file.path), value as string) : value
+  return paths.has(key) && value !== IN_MEMORY ? resolve(dirname(file.path), value as string) : value
 }
 
 function wrong(message: string, cause?: unknown): MillraceError {

@@ -42,6 +42,9 @@ export interface Setting<T> {
 
 type Settings = { readonly [K in keyof Configuration]: Setting<Configuration[K]> }
 
+/** `data` when nothing shall be kept. */
+export const IN_MEMORY = 'memory:'
+
 const MiB = 1024 * 1024
 const file = text('the name of a file', 'FILE') as Kind<string | undefined>
 const host = text('a name or address of this machine', 'HOST')
