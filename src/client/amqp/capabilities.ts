@@ -1,0 +1,22 @@
+import type { Capabilities } from '../provider.ts'
+import { type Line, MILLRACE } from './line.ts'
+
+/** What a broker can do, by what it says of itself. */
+export function capabilitiesOf(line: Line): Capabilities {
+  const { offeredCapabilities, properties } = line.open
+  const millrace = offeredCapabilities.includes(MILLRACE)
+  const limit = properties.get('max-message-size')
+  return {
+    durabilities: millrace ? ['disk', 'os', 'memory'] : ['disk', 'memory'],
+    // Other brokers redeliver by rules of their own, which nobody tells us.
+    redelivery: millrace,
+    browse: true,
+    priority: true,
+    ttl: true,
+    policies: millrace,
+    topics: true,
+    durableSubscriptions: true,
+    temporaryDestinations: true,
+    maxMessageBytes: limit === undefined ? Number.MAX_SAFE_INTEGER : Number(limit),
+  }
+}

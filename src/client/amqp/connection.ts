@@ -1,0 +1,297 @@
+import { randomUUID } from 'node:crypto'
+import type { Durability } from '../../model/delivery.ts'
+import type { Destination } from '../../model/destination.ts'
+import { isMillraceError, MillraceError } from '../../model/errors.ts'
+import type { QueuePolicy } from '../../model/policy.ts'
+import type {
+  BrowsedPage,
+  Capabilities,
+  ProviderConnection,
+  ProviderEvents,
+  ReceiverOptions,
+  ReceiverSink,
+  SenderOptions,
+  Source,
+  SubscriptionSource,
+} from '../provider.ts'
+import { Blocks } from './blocks.ts'
+import { capabilitiesOf } from './capabilities.ts'
+import { CopyBrowser } from './copy-browser.ts'
+import type { Dialler } from './dialler.ts'
+import { closedError, lost } from './errors.ts'
+import { type Line, MILLRACE, RELAY } from './line.ts'
+import { AmqpManagement } from './management.ts'
+import { AmqpReceiver, type ReceiverHome } from './receiver.ts'
+import { receiverSource, type SourceContext } from './receiver-sources.ts'
+import { Requests } from './requests.ts'
+import { AmqpSender, type SenderHome } from './sender.ts'
+import { type Resumable, Sessions } from './sessions.ts'
+import { Slab } from './slab.ts'
+import { dropSubscription, keepSubscription } from './subscriptions.ts'
+import { TemporaryNode } from './temporary.ts'
+
+/** Bytes of sends that wait for their decision; beyond, sends are refused with `memory-full`. */
+const UNDECIDED_BYTES = 512 * 1024 * 1024
+
+/** The provider port over AMQP 1.0: what lives on it is made anew on each line that follows a lost one. */
+export class AmqpConnection implements ProviderConnection, SenderHome, ReceiverHome, SourceContext {
+  readonly slab: Slab = new Slab()
+  readonly clientId: string | undefined
+  readonly management: AmqpManagement | undefined
+  sessions: Sessions | undefined
+  capabilities!: Capabilities
+  private readonly dialler: Dialler
+  private readonly events: ProviderEvents
+  private readonly blocks: Blocks
+  private readonly aborter: AbortController = new AbortController()
+  private readonly requests: Requests = new Requests(this)
+  private readonly resumables: Set<Resumable> = new Set([this.requests])
+  private readonly receivers: Set<AmqpReceiver> = new Set()
+  private readonly temporaries: Map<string, TemporaryNode> = new Map()
+  private readonly sharers: Map<string, number> = new Map()
+  private readonly browsers: CopyBrowser
+  /** Receivers to which something has come with the bytes at hand. */
+  private dirty: AmqpReceiver[] = []
+  private undecidedBytes = 0
+  private line!: Line
+  /** While there is no line: resolves when there is one, rejects when there will be none. */
+  private restoring: Promise<void> | undefined
+  private failure: MillraceError | undefined
+  private closing: Promise<void> | undefined
+
+  /** Rejects with what kept the broker from being reached. */
+  static async open(
+    dialler: Dialler,
+    clientId: string | undefined,
+    events: ProviderEvents,
+    signal: AbortSignal | undefined,
+  ): Promise<AmqpConnection> {
+    const never = new AbortController().signal
+    return new AmqpConnection(dialler, await dialler.first(signal ?? never), clientId, events)
+  }
+
+  private constructor(
+    dialler: Dialler,
+    line: Line,
+    clientId: string | undefined,
+    events: ProviderEvents,
+  ) {
+    this.dialler = dialler
+    this.clientId = clientId
+    this.events = events
+    this.blocks = new Blocks(events)
+    this.browsers = new CopyBrowser(this)
+    this.adopt(line)
+    this.management = this.millrace ? new AmqpManagement(this.requests) : undefined
+  }
+
+  get millrace(): boolean {
+    return this.line.open.offeredCapabilities.includes(MILLRACE)
+  }
+
+  get confirmsSettlements(): boolean {
+    return this.millrace
+  }
+
+  get durabilities(): readonly Durability[] {
+    return this.capabilities.durabilities
+  }
+
+  get maxMessageBytes(): number {
+    return this.capabilities.maxMessageBytes
+  }
+
+  private adopt(line: Line): void {
+    this.line = line
+    this.sessions = new Sessions(line.peer)
+    this.capabilities = capabilitiesOf(line)
+    line.onLost = (error) => this.lost(error)
+    line.onReceived = () => this.handOver()
+  }
+
+  async createSender(target?: Destination, options: SenderOptions = {}): Promise<AmqpSender> {
+    const { producerId = randomUUID() } = options
+    return this.attached(() => {
+      if (!target && !this.line.open.offeredCapabilities.includes(RELAY)) {
+        throw new MillraceError('unsupported', 'this broker takes messages for fixed destinations only')
+      }
+      return new AmqpSender(this, target, producerId)
+    })
+  }
+
+  async createReceiver(source: Source, options: ReceiverOptions, sink: ReceiverSink): Promise<AmqpReceiver> {
+    if (source.kind === 'subscription' && source.policy) await this.subscribe(source)
+    const receiver = await this.attached(
+      () => new AmqpReceiver(this, receiverSource(source, options.maxBytes, this), sink),
+    )
+    this.receivers.add(receiver)
+    return receiver
+  }
+
+  /** Makes something that attaches, and makes it again when the line is lost meanwhile. */
+  private async attached<T extends Resumable & { open(): Promise<unknown> }>(make: () => T): Promise<T> {
+    for (;;) {
+      await this.ready()
+      const made = make()
+      try {
+        await made.open()
+        this.resumables.add(made)
+        return made
+      } catch (error) {
+        if (!(isMillraceError(error) && error.code === 'connection-lost')) throw error
+        // Of a line that lives it is the answer.
+        if (this.sessions) throw error
+      }
+    }
+  }
+
+  async browse(queue: string, after: string | undefined, limit: number): Promise<BrowsedPage> {
+    await this.ready()
+    return this.management
+      ? this.management.browse(queue, after, limit)
+      : this.browsers.browse(queue, after, limit)
+  }
+
+  async declare(queue: string, policy: Partial<QueuePolicy>): Promise<void> {
+    await this.ready()
+    // Elsewhere queues have the policies that their broker gives them.
+    await this.management?.declare(queue, policy)
+  }
+
+  async subscribe(source: SubscriptionSource): Promise<void> {
+    await this.ready()
+    if (this.management) await this.management.subscribe(source)
+    else await keepSubscription(this.sessions!, receiverSource(source, undefined, this))
+  }
+
+  async unsubscribe(name: string, shared: boolean): Promise<void> {
+    await this.ready()
+    if (this.management) await this.management.unsubscribe(name, shared)
+    else await dropSubscription(this.sessions!, name, shared, this.clientId)
+  }
+
+  async createTemporary(kind: 'temporary-queue' | 'temporary-topic'): Promise<Destination> {
+    const node = await this.attached(() => new TemporaryNode(this, kind))
+    this.temporaries.set(node.name, node)
+    return { kind, name: node.name }
+  }
+
+  async deleteTemporary({ name }: Destination): Promise<void> {
+    await this.ready()
+    const node = this.temporaries.get(name)
+    if (!node) return
+    await node.delete()
+    this.resumables.delete(node)
+    this.temporaries.delete(name)
+  }
+
+  close(): Promise<void> {
+    this.closing ??= this.finish()
+    return this.closing
+  }
+
+  private async finish(): Promise<void> {
+    const closed = new MillraceError('closed', 'the connection was closed')
+    this.aborter.abort(closed)
+    if (this.sessions) {
+      await Promise.all([...this.receivers].map((receiver) => receiver.release()))
+      await this.line.close()
+    }
+    this.sessions = undefined
+    for (const each of [...this.resumables]) each.fail(closed)
+  }
+
+  /** Resolves when there is a line. */
+  private async ready(): Promise<void> {
+    for (;;) {
+      if (this.closing) throw closedError('connection')
+      if (this.failure) throw this.failure
+      if (this.sessions) return
+      await this.restoring
+    }
+  }
+
+  private lost(error: MillraceError): void {
+    this.sessions = undefined
+    this.dirty = []
+    for (const each of [...this.resumables]) each.suspend()
+    this.blocks.clear()
+    if (this.closing) return
+    const why = lost(error)
+    // While links are being restored the line may be lost again; that is the same interruption.
+    if (!this.restoring) {
+      this.events.disconnected(why)
+      this.restoring = this.restore(why).finally(() => {
+        this.restoring = undefined
+      })
+      this.restoring.catch(() => {})
+    }
+  }
+
+  private async restore(why: MillraceError): Promise<void> {
+    try {
+      do {
+        this.adopt(await this.dialler.again(this.aborter.signal))
+        await Promise.all([...this.resumables].map((each) => each.resume()))
+      } while (!this.sessions)
+    } catch (error) {
+      if (this.closing) return
+      this.fail(isMillraceError(error) ? error : why)
+      throw error
+    }
+    if (!this.closing) this.events.reconnected()
+  }
+
+  /** It is given up. */
+  private fail(cause: MillraceError): void {
+    const error = new MillraceError(
+      'connection-lost',
+      `the connection was not restored: ${cause.message}`,
+      { cause },
+    )
+    this.failure = error
+    for (const each of [...this.resumables]) each.fail(error)
+    this.events.failed(error)
+  }
+
+  arrived(receiver: AmqpReceiver): void {
+    this.dirty.push(receiver)
+  }
+
+  private handOver(): void {
+    if (this.dirty.length === 0) return
+    const { dirty } = this
+    this.dirty = []
+    for (const receiver of dirty) receiver.handOver()
+  }
+
+  reserve(bytes: number): void {
+    if (this.undecidedBytes > 0 && this.undecidedBytes + bytes > UNDECIDED_BYTES) {
+      throw new MillraceError('memory-full', 'too many bytes of sends wait for the broker to decide them')
+    }
+    this.undecidedBytes += bytes
+  }
+
+  free(bytes: number): void {
+    this.undecidedBytes -= bytes
+  }
+
+  blocked(queue: string, reason: string): void {
+    this.blocks.set(queue, reason)
+  }
+
+  isTemporary(name: string): boolean {
+    return this.temporaries.has(name)
+  }
+
+  sharer(name: string): number {
+    const number = (this.sharers.get(name) ?? 0) + 1
+    this.sharers.set(name, number)
+    return number
+  }
+
+  forget(gone: AmqpSender | AmqpReceiver): void {
+    this.resumables.delete(gone)
+    this.receivers.delete(gone as AmqpReceiver)
+  }
+}

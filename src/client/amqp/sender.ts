@@ -1,0 +1,286 @@
+import { randomUUID } from 'node:crypto'
+import type { Durability } from '../../model/delivery.ts'
+import type { Destination } from '../../model/destination.ts'
+import { MillraceError } from '../../model/errors.ts'
+import type { SenderEvents } from '../../wire/amqp10/peer/events.ts'
+import type { AmqpError, Attach, DeliveryState, Fields } from '../../wire/amqp10/peer/performatives.ts'
+import type { SenderLink } from '../../wire/amqp10/peer/sender-link.ts'
+import { Deque } from '../deque.ts'
+import { encodeShared } from '../message-format.ts'
+import type { Outgoing, ProviderSender, SendReceipt } from '../provider.ts'
+import { DeliveryWindow } from './delivery-window.ts'
+import { sendPrefix } from './envelope.ts'
+import { closedError, fromAmqp, lost } from './errors.ts'
+import { OUTCOMES, type Resumable, type Sessions, source, target } from './sessions.ts'
+import type { Slab } from './slab.ts'
+
+/** What a sender needs of its connection. */
+export interface SenderHome {
+  /** Undefined while there is no line. */
+  readonly sessions: Sessions | undefined
+  readonly slab: Slab
+  readonly durabilities: readonly Durability[]
+  readonly maxMessageBytes: number
+  /** Counts in a message that waits for its decision. Throws `memory-full`. */
+  reserve(bytes: number): void
+  free(bytes: number): void
+  blocked(queue: string, reason: string): void
+  forget(sender: AmqpSender): void
+}
+
+/** A send that has not been decided: kept so that it can be sent again, over another line. */
+interface PendingSend {
+  readonly resolve: (receipt: SendReceipt) => void
+  readonly reject: (error: unknown) => void
+  readonly messageId: string
+  readonly durability: Durability
+  readonly priority: number
+  readonly expiry: number
+  readonly sequence: number
+  readonly bytes: Uint8Array
+  readonly start: number
+  readonly end: number
+}
+
+/** Room in front of a payload that a frame's header section takes at most; counted against the size limit. */
+const PREFIX_BYTES = 64
+
+/**
+ * A sending link under an identity. The delivery tag is the message's number under it, so that what is sent again over
+ * another line is stored once by a broker that knows such identities.
+ */
+export class AmqpSender implements ProviderSender, SenderEvents, Resumable {
+  readonly producerId: string
+  private readonly home: SenderHome
+  /** Undefined: the anonymous relay. */
+  private readonly destination: Destination | undefined
+  private readonly name: string
+  private link: SenderLink | undefined
+  private attaching: PromiseWithResolvers<void> | undefined
+  /** Sent on this link and not decided; then those that wait for credit or for a line. */
+  private readonly flying: DeliveryWindow<PendingSend> = new DeliveryWindow()
+  private readonly unsent: Deque<PendingSend> = new Deque()
+  /** Something has been decided since the link was attached. */
+  private progress = false
+  private first: number | undefined
+  private sequence = 0
+  private closed = false
+  private failure: Error | undefined
+  private idle: PromiseWithResolvers<void> | undefined
+
+  constructor(home: SenderHome, destination: Destination | undefined, producerId: string) {
+    this.home = home
+    this.destination = destination
+    this.producerId = producerId
+    this.name = `sender-${randomUUID()}`
+  }
+
+  get lastSequence(): number {
+    return this.first ?? 0
+  }
+
+  /** Attaches for the first time. Rejects with what the broker answers. */
+  open(): Promise<void> {
+    return this.attach()
+  }
+
+  send(message: Outgoing): Promise<SendReceipt> {
+    if (this.closed) return Promise.reject(closedError('sender'))
+    if (this.failure) return Promise.reject(this.failure)
+    return new Promise((resolve, reject) => {
+      try {
+        this.unsent.push(this.encode(message, resolve, reject))
+        this.pump()
+      } catch (error) {
+        reject(error)
+      }
+    })
+  }
+
+  /** The payload is copied, because the content may change after `send` and may have to be sent again. */
+  private encode(
+    message: Outgoing,
+    resolve: PendingSend['resolve'],
+    reject: PendingSend['reject'],
+  ): PendingSend {
+    const { durability, priority, expiry, destination: to } = message
+    const { home } = this
+    if (!home.durabilities.includes(durability)) {
+      throw new MillraceError('unsupported', `this broker has no durability ${durability}`)
+    }
+    const payload = encodeShared({ ...message.content, to })
+    const size = payload.length
+    if (size + PREFIX_BYTES > home.maxMessageBytes) throw tooLarge(size, home.maxMessageBytes)
+    home.reserve(size)
+    const start = home.slab.copy(payload)
+    const { bytes } = home.slab
+    this.sequence = message.sequence ?? this.sequence + 1
+    const { sequence } = this
+    const messageId = message.content.messageId!
+    return { resolve, reject, messageId, durability, priority, expiry, sequence, bytes, start, end: start + size }
+  }
+
+  private pump(): void {
+    const { link } = this
+    if (!link) return this.reattach()
+    if (this.attaching) return
+    while (link.credit > 0 && this.unsent.length > 0) {
+      const send = this.unsent.shift()!
+      const ttl = send.expiry === 0 ? 0 : Math.max(1, send.expiry - Date.now())
+      const prefix = sendPrefix(send.durability, send.priority, ttl)
+      const tag = tagOf(send.sequence)
+      this.flying.push(link.send(false, 0, tag, prefix, send.bytes, send.start, send.end), send)
+    }
+    if (link.draining) link.drained()
+  }
+
+  /** After the broker has detached the link, sending attaches it again. */
+  private reattach(): void {
+    if (!this.home.sessions || this.attaching || this.failure) return
+    this.attach().catch((error) => this.refuse(error))
+  }
+
+  private attach(): Promise<void> {
+    const { sessions } = this.home
+    if (!sessions) return Promise.resolve()
+    this.progress = false
+    this.attaching = Promise.withResolvers()
+    const { kind, name: address = null } = this.destination ?? { name: undefined }
+    this.link = sessions.attachSender(
+      {
+        name: this.name,
+        sndSettleMode: 'unsettled',
+        rcvSettleMode: 'first',
+        source: source({ address: this.name, outcomes: OUTCOMES }),
+        target: target({ address, capabilities: kind ? [kind] : [] }),
+        properties: new Map([['millrace:producer-id', this.producerId]]),
+      },
+      this,
+    )
+    return this.attaching.promise
+  }
+
+  attached(attach: Attach): void {
+    // A refusal has no target, and says why when it detaches.
+    if (attach.target === null) return
+    if (this.first === undefined) {
+      this.first = Number(attach.properties.get('millrace:last-sequence') ?? 0)
+      this.sequence = this.first
+    }
+    this.attaching?.resolve()
+    this.attaching = undefined
+    this.pump()
+  }
+
+  flow(properties?: Fields): void {
+    const blocked = properties?.get('millrace:blocked')
+    if (typeof blocked === 'string') {
+      const queue = properties!.get('millrace:queue')
+      this.home.blocked(typeof queue === 'string' ? queue : (this.destination?.name ?? ''), blocked)
+    }
+    this.pump()
+  }
+
+  disposition(first: number, last: number, state: DeliveryState | undefined, settled: boolean): void {
+    if (state?.kind === 'received') return
+    if (!settled) this.link?.settle(first, last, state)
+    this.progress = true
+    this.flying.takeIds(first, last, (send) => this.decide(send, refusalOf(state)))
+  }
+
+  detached(_closed: boolean, error: AmqpError | undefined): void {
+    const { attaching } = this
+    this.suspend()
+    const why = fromAmqp(error, 'connection-lost')
+    if (attaching) return attaching.reject(why)
+    // If the connection ends, the line says so by the end of this turn.
+    setImmediate(() => {
+      if (!this.home.sessions || this.link || this.unsent.length === 0) return
+      if (this.progress) this.reattach()
+      else this.refuse(why)
+    })
+  }
+
+  /** What is undecided is not stored, and nothing says that another attempt would do better. */
+  private refuse(error: unknown): void {
+    for (const send of this.takeAll()) this.decide(send, error)
+  }
+
+  private decide(send: PendingSend, refusal: unknown): void {
+    this.home.free(send.end - send.start)
+    if (refusal === undefined) send.resolve({ messageId: send.messageId, durability: send.durability })
+    else send.reject(refusal)
+    if (this.idle && this.undecided === 0) this.idle.resolve()
+  }
+
+  private get undecided(): number {
+    return this.flying.size + this.unsent.length
+  }
+
+  private takeAll(): PendingSend[] {
+    return [...this.flying.takeAll(), ...this.unsent.clear()]
+  }
+
+  async resume(): Promise<void> {
+    try {
+      await this.attach()
+    } catch (error) {
+      // A line that is lost again is not the broker's answer.
+      if (this.home.sessions) this.refuse(error)
+    }
+  }
+
+  suspend(): void {
+    const { link, attaching } = this
+    if (link) this.home.sessions?.release(link)
+    this.link = undefined
+    this.attaching = undefined
+    this.unsent.unshift(this.flying.takeAll())
+    if (!this.home.sessions) attaching?.reject(lost(undefined))
+  }
+
+  fail(error: Error): void {
+    this.failure = error
+    this.attaching?.reject(error)
+    this.attaching = undefined
+    this.refuse(error)
+  }
+
+  async close(): Promise<void> {
+    this.closed = true
+    if (this.undecided > 0) {
+      this.idle ??= Promise.withResolvers()
+      await this.idle.promise
+    }
+    const { link } = this
+    if (link && !this.failure) link.detach(true)
+    this.suspend()
+    this.home.forget(this)
+  }
+}
+
+function tagOf(sequence: number): Uint8Array {
+  const tag = Buffer.allocUnsafe(8)
+  tag.writeUInt32BE(Math.floor(sequence / 2 ** 32), 0)
+  tag.writeUInt32BE(sequence >>> 0, 4)
+  return tag
+}
+
+/** Why a send was refused; undefined: it was accepted. */
+function refusalOf(state: DeliveryState | undefined): MillraceError | undefined {
+  switch (state?.kind) {
+    case 'accepted':
+      return undefined
+    case 'rejected':
+      return fromAmqp(state.error, 'message-unroutable')
+    case 'released':
+    case 'modified':
+      return new MillraceError('message-unroutable', 'the broker gave the message back')
+    default:
+      return new MillraceError('connection-lost', 'the broker settled the send without saying how')
+  }
+}
+
+function tooLarge(size: number, limit: number): MillraceError {
+  return new MillraceError('message-too-large', `the message has ${size} bytes; the broker takes ${limit}`)
+}
