@@ -1,16 +1,258 @@
-import type { AmqpError } from '../../wire/amqp10/peer/performatives.ts'
+import type { ConnectionSink, Delivery, Engine, PublishOutcome } from '../../engine/api.ts'
+import { isMillraceError, MillraceError } from '../../model/errors.ts'
+import { AmqpCondition } from '../../wire/amqp10/peer/conditions.ts'
+import type { PeerEvents } from '../../wire/amqp10/peer/events.ts'
+import { Peer } from '../../wire/amqp10/peer/peer.ts'
+import type { AmqpError, Open } from '../../wire/amqp10/peer/performatives.ts'
+import type { Operation } from '../permissions.ts'
+import { amqpError } from './errors.ts'
 import type { AmqpGateway } from './gateway.ts'
-import type { ConnectionOptions, ConnectionReport, HostedConnection } from './host.ts'
+import type { ConnectionEvents, ConnectionOptions, ConnectionReport, HostedConnection } from './host.ts'
+import { Intake } from './intake.ts'
+import { answerOpen, clientIdOf, productOf } from './opening.ts'
+import { release } from './outcomes.ts'
+import { Outlet } from './outlet.ts'
+import { GatewaySession } from './session.ts'
+import { UndecidedSends } from './undecided-sends.ts'
+
+/** A link that takes from the engine. */
+export interface EngineConsumer {
+  deliver(deliveries: readonly Delivery[], count: number): void
+  cancelled(error: MillraceError): void
+  detached(closed: boolean): void
+}
+
+/** A link that gives to the engine. */
+export interface EngineProducer {
+  blocked(queue: string, reason: string): void
+  unblocked(queue: string): void
+  detached(closed: boolean): void
+}
 
 /** One client of the gateway, between its host's transport and the engine. */
-export declare class AmqpConnection implements HostedConnection {
-  constructor(gateway: AmqpGateway, options: ConnectionOptions)
-  receive(bytes: Uint8Array, start?: number, end?: number): void
-  takeOutput(): Uint8Array | null
-  readonly outputBytes: number
-  readonly readable: boolean
-  tick(now: number): number
-  close(error?: AmqpError): void
-  closed(): void
-  report(): ConnectionReport
+export class AmqpConnection implements HostedConnection, ConnectionSink {
+  readonly gateway: AmqpGateway
+  readonly engine: Engine
+  readonly peer: Peer
+  /** The engine's number of this connection; 0 before the client has opened. */
+  number = 0
+  user: string
+  containerId = ''
+  /** Whose durable subscriptions are meant; '' for a client without identity. */
+  clientId = ''
+  readonly intake: Intake
+  readonly outlet: Outlet
+  readonly sends: UndecidedSends = new UndecidedSends()
+  readonly consumers: Map<number, EngineConsumer> = new Map()
+  readonly producers: Set<EngineProducer> = new Set()
+  /** Links of all sessions. */
+  links = 0
+  private readonly requests: Map<number, () => void> = new Map()
+  private readonly events: ConnectionEvents
+  private readonly remote: string
+  private readonly since: number
+  private nextRequest = 1
+  private isOver = false
+
+  constructor(gateway: AmqpGateway, options: ConnectionOptions) {
+    this.gateway = gateway
+    this.engine = gateway.engine
+    this.user = options.user ?? ''
+    this.events = options.events
+    this.remote = options.remote
+    this.since = options.now
+    const { unsettledBytes, maxFrameSize, idleTimeout, handshakeTimeout, maxLinks } = gateway.limits
+    this.intake = new Intake(unsettledBytes, () => this.events.resumed())
+    this.outlet = new Outlet(unsettledBytes, () => this.peer.outputBytes)
+    this.peer = new Peer(
+      {
+        role: 'server',
+        maxFrameSize,
+        idleTimeOut: idleTimeout,
+        handshakeTimeout,
+        handleMax: maxLinks - 1,
+        sasl: options.sasl?.(),
+        saslOptional: options.saslOptional ?? false,
+        now: options.now,
+      },
+      this.peerEvents(),
+    )
+  }
+
+  private peerEvents(): PeerEvents {
+    return {
+      writable: () => this.events.writable(),
+      authenticated: (identity) => {
+        if (identity !== '') this.user = identity
+        this.events.authenticated?.(this.user)
+      },
+      opened: (open) => this.guard(() => this.opened(open)),
+      sessionBegun: (session) => {
+        session.events = new GatewaySession(this)
+      },
+      closed: (error, by, header) => {
+        const wasOver = this.isOver
+        this.leave()
+        if (!wasOver) this.events.ended({ by, error, header })
+      },
+    }
+  }
+
+  receive(bytes: Uint8Array, start = 0, end: number = bytes.length): void {
+    this.guard(() => this.peer.receive(bytes, start, end))
+  }
+
+  takeOutput(): Uint8Array | null {
+    const output = this.peer.takeOutput()
+    if (this.outlet.isWaited) this.guard(() => this.outlet.wake())
+    return output
+  }
+
+  get outputBytes(): number {
+    return this.peer.outputBytes
+  }
+
+  get readable(): boolean {
+    return this.intake.readable
+  }
+
+  tick(now: number): number {
+    return this.peer.tick(now)
+  }
+
+  close(error?: AmqpError): void {
+    if (!this.isOver) this.peer.close(error)
+  }
+
+  closed(): void {
+    this.leave()
+  }
+
+  report(): ConnectionReport {
+    const { remote, user, containerId, links } = this
+    return {
+      id: this.number,
+      remote,
+      user,
+      containerId,
+      product: productOf(this.peer.remoteOpen),
+      links,
+      unsettled: this.outlet.count,
+      undecided: this.sends.count,
+      age: this.gateway.options.clock.monotonic() - this.since,
+    }
+  }
+
+  /** A fault of ours ends this connection and nothing else. */
+  guard(work: () => void): void {
+    try {
+      work()
+    } catch (cause) {
+      this.fault(cause)
+    }
+  }
+
+  fault(cause: unknown): void {
+    this.events.faulted(cause)
+    this.close({
+      condition: AmqpCondition.internalError,
+      description: 'the broker has met a fault of its own',
+    })
+  }
+
+  permits(operation: Operation, kind: 'queue' | 'topic', name: string): boolean {
+    return this.gateway.permissions.permits(this.user, operation, kind, name)
+  }
+
+  /** Throws `not-permitted`. */
+  assertPermitted(operation: Operation, kind: 'queue' | 'topic', name: string): void {
+    if (this.permits(operation, kind, name)) return
+    const who = this.user === '' ? 'an anonymous client' : `user ${JSON.stringify(this.user)}`
+    throw new MillraceError('not-permitted', `${who} may not ${operation} ${kind} ${JSON.stringify(name)}`)
+  }
+
+  /** A number for a settlement request; `durable` is called when the engine has answered it. */
+  request(durable: () => void): number {
+    this.requests.set(this.nextRequest, durable)
+    return this.nextRequest++
+  }
+
+  forgetRequest(number: number): void {
+    this.requests.delete(number)
+  }
+
+  private opened(open: Open): void {
+    try {
+      this.containerId = open.containerId
+      const answer = answerOpen(this, open)
+      this.clientId = clientIdOf(open)
+      const { clientId } = this
+      this.number = this.engine.connect(this, { clientId: clientId === '' ? undefined : clientId })
+      this.peer.open(answer)
+    } catch (cause) {
+      if (!isMillraceError(cause)) throw cause
+      this.peer.refuse(refusal(cause))
+    }
+  }
+
+  private leave(): void {
+    if (this.isOver) return
+    this.isOver = true
+    this.gateway.left(this)
+    if (this.number === 0) return
+    this.engine.disconnect(this.number)
+    // Nobody else tells the links when the transport is gone.
+    for (const link of [...this.consumers.values(), ...this.producers]) link.detached(false)
+  }
+
+  // What the engine tells.
+
+  published(outcomes: readonly PublishOutcome[]): void {
+    this.guard(() => this.sends.published(outcomes))
+  }
+
+  settled(requests: readonly number[]): void {
+    this.guard(() => {
+      for (const number of requests) {
+        const durable = this.requests.get(number)
+        this.requests.delete(number)
+        durable?.()
+      }
+    })
+  }
+
+  deliver(consumer: number, deliveries: readonly Delivery[], count: number): void {
+    const link = this.consumers.get(consumer)
+    if (link) return this.guard(() => link.deliver(deliveries, count))
+    // It was detached in this turn, when these were on their way to it.
+    this.engine.settle(consumer, deliveries[0]!.tag, deliveries[count - 1]!.tag, release)
+  }
+
+  cancelled(consumer: number, error: MillraceError): void {
+    this.guard(() => this.consumers.get(consumer)?.cancelled(error))
+  }
+
+  blocked(queue: string, reason: string): void {
+    this.guard(() => {
+      for (const link of this.producers) link.blocked(queue, reason)
+    })
+  }
+
+  unblocked(queue: string): void {
+    this.guard(() => {
+      for (const link of this.producers) link.unblocked(queue)
+    })
+  }
+
+  /** Nothing will be confirmed any more. */
+  failed(error: MillraceError): void {
+    this.close(amqpError(error))
+  }
+}
+
+/** JMS clients know a taken client id by this (Enforcing Connection Uniqueness). */
+function refusal(error: MillraceError): AmqpError {
+  const refused = amqpError(error)
+  if (error.code !== 'client-id-invalid') return refused
+  return { ...refused, info: new Map([...refused.info!, ['invalid-field', 'container-id']]) }
 }

@@ -1,0 +1,93 @@
+import { MillraceError } from '../../model/errors.ts'
+import type { AmqpConnection } from './connection.ts'
+
+/** Kept in one buffer up to this size; beyond, a body is handed to the engine as it comes. */
+const BUFFERED_BYTES = 256 * 1024
+
+/** After so many bytes of a large body it is looked whether the disk keeps up. */
+const CHECK_BYTES = 4 * 1024 * 1024
+/** Bytes that wait for the disk, above which the client is to stop, and how often it is looked again, in milliseconds. */
+const UNSYNCED_BYTES = 32 * 1024 * 1024
+const CHECK_AGAIN = 2
+
+/**
+ * A message that comes in several frames: one buffer when it is small, otherwise a body of the engine that grows with the
+ * frames, so that memory does not follow its size.
+ */
+export class IncomingBody {
+  size = 0
+  /** The payload when it is small. */
+  payload: Uint8Array = new Uint8Array(0)
+  /** The engine's number of the body when it is large. */
+  number: number | undefined
+  private readonly connection: AmqpConnection
+  /** Reads what stands before the payload and answers where that begins. */
+  private readonly readHead: (bytes: Uint8Array) => number
+  private readonly parts: Uint8Array[] = []
+  private unchecked = 0
+
+  constructor(connection: AmqpConnection, readHead: (bytes: Uint8Array) => number) {
+    this.connection = connection
+    this.readHead = readHead
+  }
+
+  /** Throws `message-invalid`, `message-too-large`. */
+  append(bytes: Uint8Array, start: number, end: number): void {
+    this.size += end - start
+    const { maxMessageBytes } = this.connection.gateway.limits
+    if (this.size > maxMessageBytes) {
+      throw new MillraceError(
+        'message-too-large',
+        `the message has more than ${maxMessageBytes} bytes (maxMessageBytes)`,
+      )
+    }
+    const part = bytes.subarray(start, end)
+    if (this.number !== undefined) return this.pass(part)
+    this.parts.push(Uint8Array.from(part))
+    if (this.size > BUFFERED_BYTES) this.open()
+  }
+
+  /** Everything has come. Throws `message-invalid`. */
+  end(): void {
+    if (this.number !== undefined) return
+    const whole = Buffer.concat(this.parts)
+    this.payload = whole.subarray(this.readHead(whole))
+  }
+
+  abort(): void {
+    if (this.number !== undefined) this.connection.engine.abortBody(this.number)
+    this.number = undefined
+  }
+
+  private open(): void {
+    const { engine, number } = this.connection
+    const beginning = Buffer.concat(this.parts)
+    const payload = beginning.subarray(this.readHead(beginning))
+    this.parts.length = 0
+    this.number = engine.openBody(number)
+    this.pass(payload)
+  }
+
+  private pass(bytes: Uint8Array): void {
+    this.connection.engine.appendBody(this.number!, bytes)
+    this.unchecked += bytes.length
+    if (this.unchecked < CHECK_BYTES) return
+    this.unchecked = 0
+    if (this.diskIsBehind()) this.waitForDisk()
+  }
+
+  private diskIsBehind(): boolean {
+    return this.connection.engine.store().unsyncedBytes > UNSYNCED_BYTES
+  }
+
+  /** The client is not read meanwhile. */
+  private waitForDisk(): void {
+    const { intake, gateway } = this.connection
+    intake.brake()
+    const look = (): void => {
+      if (this.diskIsBehind()) gateway.options.clock.after(CHECK_AGAIN, look)
+      else intake.release()
+    }
+    gateway.options.clock.after(CHECK_AGAIN, look)
+  }
+}

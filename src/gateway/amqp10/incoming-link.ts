@@ -1,0 +1,269 @@
+import type { Engine, Publication } from '../../engine/api.ts'
+import { isMillraceError, MillraceError } from '../../model/errors.ts'
+import { FORMAT_AMQP10 } from '../../model/message.ts'
+
+import type { ReceiverEvents, TransferPart } from '../../wire/amqp10/peer/events.ts'
+import { type AmqpError, type Attach, accepted, released } from '../../wire/amqp10/peer/performatives.ts'
+import type { ReceiverLink } from '../../wire/amqp10/peer/receiver-link.ts'
+import type { AmqpConnection, EngineProducer } from './connection.ts'
+import { amqpError, operatingError, rejectedWith } from './errors.ts'
+import { IncomingBody } from './incoming-body.ts'
+import type { Starved } from './intake.ts'
+import { MessageHead } from './message-head.ts'
+import { Relay } from './relay.ts'
+import type { Route } from './route.ts'
+import type { Sender } from './undecided-sends.ts'
+
+/** Property of a flow: why the queue takes nothing, '' when it does again. */
+const BLOCKED_KEY = 'millrace:blocked'
+
+const REJECTED = 'amqp:rejected:list'
+
+/** Credit until it is known how large the sender's messages are. */
+const FIRST_CREDIT = 100
+
+const nothing = new Uint8Array(0)
+
+/** A producer identity that a link sends under. */
+export interface Identity {
+  readonly handle: number
+  readonly lastSequence: number
+}
+
+export interface IncomingOptions {
+  readonly connection: AmqpConnection
+  readonly link: ReceiverLink
+  readonly attach: Attach
+  readonly destination: Route | Relay
+  readonly identity: Identity | undefined
+  /** The link has ended. */
+  readonly left: (() => void) | undefined
+}
+
+/** Messages from a sender: each becomes a publication, and what becomes of that is its outcome. */
+export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProducer {
+  private readonly connection: AmqpConnection
+  private readonly engine: Engine
+  private readonly link: ReceiverLink
+  private readonly options: IncomingOptions
+  private readonly number: number
+  private readonly canReject: boolean
+  private readonly head: MessageHead = new MessageHead()
+  /** Filled anew for each message: the engine keeps none. */
+  private readonly publication: { -readonly [K in keyof Publication]: Publication[K] }
+  private body: IncomingBody | undefined
+  /** What became of the delivery whose parts still come: they are passed over. */
+  private refused = false
+  private sequence = 0
+  private readonly blocks: Set<string> = new Set()
+  private undecided = 0
+  private undecidedBytes = 0
+  private averageSize: number
+  private over = false
+
+  constructor(options: IncomingOptions) {
+    const { connection, link, attach, identity } = options
+    this.options = options
+    this.connection = connection
+    this.engine = connection.engine
+    this.link = link
+    this.averageSize = connection.gateway.limits.unsettledBytes / FIRST_CREDIT
+    const outcomes = attach.source?.outcomes ?? []
+    this.canReject = outcomes.length === 0 || outcomes.includes(REJECTED)
+    this.number = connection.sends.join(this)
+    connection.producers.add(this)
+    connection.links++
+    this.publication = {
+      tag: 0,
+      exchange: '',
+      key: '',
+      durability: 'disk',
+      priority: 4,
+      format: FORMAT_AMQP10,
+      payload: nothing,
+      body: undefined,
+      expiry: 0,
+      producer: identity?.handle ?? 0,
+      sequence: 0,
+      mandatory: true,
+    }
+  }
+
+  transfer(part: TransferPart): void {
+    try {
+      if (part.first) this.begin(part)
+      if (part.aborted) return this.forgetBody()
+      if (this.refused) return
+      if (part.first && !part.more) return this.whole(part)
+      this.gather(part)
+    } catch (cause) {
+      if (!isMillraceError(cause)) return this.connection.fault(cause)
+      this.refuse(part, cause)
+    }
+  }
+
+  private begin(part: TransferPart): void {
+    this.refused = false
+    if (part.format !== 0)
+      throw new MillraceError('message-invalid', `message format ${part.format} is not known here`)
+    if (this.options.identity) this.sequence = sequenceOf(part.tag)
+  }
+
+  private whole({ id, settled, bytes, start, end }: TransferPart): void {
+    const { head, publication } = this
+    head.read(bytes, start, end, this.options.destination instanceof Relay)
+    publication.payload = bytes.subarray(head.payloadStart, end)
+    publication.body = undefined
+    this.publish(id, settled, end - start)
+  }
+
+  /** A part of a message of several frames. */
+  private gather(part: TransferPart): void {
+    this.body ??= new IncomingBody(this.connection, (bytes) => {
+      this.head.read(bytes, 0, bytes.length, this.options.destination instanceof Relay)
+      return this.head.payloadStart
+    })
+    this.body.append(part.bytes, part.start, part.end)
+    if (part.more) return
+    const { body, publication } = this
+    this.body = undefined
+    body.end()
+    publication.payload = body.payload
+    publication.body = body.number
+    this.publish(part.id, part.settled, body.size)
+  }
+
+  private publish(id: number, settled: boolean, size: number): void {
+    const { publication, head, connection, options } = this
+    const { destination } = options
+    const route =
+      destination instanceof Relay ? destination.routeOf(head.to, head.toKind) : (destination as Route)
+    // Throws when it is gone: a temporary queue is not created again for a late reply.
+    if (route.temporary) this.engine.declareQueue({ name: route.key, passive: true })
+    publication.exchange = route.exchange
+    publication.key = route.key
+    publication.mandatory = route.mandatory
+    publication.durability = head.durability
+    publication.priority = head.priority
+    publication.expiry = head.expiry(connection.gateway.wall)
+    publication.sequence = this.sequence
+    publication.tag = connection.sends.add(this.number, id, size, settled)
+    this.undecided++
+    this.undecidedBytes += size
+    if (this.blocks.size === 0) connection.intake.add(size)
+    this.averageSize += (size - this.averageSize) / 16
+    try {
+      this.engine.publish(connection.number, publication)
+    } catch (cause) {
+      connection.sends.undo(publication.tag)
+      this.decided(id, size, settled, operatingError(cause))
+    }
+  }
+
+  /** Refused before the engine was asked. */
+  private refuse(part: TransferPart, error: MillraceError): void {
+    this.refused = part.more
+    this.forgetBody()
+    this.answer(part.id, part.settled, error, part.tag)
+    this.replenish()
+  }
+
+  decided(id: number, size: number, settled: boolean, error: MillraceError | undefined): void {
+    this.undecided--
+    this.undecidedBytes -= size
+    if (this.blocks.size === 0) this.connection.intake.remove(size)
+    if (this.over) {
+      if (this.undecided === 0) this.connection.sends.leave(this.number)
+    } else if (error) this.answer(id, settled, error, undefined)
+    else if (!settled) this.link.settle(id, id, accepted)
+  }
+
+  decidedAll(): void {
+    this.replenish()
+  }
+
+  /** Says why a message was not taken, where the sender can be told (Anonymous Terminus 1.0, 2.2.2). */
+  private answer(id: number, settled: boolean, error: MillraceError, tag: Uint8Array | undefined): void {
+    const { link, options } = this
+    const reason = amqpError(error)
+    if (!settled && this.canReject) return link.settle(id, id, rejectedWith(reason))
+    if (!settled) link.settle(id, id, released)
+    if (!(options.destination instanceof Relay)) return
+    const info = new Map(reason.info)
+    if (tag) info.set('delivery-tag', Uint8Array.from(tag))
+    this.end({ ...reason, info })
+  }
+
+  /** Lets the sender send more, as far as what is undecided allows in messages and in bytes. */
+  replenish(): void {
+    if (this.over || this.blocks.size > 0) return
+    const { connection, link, averageSize } = this
+    const { creditWindow, unsettledBytes } = connection.gateway.limits
+    const target = Math.min(creditWindow, Math.max(1, Math.floor(unsettledBytes / averageSize)))
+    const more = target - this.undecided - link.credit
+    if (more <= 0 || (more * 4 < target && link.credit > 0)) return
+    if (connection.intake.hasRoomFor(this)) link.grant(more)
+  }
+
+  /** Sends to the queue are held: no more are asked for, and the sender is told why. */
+  blocked(queue: string, reason: string): void {
+    if (!this.concerns(queue) || this.blocks.has(queue)) return
+    if (this.blocks.size === 0) this.connection.intake.remove(this.undecidedBytes)
+    this.blocks.add(queue)
+    this.link.tell(new Map([[BLOCKED_KEY, reason]]))
+  }
+
+  unblocked(queue: string): void {
+    if (!this.blocks.delete(queue) || this.blocks.size > 0) return
+    this.connection.intake.add(this.undecidedBytes)
+    this.link.tell(new Map([[BLOCKED_KEY, '']]))
+    this.replenish()
+  }
+
+  /** '' stands for every queue. Where each message says its own way, each is answered for itself. */
+  private concerns(queue: string): boolean {
+    const { destination } = this.options
+    if (destination instanceof Relay) return false
+    return queue === '' || (destination.mandatory && destination.key === queue)
+  }
+
+  detached(): void {
+    this.connection.guard(() => this.leave())
+  }
+
+  private end(error: AmqpError): void {
+    if (this.over) return
+    this.leave()
+    this.link.detach(true, error)
+  }
+
+  private leave(): void {
+    if (this.over) return
+    this.over = true
+    this.forgetBody()
+    this.connection.intake.forget(this)
+    this.connection.producers.delete(this)
+    this.connection.links--
+    if (this.undecided === 0) this.connection.sends.leave(this.number)
+    this.options.left?.()
+  }
+
+  private forgetBody(): void {
+    this.body?.abort()
+    this.body = undefined
+  }
+}
+
+/** Under an identity the delivery tag is the sequence, in eight bytes. Throws `argument-invalid`. */
+function sequenceOf(tag: Uint8Array): number {
+  if (tag.length === 8) {
+    const high = ((tag[0]! << 24) | (tag[1]! << 16) | (tag[2]! << 8) | tag[3]!) >>> 0
+    const low = ((tag[4]! << 24) | (tag[5]! << 16) | (tag[6]! << 8) | tag[7]!) >>> 0
+    const sequence = high * 0x1_0000_0000 + low
+    if (sequence > 0 && Number.isSafeInteger(sequence)) return sequence
+  }
+  throw new MillraceError(
+    'argument-invalid',
+    'a delivery tag under a producer identity is a sequence of eight bytes, from 1',
+  )
+}

@@ -1,0 +1,138 @@
+import type { Durability } from '../../model/delivery.ts'
+import { MillraceError } from '../../model/errors.ts'
+import { Reader } from '../../wire/amqp10/reader.ts'
+import { DESTINATION_KEY, destinationKinds, Field, Section } from '../../wire/amqp10/sections.ts'
+import { AmqpSymbol } from '../../wire/amqp10/values.ts'
+
+/** Delivery annotation that asks for a durability level by name. */
+const DURABILITY_KEY = 'x-opt-durability'
+
+const levels: ReadonlySet<unknown> = new Set<Durability>(['disk', 'os', 'memory'])
+
+const DEFAULT_PRIORITY = 4
+
+const reader = new Reader()
+
+/**
+ * What the broker reads of a message that is sent to it (core 3.2.1, 3.2.2, 3.2.4); one object serves all messages of a link.
+ * The payload that it keeps begins behind header and delivery annotations, and is not looked into any further.
+ */
+export class MessageHead {
+  durability: Durability = 'disk'
+  priority: number = DEFAULT_PRIORITY
+  /** Milliseconds; 0 for none, also when the header says 0, as JMS does. */
+  ttl: number = 0
+  /** Wall milliseconds of absolute-expiry-time, looked up when there is no ttl; 0 when there is none. */
+  absoluteExpiry = 0
+  payloadStart = 0
+  /** Read on request: properties.to, and the capability that names its kind. */
+  to: string | undefined
+  toKind: string | undefined
+
+  /** Throws `message-invalid`. */
+  read(bytes: Uint8Array, start: number, end: number, addressed: boolean): void {
+    this.durability = 'disk'
+    this.priority = DEFAULT_PRIORITY
+    this.ttl = 0
+    this.absoluteExpiry = 0
+    this.to = undefined
+    this.toKind = undefined
+    reader.reset(bytes, start, end)
+    let section = start
+    let code = reader.done ? Section.value : reader.descriptor()
+    if (code === Section.header) {
+      this.readHeader()
+      section = reader.at
+      code = this.nextSection()
+    }
+    if (code === Section.deliveryAnnotations) {
+      this.readDeliveryAnnotations()
+      section = reader.at
+      code = this.nextSection()
+    }
+    this.payloadStart = section
+    if (code === Section.messageAnnotations) {
+      if (addressed) this.readDestinationKind()
+      else reader.skip()
+      code = this.nextSection()
+    }
+    if (code === Section.properties) this.readProperties(addressed)
+    else if (!(code > Section.properties && code <= Section.footer)) {
+      throw new MillraceError('message-invalid', 'the bytes are not the sections of a message')
+    }
+  }
+
+  /** When it expires, in wall milliseconds; 0 for never. The relative one does not depend on the sender's clock. */
+  expiry(wall: () => number): number {
+    return this.ttl > 0 ? Math.floor(wall()) + this.ttl : this.absoluteExpiry
+  }
+
+  /** A message may end behind any section: its body may be absent. */
+  private nextSection(): number {
+    return reader.done ? Section.value : reader.descriptor()
+  }
+
+  private readHeader(): void {
+    const count = reader.compound()
+    const { limit } = reader
+    if (count > 0 && reader.value() === false) this.durability = 'memory'
+    const priority = count > 1 ? reader.value() : null
+    if (typeof priority === 'number') this.priority = Math.min(priority, 9)
+    const ttl = count > 2 ? reader.value() : null
+    if (typeof ttl === 'number') this.ttl = ttl
+    this.leave(limit)
+  }
+
+  private readDeliveryAnnotations(): void {
+    const count = reader.compound()
+    const { limit } = reader
+    for (let i = 0; i < count; i += 2) {
+      if (symbolText(reader.value()) !== DURABILITY_KEY) {
+        reader.skip()
+        continue
+      }
+      const level = symbolText(reader.value())
+      if (!levels.has(level))
+        throw new MillraceError('message-invalid', `${DURABILITY_KEY} is disk, os or memory, not ${level}`)
+      this.durability = level as Durability
+    }
+    this.leave(limit)
+  }
+
+  private readDestinationKind(): void {
+    const count = reader.compound()
+    const { limit } = reader
+    for (let i = 0; i < count; i += 2) {
+      if (symbolText(reader.value()) === DESTINATION_KEY)
+        this.toKind = destinationKinds[Number(reader.value())]
+      else reader.skip()
+    }
+    this.leave(limit)
+  }
+
+  private readProperties(addressed: boolean): void {
+    const count = reader.compound()
+    let at = 0
+    if (addressed && count > Field.to) {
+      for (; at < Field.to; at++) reader.skip()
+      this.to = symbolText(reader.value())
+      at++
+    }
+    if (this.ttl > 0 || count <= Field.absoluteExpiry) return
+    for (; at < Field.absoluteExpiry; at++) reader.skip()
+    const expiry = reader.value()
+    if (expiry instanceof Date) this.absoluteExpiry = Math.max(1, expiry.getTime())
+  }
+
+  /** The fields that are not read are passed over with the compound. */
+  private leave(limit: number): void {
+    if (reader.at > limit)
+      throw new MillraceError('message-invalid', 'a section and its elements differ in size')
+    reader.at = limit
+  }
+}
+
+function symbolText(value: unknown): string | undefined {
+  if (typeof value === 'string') return value
+  return value instanceof AmqpSymbol ? value.value : undefined
+}

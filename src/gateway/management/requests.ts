@@ -1,0 +1,118 @@
+import type { Engine } from '../../engine/api.ts'
+import { MillraceError } from '../../model/errors.ts'
+import type { Operation } from '../permissions.ts'
+import type { Arguments } from './arguments.ts'
+import type { Operations } from './operations.ts'
+import { ensureSubscription, subscriptionQueue } from './subscriptions.ts'
+
+/** Messages of one page, when the request does not say how many. */
+const PAGE = 100
+
+/** Who asks, and of what. */
+export interface Caller {
+  readonly engine: Engine
+  readonly operations: Operations
+  /** '' for a client that has none. */
+  readonly clientId: string
+  permits(operation: Operation, kind: 'queue' | 'topic', name: string): boolean
+  /** Throws `not-permitted`. */
+  assertPermitted(operation: Operation, kind: 'queue' | 'topic', name: string): void
+  /** Messages as they would be delivered, and the position of the next page. */
+  page(queue: string, after: string, limit: number): Promise<unknown>
+}
+
+type Handler = (caller: Caller, given: Arguments) => Promise<unknown>
+
+/** The operations of the management node (docs/spec/amqp.md), by their names. */
+const handlers: Readonly<Record<string, Handler>> = {
+  async queues({ operations, permits }) {
+    return (await operations.queues()).filter(({ name }) => permits('browse', 'queue', name))
+  },
+  async queue({ operations, assertPermitted }, given) {
+    const name = given.text('queue')
+    assertPermitted('browse', 'queue', name)
+    const report = (await operations.queues()).find((queue) => queue.name === name)
+    if (report) return report
+    throw new MillraceError('destination-not-found', `queue ${JSON.stringify(name)} does not exist`)
+  },
+  async topics({ operations, permits }) {
+    return (await operations.topics()).filter(({ name }) => permits('receive', 'topic', name))
+  },
+  async connections({ operations, assertPermitted }) {
+    assertPermitted('manage', 'queue', '')
+    return operations.connections()
+  },
+  async statistics({ engine, operations, assertPermitted }) {
+    assertPermitted('manage', 'queue', '')
+    const queues = engine.queues()
+    const sum = (count: (queue: (typeof queues)[number]) => number): number =>
+      queues.reduce((total, queue) => total + count(queue), 0)
+    return {
+      queues: queues.length,
+      connections: (await operations.connections()).length,
+      messages: sum(({ messages }) => messages),
+      bytes: sum(({ bytes }) => bytes),
+      published: sum(({ published }) => published),
+      delivered: sum(({ delivered }) => delivered),
+      store: engine.store(),
+    }
+  },
+  async declare({ engine, assertPermitted }, given) {
+    const name = given.text('queue')
+    assertPermitted('create', 'queue', name)
+    return engine.declareQueue({ name, policy: given.policy('policy') })
+  },
+  async delete({ operations, assertPermitted }, given) {
+    const name = given.text('queue')
+    assertPermitted('delete', 'queue', name)
+    return operations.delete(name)
+  },
+  async purge({ operations, assertPermitted }, given) {
+    const name = given.text('queue')
+    assertPermitted('manage', 'queue', name)
+    return operations.purge(name)
+  },
+  async move({ operations, assertPermitted }, given) {
+    const [from, to] = [given.text('from'), given.text('to')]
+    assertPermitted('manage', 'queue', from)
+    assertPermitted('manage', 'queue', to)
+    return operations.move(from, to, given.number('limit'))
+  },
+  async redrive({ operations, assertPermitted }, given) {
+    const name = given.text('queue')
+    assertPermitted('manage', 'queue', name)
+    return operations.redrive(name, given.number('limit'))
+  },
+  async browse({ page, assertPermitted }, given) {
+    const name = given.text('queue')
+    assertPermitted('browse', 'queue', name)
+    return page(name, given.optionalText('after') ?? '', given.number('limit') ?? PAGE)
+  },
+  async why({ operations, permits }, given) {
+    const locations = await operations.locate(given.text('brokerId'))
+    return locations.filter(({ queue }) => permits('browse', 'queue', queue))
+  },
+  async subscribe({ engine, clientId, assertPermitted }, given) {
+    const [name, topic] = [given.text('name'), given.text('topic')]
+    assertPermitted('receive', 'topic', topic)
+    const subscription = { clientId, name, shared: given.flag('shared') }
+    return ensureSubscription(engine, subscription, topic, { policy: given.policy('policy') })
+  },
+  async unsubscribe({ engine, clientId }, given) {
+    const queue = subscriptionQueue({ clientId, name: given.text('name'), shared: given.flag('shared') })
+    return new Promise((resolve) => engine.deleteQueue(queue, { ifUnused: true }, resolve))
+  },
+}
+
+/**
+ * Does what a request to the management node asks for, and answers with plain data. Rejects with `unsupported` for an unknown
+ * operation, `argument-invalid`, `not-permitted`, and what the operation itself rejects with.
+ */
+export async function perform(caller: Caller, operation: string, given: Arguments): Promise<unknown> {
+  const name = operation === 'create' ? 'declare' : operation
+  if (Object.hasOwn(handlers, name)) return handlers[name]!(caller, given)
+  throw new MillraceError(
+    'unsupported',
+    `there is no operation ${JSON.stringify(operation)}; there are ${Object.keys(handlers).join(', ')}`,
+  )
+}
