@@ -20,8 +20,8 @@ interface Ready {
   readonly listeners: { readonly amqp: Listener; readonly amqps: Listener; readonly http: Listener }
 }
 
-/** May do everything, and may only use public.# */
-const users = { strangers: 'pencil, with = and ü', limited: 'only a little' }
+/** May do everything, and may only use public.#. rhea cuts passwords short that are not ASCII. */
+const users = { strangers: 'pencil, with = and #', limited: 'only a little' }
 
 /** `millrace serve` with users and TLS over a directory of its own; keeps its ports over restarts. */
 export class Broker {

@@ -1,4 +1,5 @@
 """proton's blocking connection, and what the checks need besides."""
+import itertools
 import os
 import sys
 import time
@@ -14,6 +15,10 @@ URL = f"amqp://{HOST}:{os.environ['BROKER_PORT']}"
 TLS_URL = f"amqps://{HOST}:{os.environ['BROKER_TLS_PORT']}"
 LOGIN = {'user': os.environ['BROKER_USER'], 'password': os.environ['BROKER_PASSWORD']}
 LIMITED = {'user': os.environ['BROKER_LIMITED_USER'], 'password': os.environ['BROKER_LIMITED_PASSWORD']}
+
+
+# proton gives links of the same address the same name.
+numbers = itertools.count()
 
 
 class Failed(Exception):
@@ -83,11 +88,11 @@ class Connection:
         self.blocking.close()
 
     def sender(self, address, *options):
-        return self.blocking.create_sender(address, options=list(options))
+        return self.blocking.create_sender(address, name=f'{address}-{next(numbers)}', options=list(options))
 
     def receiver(self, address, *options, name=None, dynamic=False, credit=0):
         return self.blocking.create_receiver(
-            address, credit=credit, name=name, dynamic=dynamic, options=list(options))
+            address, credit=credit, name=name or f'{address}-{next(numbers)}', dynamic=dynamic, options=list(options))
 
     def send(self, address, *bodies, **fields):
         sender = self.sender(address)
