@@ -1,10 +1,12 @@
 /**
  * Millrace: a durable message broker for TypeScript. Import it, run it, or point the same code at the engine you have.
  */
+import { amqp } from './client/amqp/registration.ts'
 import { registerProvider } from './client/connect.ts'
 import { embedded } from './embedded/provider.ts'
 
 registerProvider(embedded())
+registerProvider(amqp)
 
 export { QueueBrowser } from './client/browser.ts'
 export { ConnectionFactory, type ConnectOptions, connect, registerProvider } from './client/connect.ts'
@@ -52,7 +54,7 @@ export {
 export { type EmbeddedOptions, embedded } from './embedded/provider.ts'
 export type { DeadLetterReason, Durability, Outcome } from './model/delivery.ts'
 export type { Destination, DestinationKind } from './model/destination.ts'
-export type { Duration } from './model/duration.ts'
+export { type Duration, milliseconds } from './model/duration.ts'
 export { type ErrorCode, errorCatalogue, isMillraceError, MillraceError } from './model/errors.ts'
 export type { Body, MessageContent, PropertyValue } from './model/message.ts'
 export type { Overflow, QueuePolicy } from './model/policy.ts'

@@ -27,6 +27,13 @@ type OwnOption =
   | 'count'
   | 'timeout'
   | 'follow'
+  | 'every'
+  | 'capacity'
+  | 'capacity-bytes'
+  | 'when-full'
+  | 'max-deliveries'
+  | 'delivery-timeout'
+  | 'dead-letter'
   | 'config'
   | 'memory'
 
@@ -55,6 +62,17 @@ const ownSpecs: Readonly<Record<OwnOption, OptionSpec>> = {
   count: { type: 'string', value: 'N', help: 'at most N messages' },
   timeout: { type: 'string', value: 'TIME', help: 'how long to wait for each message (default 0)' },
   follow: { type: 'boolean', help: 'wait for messages until stopped' },
+  every: { type: 'string', value: 'TIME', help: 'between two views (default 1s)' },
+  capacity: { type: 'string', value: 'N', help: 'messages that the queue takes at most' },
+  'capacity-bytes': { type: 'string', value: 'N', help: 'bytes that the queue takes at most' },
+  'when-full': {
+    type: 'string',
+    value: 'POLICY',
+    help: 'block (default), reject, drop-oldest or dead-letter',
+  },
+  'max-deliveries': { type: 'string', value: 'N', help: 'failures after which a message is dead-lettered' },
+  'delivery-timeout': { type: 'string', value: 'TIME', help: 'how long a consumer may hold a message' },
+  'dead-letter': { type: 'string', value: 'QUEUE', help: 'where dead letters go (default {queue}.dlq)' },
   config: { type: 'string', value: 'FILE', help: 'settings (default ./millrace.yaml, if there is one)' },
   memory: { type: 'boolean', help: 'keep everything in memory, and nothing when it ends' },
 }

@@ -1,6 +1,8 @@
 import { isMillraceError } from '../index.ts'
 import { browse } from './browse.ts'
 import type { Call, Command, Streams } from './command.ts'
+import { connections } from './connections.ts'
+import { create } from './create.ts'
 import { doctor } from './doctor.ts'
 import { ExitCode } from './exit-code.ts'
 import { commonOptions, helpFor, overview } from './help.ts'
@@ -11,13 +13,34 @@ import { passwd } from './passwd.ts'
 import type { Terminal } from './progress.ts'
 import { queues } from './queues.ts'
 import { receive } from './receive.ts'
+import { deleteQueue, move, purge, redrive } from './repair.ts'
 import { send } from './send.ts'
 import { dev, serve } from './serve.ts'
+import { topics } from './topics.ts'
 import { Interrupted, UsageError } from './usage-error.ts'
 import { version } from './version.ts'
+import { watch } from './watch.ts'
 import { why } from './why.ts'
 
-export const commands: readonly Command[] = [send, receive, browse, queues, why, doctor, serve, dev, passwd]
+export const commands: readonly Command[] = [
+  send,
+  receive,
+  browse,
+  queues,
+  topics,
+  connections,
+  watch,
+  why,
+  create,
+  deleteQueue,
+  purge,
+  move,
+  redrive,
+  doctor,
+  serve,
+  dev,
+  passwd,
+]
 
 const DEFAULT_URL = 'file:./millrace-data'
 

@@ -126,6 +126,12 @@ export class Context extends EventEmitter<ConnectionEvents> implements AsyncDisp
     return worker
   }
 
+  /** Makes sure that the queue exists, with its policy if it has one. Rejects with `destination-conflict`, `unsupported`. */
+  async declare(queue: Queue<never, unknown>): Promise<void> {
+    this.assertOpen()
+    await this.connection.provided.declare(queue.name, queue.policy ?? {})
+  }
+
   /** A producer with defaults or an identity of its own; see ProducerOptions. */
   createProducer<Input = unknown>(
     destination?: TypedDestination<Input>,

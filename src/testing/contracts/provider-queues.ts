@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { queue } from '../../client/destinations.ts'
+import { queue, topic } from '../../client/destinations.ts'
 import { assertEmpty, contract, deadLettersOf, one, type ProviderSubject, take } from './provider-subject.ts'
 
 /** Queues: looking into them, their capacity, and the life of what uses them. */
@@ -56,8 +56,60 @@ export function testQueues(subject: ProviderSubject): void {
     })
   })
 
+  testManagement(subject)
   testOverflow(subject)
   testLife(subject)
+}
+
+function testManagement(subject: ProviderSubject): void {
+  contract(
+    subject,
+    ['redelivery', 'policies'],
+    'management counts, locates, moves, redrives, purges and deletes',
+    async (bench, t) => {
+      const mq = await bench.connect()
+      const { management } = mq.connection.provided
+      if (!management) return t.skip('it has no management')
+      const texts = bench.queue({ policy: { deadLetter: 'letters' } })
+      const other = bench.queue()
+      await mq.declare(other)
+      for (const text of ['a', 'b', 'c']) await mq.send(texts, text)
+      const first = await one(mq, texts)
+      assert.equal((await management.locate(first.brokerId))[0]?.state, 'acquired')
+      await first.reject()
+      assert.equal(await management.redrive('letters'), 1)
+      assert.equal(await management.move(texts.name, other.name, 2), 2)
+      const report = (await management.queues()).find(({ name }) => name === texts.name)
+      assert.deepEqual(
+        [report?.messages, report?.departed['moved'], report?.policy.deadLetter],
+        [1, 2, 'letters'],
+      )
+      assert.equal((await one(mq, texts)).body, 'a')
+      assert.equal(await management.purge(other.name), 2)
+      assert.equal(await management.delete(other.name), 0)
+      await assert.rejects(management.purge(other.name), { code: 'destination-not-found' })
+      await assert.rejects(management.move(texts.name, other.name), { code: 'destination-not-found' })
+    },
+  )
+
+  contract(
+    subject,
+    ['topics'],
+    'management knows topics by their subscriptions, and connections',
+    async (bench, t) => {
+      const mq = await bench.connect()
+      const { management } = mq.connection.provided
+      if (!management) return t.skip('it has no management')
+      const before = (await management.connections()).length
+      await bench.connect()
+      assert.equal((await management.connections()).length, before + 1)
+      assert.deepEqual(await management.topics(), [])
+      await mq.createConsumer(topic('a.*'))
+      const [report] = await management.topics()
+      assert.deepEqual([report?.name, report?.subscriptions.length], ['a.*', 1])
+      assert.equal(report?.subscriptions[0]?.consumers, 1)
+    },
+  )
 }
 
 function testOverflow(subject: ProviderSubject): void {

@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict'
+import { suite, test } from 'node:test'
+import { age, sparkline } from '../../src/cli/watch.ts'
+import { connect, queue, topic } from '../../src/index.ts'
+import { documents, Shell } from './support.ts'
+
+suite('looking at a broker and changing what it holds', { concurrency: 2 }, () => {
+  test('dead letters are redriven to the queue where they failed, moved elsewhere, purged', async (t) => {
+    const shell = new Shell(t)
+    await shell.okHere('send', 'orders', 'a', 'b', 'c')
+    const mq = await connect(shell.at.slice('--url='.length))
+    for (let i = 0; i < 3; i++) await (await mq.receive(queue('orders')))!.reject()
+    await mq.close()
+    assert.equal(await shell.okHere('redrive', 'orders.dlq', '--count', '1'), '1 message moved\n')
+    await shell.okHere('create', 'parked')
+    assert.equal(await shell.okHere('move', 'orders.dlq', 'parked', '--json'), '{"moved":2}\n')
+    assert.equal(await shell.okHere('receive', 'orders'), 'a\n')
+    assert.equal(await shell.okHere('purge', 'parked'), '2 messages purged\n')
+    assert.equal(await shell.okHere('delete', 'parked'), '0 messages deleted\n')
+    const { code, stderr } = await shell.here(shell.at, 'purge', 'orders.dlqq')
+    assert.equal(code, 1)
+    assert.match(stderr, /destination-not-found.*did you mean 'orders.dlq'/s)
+  })
+
+  test('create gives a queue its policy, and refuses to give it another', async (t) => {
+    const shell = new Shell(t)
+    const policy = ['--capacity', '1', '--when-full', 'reject', '--ttl', '1h', '--dead-letter', 'letters']
+    await shell.okHere('create', 'small', ...policy)
+    await shell.okHere('create', 'small', ...policy)
+    const [{ queues }] = documents(await shell.okHere('queues', '--json')) as [
+      { queues: [{ policy: unknown }] },
+    ]
+    const { maxMessages, overflow, ttl, deadLetter } = queues[0].policy as Record<string, unknown>
+    assert.deepEqual([maxMessages, overflow, ttl, deadLetter], [1, 'reject', 3_600_000, 'letters'])
+    await shell.okHere('send', 'small', 'x')
+    assert.match((await shell.here(shell.at, 'send', 'small', 'y')).stderr, /queue-full/)
+    assert.match(
+      (await shell.here(shell.at, 'create', 'small', '--capacity', '2')).stderr,
+      /destination-conflict/,
+    )
+  })
+
+  test('topics lists subscriptions and what they hold; connections lists this one', async (t) => {
+    const shell = new Shell(t)
+    const mq = await connect(shell.at.slice('--url='.length))
+    await mq.subscribe(topic('news.*'), { name: 'reader', shared: true })
+    await mq.send(topic('news.sport'), 'goal')
+    await mq.close()
+    const [{ topics }] = documents(await shell.okHere('topics', '--json')) as [{ topics: unknown }]
+    assert.deepEqual(topics, [
+      { name: 'news.*', subscriptions: [{ queue: 'sub::reader:shared', messages: 1, consumers: 0 }] },
+    ])
+    assert.match(await shell.okHere('topics'), /news\.\*\s+sub::reader:shared\s+1\s+0/)
+    assert.match(await shell.okHere('connections'), /in process/)
+  })
+
+  test('watch tells of arrivals, depth and age, a view an interval', async (t) => {
+    const shell = new Shell(t)
+    await shell.okHere('send', 'q', 'a', 'b')
+    const views = documents(await shell.okHere('watch', 'q', '--every', '10ms', '--count', '2', '--json'))
+    assert.equal(views.length, 2)
+    const [row] = (views[1] as { queues: [Record<string, unknown>] }).queues
+    assert.deepEqual([row.name, row['messages'], row['ready'], row['arrivals']], ['q', 2, 2, 0])
+    assert.ok((row['oldest'] as number) >= 0)
+    assert.match(await shell.okHere('watch', '--count', '1'), /QUEUE +IN\/s.*\nq +0 +0 +2/)
+  })
+
+  test('ages and depths are drawn for people', () => {
+    assert.deepEqual([999, 1_000, 119_999, 120_000, 7_199_999, 7_200_000].map(age), [
+      '999 ms',
+      '1 s',
+      '119 s',
+      '2 min',
+      '119 min',
+      '2 h',
+    ])
+    assert.equal(sparkline([0, 1, 4, 8]), ' ▁▄█')
+  })
+})
