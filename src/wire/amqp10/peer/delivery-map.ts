@@ -1,0 +1,148 @@
+import { distance, next } from './serial.ts'
+
+const PAGE_BITS = 8
+const PAGE_SIZE = 1 << PAGE_BITS
+const PAGE_MASK = PAGE_SIZE - 1
+
+/** Handles of 256 consecutive ids, each plus one; 0 is settled or never used. */
+class Page {
+  readonly handles = new Uint32Array(PAGE_SIZE)
+  live = 0
+}
+
+/** Called with ids that are consecutive and of one link. */
+type Visit = (handle: number, first: number, last: number) => void
+
+/**
+ * Which link an unsettled delivery of a session belongs to. Ids come in order and go in any; a page whose deliveries are
+ * settled goes, so that memory follows what is unsettled and not how long the oldest has been.
+ */
+export class DeliveryMap {
+  private readonly pages = new Map<number, Page>()
+  private current: Page | undefined
+  private currentNumber = -1
+
+  /** `id` is the successor of the one added before. */
+  add(id: number, handle: number): void {
+    const number = id >>> PAGE_BITS
+    if (number !== this.currentNumber) this.turn(number)
+    const page = this.current!
+    page.handles[id & PAGE_MASK] = handle + 1
+    page.live++
+  }
+
+  private turn(number: number): void {
+    if (this.current?.live === 0) this.pages.delete(this.currentNumber)
+    const page = new Page()
+    this.pages.set(number, page)
+    this.current = page
+    this.currentNumber = number
+  }
+
+  private page(number: number): Page | undefined {
+    return number === this.currentNumber ? this.current : this.pages.get(number)
+  }
+
+  /** Settles `id`; answers the handle of its link, -1 when it was settled before. */
+  take(id: number): number {
+    const page = this.page(id >>> PAGE_BITS)
+    return page ? this.takeFrom(page, id) : -1
+  }
+
+  private takeFrom(page: Page, id: number): number {
+    const index = id & PAGE_MASK
+    const handle = page.handles[index]! - 1
+    if (handle < 0) return -1
+    page.handles[index] = 0
+    if (--page.live === 0 && page !== this.current) this.pages.delete(id >>> PAGE_BITS)
+    return handle
+  }
+
+  /** The handle of the link of `id`; -1 when it is settled. */
+  get(id: number): number {
+    const page = this.page(id >>> PAGE_BITS)
+    return page ? page.handles[id & PAGE_MASK]! - 1 : -1
+  }
+
+  /** Settles first..last; answers whether any was unsettled. */
+  takeRange(first: number, last: number): boolean {
+    if (first === last) return this.take(first) >= 0
+    let any = false
+    this.visit(first, last, true, () => {
+      any = true
+    })
+    return any
+  }
+
+  /**
+   * Visits the unsettled ones among first..last in runs, having settled each run before its visit when `settle`. What a
+   * range of four billion costs is bounded by what is unsettled.
+   */
+  visit(first: number, last: number, settle: boolean, visit: Visit): void {
+    const run = new Run(visit)
+    for (const number of this.numbersBetween(first >>> PAGE_BITS, last >>> PAGE_BITS)) {
+      const page = this.page(number)
+      if (!page) continue
+      const start = (number << PAGE_BITS) >>> 0
+      const from = distance(start, first) > 0 ? first : start
+      const end = (start + PAGE_MASK) >>> 0
+      const to = distance(end, last) < 0 ? last : end
+      this.visitPage(page, from, to, settle, run)
+    }
+    run.end()
+  }
+
+  private visitPage(page: Page, from: number, to: number, settle: boolean, run: Run): void {
+    const count = distance(from, to) + 1
+    for (let i = 0, id = from; i < count; i++, id = next(id)) {
+      const handle = settle ? this.takeFrom(page, id) : page.handles[id & PAGE_MASK]! - 1
+      if (handle >= 0) run.add(handle, id)
+    }
+  }
+
+  private numbersBetween(first: number, last: number): number[] {
+    const mask = 0xffff_ffff >>> PAGE_BITS
+    const span = (last - first) & mask
+    if (span >= this.pages.size)
+      return [...this.pages.keys()].filter((number) => ((number - first) & mask) <= span)
+    return Array.from({ length: span + 1 }, (_, i) => (first + i) & mask)
+  }
+
+  /** Forgets the deliveries of a link that is gone. */
+  forget(handle: number): void {
+    for (const [number, page] of this.pages) {
+      for (let i = 0; i < PAGE_SIZE; i++) {
+        if (page.handles[i] !== handle + 1) continue
+        page.handles[i] = 0
+        page.live--
+      }
+      if (page.live === 0 && page !== this.current) this.pages.delete(number)
+    }
+  }
+}
+
+class Run {
+  private readonly visit: Visit
+  private handle = -1
+  private first = 0
+  private last = 0
+
+  constructor(visit: Visit) {
+    this.visit = visit
+  }
+
+  add(handle: number, id: number): void {
+    if (handle !== this.handle || id !== next(this.last)) {
+      this.end()
+      this.handle = handle
+      this.first = id
+    }
+    this.last = id
+  }
+
+  end(): void {
+    const { handle } = this
+    this.handle = -1
+    if (handle >= 0) this.visit(handle, this.first, this.last)
+  }
+}
