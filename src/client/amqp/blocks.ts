@@ -3,26 +3,33 @@ import type { ProviderEvents } from '../provider.ts'
 /** Queues whose sends are being held, told once although several senders hear of it. */
 export class Blocks {
   private readonly events: ProviderEvents
-  private readonly reasons: Map<string, string> = new Map()
+  /** What each sender has heard last: queues and reasons. */
+  private readonly heard: Map<object, ReadonlyMap<string, string>> = new Map()
+  private told: Map<string, string> = new Map()
 
   constructor(events: ProviderEvents) {
     this.events = events
   }
 
-  /** '' as reason: sends flow again. */
-  set(queue: string, reason: string): void {
-    if ((this.reasons.get(queue) ?? '') === reason) return
-    if (reason === '') {
-      this.reasons.delete(queue)
-      this.events.unblocked(queue)
-    } else {
-      this.reasons.set(queue, reason)
-      this.events.blocked(queue, reason)
-    }
+  /** All that the broker holds of a sender's at present. */
+  set(sender: object, reasons: ReadonlyMap<string, string>): void {
+    if (reasons.size === 0) this.heard.delete(sender)
+    else this.heard.set(sender, reasons)
+    this.tell()
   }
 
-  /** Nothing is known any more: what is blocked still will be told again. */
+  /** The line is gone, and with it what was being held. */
   clear(): void {
-    for (const queue of this.reasons.keys()) this.set(queue, '')
+    this.heard.clear()
+    this.tell()
+  }
+
+  private tell(): void {
+    const now = new Map<string, string>()
+    for (const reasons of this.heard.values()) for (const [queue, reason] of reasons) now.set(queue, reason)
+    const before = this.told
+    this.told = now
+    for (const queue of before.keys()) if (!now.has(queue)) this.events.unblocked(queue)
+    for (const [queue, reason] of now) if (before.get(queue) !== reason) this.events.blocked(queue, reason)
   }
 }

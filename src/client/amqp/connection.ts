@@ -276,8 +276,8 @@ export class AmqpConnection implements ProviderConnection, SenderHome, ReceiverH
     this.undecidedBytes -= bytes
   }
 
-  blocked(queue: string, reason: string): void {
-    this.blocks.set(queue, reason)
+  blocked(sender: AmqpSender, reasons: ReadonlyMap<string, string>): void {
+    this.blocks.set(sender, reasons)
   }
 
   isTemporary(name: string): boolean {

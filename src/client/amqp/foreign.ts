@@ -4,6 +4,7 @@ import { MillraceError } from '../../model/errors.ts'
 const beginnings: readonly (readonly [RegExp, string])[] = [
   [/^AMQP\x00\x00\x09\x01/, 'AMQP 0-9-1, as RabbitMQ does: write rabbitmq:// for it'],
   [/^AMQP\x01\x01\x00\x09/, 'AMQP 0-9: write rabbitmq:// for it'],
+  [/^AMQP\x00\x01\x00\x00/, 'AMQP 1.0 without its SASL layer, which this client needs'],
   [/^AMQP/, 'another version of AMQP'],
   [/^HTTP\//, 'HTTP: AMQP is usually on port 5672'],
   [/^(ERROR|CONNECTED)/, 'STOMP: AMQP is usually on port 5672'],

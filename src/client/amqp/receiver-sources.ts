@@ -27,9 +27,9 @@ export function receiverSource(
     sndSettleMode: 'unsettled',
     rcvSettleMode: context.millrace ? 'second' : 'first',
     target: target({}),
-    desiredCapabilities: context.millrace ? [MILLRACE] : [],
     properties: new Map(maxBytes === undefined ? [] : [['millrace:max-bytes', ulong(maxBytes)]]),
   } as const satisfies Partial<Attach>
+  const ours = context.millrace ? [MILLRACE] : []
   const common = { outcomes: OUTCOMES, defaultOutcome: released }
   if (source.kind === 'subscription') {
     const { topic } = source
@@ -40,7 +40,7 @@ export function receiverSource(
       durable: 'unsettled-state',
       expiryPolicy: 'never',
       distributionMode: 'copy',
-      capabilities: ['topic', ...shared],
+      capabilities: ['topic', ...shared, ...ours],
     })
     return {
       attach: { ...attach, source: terminus },
@@ -50,7 +50,7 @@ export function receiverSource(
     }
   }
   const destination = destinationOf(source, context)
-  const terminus = sourceOf({ ...common, address: source.name, capabilities: [destination.kind] })
+  const terminus = sourceOf({ ...common, address: source.name, capabilities: [destination.kind, ...ours] })
   return { attach: { ...attach, source: terminus }, destination, lasting: false }
 }
 

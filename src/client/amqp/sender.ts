@@ -24,7 +24,8 @@ export interface SenderHome {
   /** Counts in a message that waits for its decision. Throws `memory-full`. */
   reserve(bytes: number): void
   free(bytes: number): void
-  blocked(queue: string, reason: string): void
+  /** Queues whose sends are being held, all of them, with the reasons. */
+  blocked(sender: AmqpSender, reasons: ReadonlyMap<string, string>): void
   forget(sender: AmqpSender): void
 }
 
@@ -173,12 +174,18 @@ export class AmqpSender implements ProviderSender, SenderEvents, Resumable {
   }
 
   flow(properties?: Fields): void {
-    const blocked = properties?.get('millrace:blocked')
-    if (typeof blocked === 'string') {
-      const queue = properties!.get('millrace:queue')
-      this.home.blocked(typeof queue === 'string' ? queue : (this.destination?.name ?? ''), blocked)
-    }
+    if (properties) this.readBlocks(properties)
     this.pump()
+  }
+
+  /** Where the target is fixed the reason alone is told, elsewhere queues and reasons. '' or none: sends flow again. */
+  private readBlocks(properties: Fields): void {
+    const blocked = properties.get('millrace:blocked')
+    const { destination } = this
+    if (blocked instanceof Map) this.home.blocked(this, blocked)
+    else if (typeof blocked === 'string' && destination) {
+      this.home.blocked(this, new Map(blocked === '' ? [] : [[destination.name, blocked]]))
+    }
   }
 
   disposition(first: number, last: number, state: DeliveryState | undefined, settled: boolean): void {
