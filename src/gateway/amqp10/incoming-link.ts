@@ -3,8 +3,15 @@ import { isMillraceError, MillraceError } from '../../model/errors.ts'
 import { FORMAT_AMQP10 } from '../../model/message.ts'
 
 import type { ReceiverEvents, TransferPart } from '../../wire/amqp10/peer/events.ts'
-import { type AmqpError, type Attach, accepted, released } from '../../wire/amqp10/peer/performatives.ts'
+import {
+  type AmqpError,
+  type Attach,
+  accepted,
+  type DeliveryState,
+  released,
+} from '../../wire/amqp10/peer/performatives.ts'
 import type { ReceiverLink } from '../../wire/amqp10/peer/receiver-link.ts'
+import { next } from '../../wire/amqp10/peer/serial.ts'
 import type { AmqpConnection, EngineProducer } from './connection.ts'
 import { amqpError, operatingError, rejectedWith } from './errors.ts'
 import { IncomingBody } from './incoming-body.ts'
@@ -60,6 +67,8 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
   private undecidedBytes = 0
   private averageSize: number
   private over = false
+  /** Decided, and to be forgotten when the sender has settled them: receiver-settle-mode second (core 2.6.12). */
+  private readonly unforgotten: Set<number> | undefined
 
   constructor(options: IncomingOptions) {
     const { connection, link, attach, identity } = options
@@ -70,6 +79,7 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
     this.averageSize = connection.gateway.limits.unsettledBytes / FIRST_CREDIT
     const outcomes = attach.source?.outcomes ?? []
     this.canReject = outcomes.length === 0 || outcomes.includes(REJECTED)
+    if (attach.rcvSettleMode === 'second') this.unforgotten = new Set()
     this.number = connection.sends.join(this)
     connection.producers.add(this)
     connection.links++
@@ -175,7 +185,20 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
     if (this.over) {
       if (this.undecided === 0) this.connection.sends.leave(this.number)
     } else if (error) this.answer(id, settled, error, undefined)
-    else if (!settled) this.link.settle(id, id, accepted)
+    else if (!settled) this.settle(id, accepted)
+  }
+
+  private settle(id: number, state: DeliveryState): void {
+    if (this.link.settle(id, id, state, !this.unforgotten)) this.unforgotten?.add(id)
+  }
+
+  disposition(first: number, last: number, _state: DeliveryState | undefined, settled: boolean): void {
+    if (!settled || !this.unforgotten) return
+    for (let id = first; ; id = next(id)) {
+      this.unforgotten.delete(id)
+      if (id === last) break
+    }
+    this.connection.guard(() => this.replenish())
   }
 
   decidedAll(): void {
@@ -184,10 +207,10 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
 
   /** Says why a message was not taken, where the sender can be told (Anonymous Terminus 1.0, 2.2.2). */
   private answer(id: number, settled: boolean, error: MillraceError, tag: Uint8Array | undefined): void {
-    const { link, options } = this
+    const { options } = this
     const reason = amqpError(error)
-    if (!settled && this.canReject) return link.settle(id, id, rejectedWith(reason))
-    if (!settled) link.settle(id, id, released)
+    if (!settled && this.canReject) return this.settle(id, rejectedWith(reason))
+    if (!settled) this.settle(id, released)
     if (!(options.destination instanceof Relay)) return
     const info = new Map(reason.info)
     if (tag) info.set('delivery-tag', Uint8Array.from(tag))
@@ -200,7 +223,8 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
     const { connection, link, averageSize } = this
     const { creditWindow, unsettledBytes } = connection.gateway.limits
     const target = Math.min(creditWindow, Math.max(1, Math.floor(unsettledBytes / averageSize)))
-    const more = target - this.undecided - link.credit
+    const held = this.undecided + (this.unforgotten?.size ?? 0)
+    const more = target - held - link.credit
     if (more <= 0 || (more * 4 < target && link.credit > 0)) return
     if (connection.intake.hasRoomFor(this)) link.grant(more)
   }

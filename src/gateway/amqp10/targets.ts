@@ -26,7 +26,11 @@ export function attachTarget(connection: AmqpConnection, link: ReceiverLink, att
   if (address === null) return take(connection, link, attach, new Relay(connection), {})
   if (address === MANAGEMENT_ADDRESS) {
     link.events = new ManagementLink(connection, link)
-    return link.accept({ target: answer(target!, {}), maxMessageSize: ManagementLink.maxMessageSize })
+    return link.accept({
+      rcvSettleMode: 'first',
+      target: answer(target!, {}),
+      maxMessageSize: ManagementLink.maxMessageSize,
+    })
   }
   take(connection, link, attach, fixedRoute(connection, target!, address), answer(target!, {}))
 }
@@ -66,7 +70,6 @@ function take(
   const incoming = new IncomingLink({ connection, link, attach, destination, identity, left })
   link.events = incoming
   link.accept({
-    rcvSettleMode: 'first',
     maxMessageSize: connection.gateway.limits.maxMessageBytes,
     properties: identity
       ? new Map([[SEQUENCE_KEY, new Typed('ulong', identity.lastSequence)]])

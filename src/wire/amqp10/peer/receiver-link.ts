@@ -65,10 +65,11 @@ export class ReceiverLink extends Link<ReceiverEvents> {
 
   /**
    * Gives deliveries first..last of this link a state and, when `settled`, forgets them. Those that are settled already
-   * are passed over. Calls in a row that say the same of ids that adjoin become one frame.
+   * are passed over; answers false when it was the only one. Calls in a row that say the same of ids that adjoin become
+   * one frame.
    */
-  settle(first: number, last: number, state: DeliveryState, settled = true): void {
-    if (this.state !== 'detached') this.session.settleIncoming(first, last, state, settled)
+  settle(first: number, last: number, state: DeliveryState, settled = true): boolean {
+    return this.state !== 'detached' && this.session.settleIncoming(first, last, state, settled)
   }
 
   onFlow(frame: FlowFrame): void {

@@ -337,13 +337,14 @@ export class PeerSession {
     this.peer.wake()
   }
 
-  settleIncoming(first: number, last: number, state: DeliveryState, settled: boolean): void {
+  settleIncoming(first: number, last: number, state: DeliveryState, settled: boolean): boolean {
     const any = settled
       ? this.incoming.takeRange(first, last)
       : first !== last || this.incoming.get(first) >= 0
-    if (!any) return
+    if (!any) return false
     this.settlements.add(this, first, last, settled, state)
     this.peer.wake()
+    return true
   }
 
   /** Machine: a flow of that link is to be written at the end of the turn. */
