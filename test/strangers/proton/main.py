@@ -199,7 +199,12 @@ def shared_subscription():
         one.detach(first)
         other.detach(second)
     with Connection() as connection:
-        connection.receiver(None, NoSource(), name=subscription).close()
+        # Looked up without source it would not be found: proton has no place for the capabilities of a link.
+        connection.receiver(name, *options, name=subscription).close()
+        connection.sender(name, Capabilities('topic')).send(Message(body=10))
+        anew = connection.receiver(name, *options, name=subscription)
+        connection.must_be_empty(anew, 'the subscription made anew')
+        anew.close()
 
 
 def request_and_reply():
