@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import type { TLSSocket } from 'node:tls'
 import type { AmqpGateway } from '../gateway/amqp10/gateway.ts'
 import type { ConnectionEnd } from '../gateway/amqp10/host.ts'
 import type { AmqpError } from '../wire/amqp10/peer/performatives.ts'
@@ -76,11 +77,14 @@ export class Clients {
   }
 
   /** A TLS handshake failed. */
-  unsafe(error: Error, socket: Socket): void {
+  unsafe(error: Error, socket: TLSSocket): void {
     this.refused['tls']!++
-    const remote = remoteOf(socket)
-    const { code } = error as NodeJS.ErrnoException
-    this.complain({ event: 'tls-failed', remote, code, reason: error.message }, 'TLS handshake failed')
+    // Of a certificate that was refused, the error only says that the socket was closed.
+    const reason = socket.authorizationError ?? error.message
+    this.complain(
+      { event: 'tls-failed', remote: remoteOf(socket), reason: String(reason) },
+      'TLS handshake failed',
+    )
   }
 
   /** Speaks AMQP on a socket. `secure`: what passes cannot be read by others. */
@@ -143,6 +147,11 @@ export class Clients {
     return { open: this.open, accepted, refused, failedLogins, bytesIn, bytesOut }
   }
 
+  /** Reads nothing more from anybody: without that, there would be no end to what is to be answered. */
+  hold(): void {
+    for (const pump of this.pumps) pump.hold(true)
+  }
+
   /** Sends that have not been answered. */
   get undecided(): number {
     return this.gateway.connections().reduce((sum, { undecided }) => sum + undecided, 0)
@@ -151,6 +160,7 @@ export class Clients {
   /** Tells everybody to leave; resolves when the last has left. */
   async dismiss(error: AmqpError): Promise<void> {
     this.gateway.shutDown(error)
+    for (const pump of this.pumps) pump.hold(false)
     if (this.pumps.size === 0) return
     this.emptied = Promise.withResolvers<void>()
     await this.emptied.promise

@@ -44,6 +44,7 @@ export class Pump {
   private scheduled = false
   private writing = false
   private paused = false
+  private held = false
   private ended = false
   private due: number
 
@@ -107,11 +108,17 @@ export class Pump {
 
   private regulate(): void {
     if (this.ended) return
-    const wanted = this.connection.readable && this.connection.outputBytes < MOST_OUTPUT
+    const wanted = !this.held && this.connection.readable && this.connection.outputBytes < MOST_OUTPUT
     if (wanted !== this.paused) return
     this.paused = !wanted
     if (this.paused) this.socket.pause()
     else this.socket.resume()
+  }
+
+  /** While held, nothing is read: the client is answered, and cannot ask for more. */
+  hold(held: boolean): void {
+    this.held = held
+    this.regulate()
   }
 
   tick(now: number): void {

@@ -100,6 +100,7 @@ export class MillraceServer {
   async stop(deadline: number): Promise<StopReport> {
     this.stopping = true
     for (const server of this.amqp) stopListening(server)
+    this.clients.hold()
     const unanswered = await this.drain(deadline)
     const goodbye = { condition: 'amqp:connection:forced', description: 'the server is shutting down' }
     const left = await within(this.clients.dismiss(goodbye), GOODBYE)

@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { suite, test } from 'node:test'
+import { folder, receive, Served, send } from './support.ts'
+
+suite('the end in good order', () => {
+  test('clients are told why, and what was confirmed is there for the next', async (t) => {
+    const data = folder(t)
+    const first = await Served.start(t, { data })
+    const connection = await first.connect(t)
+    assert.equal(await send(connection, 'q', { durable: true, body: 'kept' }), 'accepted')
+    const told = once(connection, 'connection_error')
+    await first.stop(1_000)
+    const [{ connection: closed }] = await told
+    assert.equal(closed.error.condition, 'amqp:connection:forced')
+    const second = await Served.start(t, { data })
+    const [message] = await receive(await second.connect(t), 'q', 1)
+    assert.equal(message!.body, 'kept')
+  })
+
+  test('what the broker has taken is answered before the goodbye', async (t) => {
+    const data = folder(t)
+    const served = await Served.start(t, { data })
+    const connection = await served.connect(t)
+    const sender = connection.open_sender({ target: { address: 'q', capabilities: ['queue'] } })
+    let accepted = 0
+    sender.on('accepted', () => accepted++)
+    sender.on('sendable', () => {
+      while (sender.sendable()) sender.send({ durable: true, body: 'x' })
+    })
+    const told = once(connection, 'connection_error').then(() => accepted)
+    while (accepted < 500) await once(sender, 'accepted')
+    await served.stop(5_000)
+    const answered = await told
+    const again = await Served.start(t, { data })
+    const { body } = await again.get('/metrics')
+    assert(body.includes(`\nmillrace_messages ${answered}\n`), `${answered} answered, but ${body}`)
+  })
+
+  test('it is not ready any more while it waits for them', async (t) => {
+    const served = await Served.start(t)
+    const stopped = served.stop(1_000)
+    assert.equal((await served.get('/health').catch(() => ({ status: 503 }))).status, 503)
+    await stopped
+  })
+})
