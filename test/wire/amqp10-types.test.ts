@@ -236,3 +236,18 @@ test(`random and truncated bytes end in a value or in message-invalid, nothing e
     { seed, numRuns: 300 },
   )
 })
+
+test('core 1.6.20: a text that is no UTF-8 is refused, the replacement character itself is not', () => {
+  const writer = new Writer()
+  writer.value('\ufffd and \ufffd')
+  assert.equal(new Reader(writer.slice()).value(), '\ufffd and \ufffd')
+  for (const bytes of [
+    [0xa1, 1, 0xff],
+    [0xa1, 2, 0xc3, 0x28],
+    [0xa1, 3, 0xed, 0xa0, 0x80],
+    [0xa3, 2, 0x61, 0xe2],
+    [0xa1, 30, ...Buffer.alloc(29, 0x61), 0xf8],
+  ]) {
+    assert.throws(() => new Reader(Uint8Array.from(bytes)).value(), { code: 'message-invalid' })
+  }
+})

@@ -364,12 +364,21 @@ function asBuffer(bytes: Uint8Array): Buffer {
 
 /** UTF-8; short ASCII, which nearly all names and ids are, without a call into the runtime. */
 function decodeText(bytes: Buffer, start: number, end: number): string {
-  if (end - start > 24) return bytes.toString('utf8', start, end)
+  if (end - start > 24) return decodeUtf8(bytes, start, end)
   let text = ''
   for (let i = start; i < end; i++) {
     const byte = bytes[i]!
-    if (byte > 127) return bytes.toString('utf8', start, end)
+    if (byte > 127) return decodeUtf8(bytes, start, end)
     text += String.fromCharCode(byte)
+  }
+  return text
+}
+
+/** The replacement character stands for what is no UTF-8, unless it was written itself. */
+function decodeUtf8(bytes: Buffer, start: number, end: number): string {
+  const text = bytes.toString('utf8', start, end)
+  if (text.includes('\ufffd') && bytes.compare(Buffer.from(text), 0, undefined, start, end) !== 0) {
+    throw invalid('a text is not UTF-8')
   }
   return text
 }

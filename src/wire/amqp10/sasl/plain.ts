@@ -6,7 +6,9 @@ export function encodePlain(user: string, password: string): Uint8Array {
 
 /** Undefined when it is malformed, or asks to act as somebody else, which nobody may. */
 export function parsePlain(response: Uint8Array): { user: string; password: string } | undefined {
-  const fields = Buffer.from(response.buffer, response.byteOffset, response.length).toString('utf8').split('\0')
+  const fields = Buffer.from(response.buffer, response.byteOffset, response.length)
+    .toString('utf8')
+    .split('\0')
   const [actsAs, user, password] = fields
   if (fields.length !== 3 || !user || password === undefined) return undefined
   return actsAs === '' || actsAs === user ? { user, password } : undefined

@@ -35,7 +35,9 @@ function text(bytes: Uint8Array): string {
 /** The attributes `a=…,b=…` of a message, whose names must be these, in this order; extensions may follow. */
 function attributes(message: string, names: string): string[] | undefined {
   const fields = message.split(',')
-  const values = [...names].map((name, i) => (fields[i]?.startsWith(`${name}=`) ? fields[i].slice(2) : undefined))
+  const values = [...names].map((name, i) =>
+    fields[i]?.startsWith(`${name}=`) ? fields[i].slice(2) : undefined,
+  )
   return values.includes(undefined) ? undefined : (values as string[])
 }
 
@@ -174,6 +176,9 @@ export class ScramServer {
     const clientKey = xor(proof, crypto.hmacSha256(keys.storedKey, exchange))
     if (!crypto.timingSafeEqual(crypto.sha256(clientKey), keys.storedKey)) return failed
     this.proven = true
-    return { kind: 'challenge', bytes: Buffer.from(`v=${base64(crypto.hmacSha256(keys.serverKey, exchange))}`) }
+    return {
+      kind: 'challenge',
+      bytes: Buffer.from(`v=${base64(crypto.hmacSha256(keys.serverKey, exchange))}`),
+    }
   }
 }
