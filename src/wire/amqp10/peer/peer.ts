@@ -359,7 +359,10 @@ export class Peer {
     this.phase = 'opening'
     if (this.options.role === 'server') this.writeHeader(AMQP)
     if (this.wantedOpen) this.sendOpen(this.wantedOpen)
-    if (!this.isAuthenticated) this.events.authenticated('')
+    if (this.isAuthenticated) return
+    // Nobody had to say who they are.
+    this.isAuthenticated = true
+    this.events.authenticated('')
   }
 
   /** 2.3.1: size (4), data offset in words (1), type (1), channel (2), extended header, body. */
