@@ -29,7 +29,7 @@ class Part {
     const kept = new Part()
     Object.assign(kept, this)
     if (this.head) kept.head = { ...this.head, tag: this.head.tag ? Uint8Array.from(this.head.tag) : null }
-    kept.prefix = this.prefix.slice(this.prefixAt)
+    kept.prefix = Uint8Array.from(this.prefix.subarray(this.prefixAt))
     kept.prefixAt = 0
     return kept
   }
