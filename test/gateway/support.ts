@@ -1,9 +1,9 @@
 import { strict as assert } from 'node:assert'
 import type { EngineOptions } from '../../src/engine/options.ts'
-import type { MessageContent } from '../../src/model/message.ts'
-import { AmqpGateway } from '../../src/gateway/amqp10/gateway.ts'
 import type { AmqpConnection } from '../../src/gateway/amqp10/connection.ts'
+import { AmqpGateway } from '../../src/gateway/amqp10/gateway.ts'
 import type { ConnectionEnd, ConnectionOptions, GatewayOptions } from '../../src/gateway/amqp10/host.ts'
+import type { MessageContent } from '../../src/model/message.ts'
 import { SeededRandom } from '../../src/testing/random.ts'
 import { encodeMessage } from '../../src/wire/amqp10/message-encoder.ts'
 import { MessageView } from '../../src/wire/amqp10/message-view.ts'
@@ -23,7 +23,7 @@ import {
 import type { ReceiverLink } from '../../src/wire/amqp10/peer/receiver-link.ts'
 import type { SenderLink } from '../../src/wire/amqp10/peer/sender-link.ts'
 import { Reader } from '../../src/wire/amqp10/reader.ts'
-import { AmqpSymbol } from '../../src/wire/amqp10/values.ts'
+import type { AmqpSymbol } from '../../src/wire/amqp10/values.ts'
 import { Bench } from '../engine/support.ts'
 
 /** A broker with its gateway under a virtual clock, and clients of the same peer machine, with nothing but calls in between. */
@@ -42,7 +42,10 @@ export class GatewayBench {
     })
   }
 
-  static async start(options: Partial<GatewayOptions> = {}, engine: EngineOptions = {}): Promise<GatewayBench> {
+  static async start(
+    options: Partial<GatewayOptions> = {},
+    engine: EngineOptions = {},
+  ): Promise<GatewayBench> {
     return new GatewayBench(await Bench.inMemory(engine), options)
   }
 
@@ -57,7 +60,10 @@ export class GatewayBench {
     client.peer.open({ containerId: `client-${++containers}`, ...open })
     await this.idle()
     if (client.opened && client.end === undefined) {
-      client.session = client.peer.begin({ attached: () => assert.fail('the broker attaches nothing'), ended: () => {} })
+      client.session = client.peer.begin({
+        attached: () => assert.fail('the broker attaches nothing'),
+        ended: () => {},
+      })
     }
     await this.idle()
     return client
@@ -132,7 +138,12 @@ export class Client {
     const { address, ...rest } = attach
     const sender = new TestSender(this.bench)
     sender.link = this.session.attachSender(
-      { name: `sender-${++links}`, source: source({}), target: target({ address: address ?? null }), ...rest },
+      {
+        name: `sender-${++links}`,
+        source: source({}),
+        target: target({ address: address ?? null }),
+        ...rest,
+      },
       sender,
     )
     await this.bench.idle()
@@ -145,7 +156,12 @@ export class Client {
     const { address, credit = 0, ...rest } = attach
     const receiver = new TestReceiver(this.bench)
     receiver.link = this.session.attachReceiver(
-      { name: `receiver-${++links}`, source: source({ address: address ?? null }), target: target({}), ...rest },
+      {
+        name: `receiver-${++links}`,
+        source: source({ address: address ?? null }),
+        target: target({}),
+        ...rest,
+      },
       receiver,
     )
     if (credit > 0) receiver.link.grant(credit)
@@ -220,7 +236,10 @@ export class TestSender extends TestLink {
   disposition(first: number, last: number, state: DeliveryState | undefined, settled: boolean): void {
     assert.ok(settled, 'the broker settles what it decides')
     for (let id = first; id <= last; id++) {
-      this.outcomes.set(id, state?.kind === 'rejected' ? (state.error?.condition ?? '') : (state?.kind ?? 'none'))
+      this.outcomes.set(
+        id,
+        state?.kind === 'rejected' ? (state.error?.condition ?? '') : (state?.kind ?? 'none'),
+      )
       this.states.set(id, state)
     }
   }
@@ -232,8 +251,13 @@ export class TestSender extends TestLink {
     return this.outcomes.get(id)
   }
 
-  put(content: MessageContent | string, { settled = false, tag = null, prefix = null }: SendOptions = {}): number {
-    const bytes = encodeMessage(typeof content === 'string' ? { body: { kind: 'text', value: content } } : content)
+  put(
+    content: MessageContent | string,
+    { settled = false, tag = null, prefix = null }: SendOptions = {},
+  ): number {
+    const bytes = encodeMessage(
+      typeof content === 'string' ? { body: { kind: 'text', value: content } } : content,
+    )
     return this.link.send(settled, 0, tag, prefix, bytes, 0, bytes.length)
   }
 }

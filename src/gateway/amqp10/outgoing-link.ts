@@ -73,8 +73,8 @@ export class OutgoingLink implements SenderEvents, EngineConsumer, Waiting, Stea
     const { link } = this
     const open = link.credit - this.granted
     if (open <= 0) {
-      if (link.draining && link.credit === 0) link.drained()
-      return
+      if (!link.draining) return
+      return link.credit === 0 ? link.drained() : this.drain()
     }
     const slice = this.slice()
     if (slice === 0) return this.connection.outlet.wait(this)

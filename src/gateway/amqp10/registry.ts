@@ -39,8 +39,9 @@ export class Registry {
           `a client with the id ${JSON.stringify(containerId)} is connected`,
         )
       }
-      for (const other of [...container.members]) other.close(replaced)
-      return this.join(containerId, member, container.members.size > 0 ? 'refuse' : sole)
+      const others = [...container.members]
+      container.members.clear()
+      for (const other of others) other.close(replaced)
     }
     container.members.add(member)
     if (sole !== undefined) container.sole = member

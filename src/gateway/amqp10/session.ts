@@ -1,4 +1,5 @@
 import { isMillraceError } from '../../model/errors.ts'
+import { AmqpCondition } from '../../wire/amqp10/peer/conditions.ts'
 import type { SessionEvents } from '../../wire/amqp10/peer/events.ts'
 import type { Attach } from '../../wire/amqp10/peer/performatives.ts'
 import type { ReceiverLink } from '../../wire/amqp10/peer/receiver-link.ts'
@@ -17,6 +18,11 @@ export class GatewaySession implements SessionEvents {
   }
 
   attached(link: SenderLink | ReceiverLink, attach: Attach): void {
+    const { links, gateway } = this.connection
+    if (links >= gateway.limits.maxLinks) {
+      const description = `a connection has at most ${gateway.limits.maxLinks} links`
+      return link.refuse({ condition: AmqpCondition.resourceLimitExceeded, description })
+    }
     this.connection.guard(() => {
       try {
         if (attach.role === 'receiver') attachSource(this.connection, link as SenderLink, attach)
