@@ -4,12 +4,13 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { embeddedRows } from './embedded.ts'
 import { groundRows } from './ground.ts'
-import type { Row } from './rows.ts'
+import { networkRows } from './network.ts'
+import type { Row, Unit } from './rows.ts'
 import { round3, type Summary, summarize } from './statistics.ts'
 
 const usage = `npm run bench -- [--rounds N] [--seconds S] [--only TEXT] [--directory DIR] [--json FILE]
 
-Measures the embedded broker beside the ground it stands on. All rows take turns, --rounds times (7);
+Measures the broker, embedded and over TCP, beside the ground it stands on. All rows take turns, --rounds times (7);
 each takes about --seconds (0.5) a round. Figures are medians with [lowest, highest].
 --only TEXT      rows whose name contains TEXT
 --directory DIR  on the disk to be measured (the system's temporary directory)
@@ -35,7 +36,9 @@ async function main(): Promise<void> {
   }
   const directory = mkdtempSync(join(values.directory, 'millrace-bench-'))
   const scale = { seconds: Number(values.seconds), directory }
-  const rows = [...groundRows(scale), ...embeddedRows(scale)].filter(({ name }) => name.includes(values.only))
+  const rows = [...groundRows(scale), ...embeddedRows(scale), ...networkRows(scale)].filter(({ name }) =>
+    name.includes(values.only),
+  )
   const figures: Figures = new Map()
   try {
     for (let round = 0; round < Number(values.rounds); round++) {
@@ -62,13 +65,17 @@ function print(figures: Figures): void {
   console.log(machine())
   const lines = [...figures.values()].map(({ row, part, values: measured }) => ({
     name: part === '' ? row.name : `${row.name}, ${part}`,
-    figure: format(summarize(measured), row.unit),
+    figure: format(summarize(measured), unitOf(row, part)),
   }))
   const width = Math.max(...lines.map(({ name }) => name.length))
   for (const { name, figure } of lines) console.log(`${name.padEnd(width)}  ${figure}`)
 }
 
-function format({ median, min, max }: Summary, unit: Row['unit']): string {
+function unitOf({ unit, units }: Row, part: string): Unit {
+  return units?.[part] ?? unit
+}
+
+function format({ median, min, max }: Summary, unit: Unit): string {
   const show = (value: number): string =>
     unit === 'msg/s' ? Math.round(round3(value)).toLocaleString('en') : String(round3(value))
   return `${show(median).padStart(12)} ${unit}  [${show(min)}, ${show(max)}]`
@@ -84,7 +91,7 @@ function report(figures: Figures): unknown {
     rows: [...figures.values()].map(({ row, part, values: measured }) => ({
       name: row.name,
       part,
-      unit: row.unit,
+      unit: unitOf(row, part),
       ...summarize(measured),
       values: measured,
     })),

@@ -1,7 +1,11 @@
+export type Unit = 'msg/s' | 'ms' | 'µs/msg'
+
 /** One figure of the benchmark, measured once a round; all rows take turns, so that a slow minute hits all of them. */
 export interface Row {
   readonly name: string
-  readonly unit: 'msg/s' | 'ms'
+  readonly unit: Unit
+  /** Of parts that have another. */
+  readonly units?: Readonly<Record<string, Unit>>
   /** Runs once; answers the figures by their names ('' for the only one). */
   measure(): Promise<Readonly<Record<string, number>>>
 }
