@@ -1,13 +1,6 @@
-import {
-  createHash,
-  createHmac,
-  pbkdf2,
-  randomBytes,
-  type ScryptOptions,
-  scrypt,
-  timingSafeEqual,
-} from 'node:crypto'
-import { promisify } from 'node:util'
+import { randomBytes, type ScryptOptions, scrypt, timingSafeEqual } from 'node:crypto'
+import type { ScramKeys } from '../../wire/amqp10/sasl/scram.ts'
+import { nodeCrypto } from './node-crypto.ts'
 
 /** What is kept of a password to check it when it is sent as it is (PLAIN). */
 export interface ScryptHash {
@@ -16,14 +9,6 @@ export interface ScryptHash {
   readonly parallelization: number
   readonly salt: Buffer
   readonly hash: Buffer
-}
-
-/** What is kept of a password for SCRAM-SHA-256 (RFC 5802 §3): neither key lets anybody log in. */
-export interface ScramKeys {
-  readonly iterations: number
-  readonly salt: Buffer
-  readonly storedKey: Buffer
-  readonly serverKey: Buffer
 }
 
 /** At least one of the two. */
@@ -42,8 +27,6 @@ export const SCRAM_ITERATIONS = 100_000
 /** Bounds on what a file may ask of this process. */
 const MOST_MEMORY = 512 * 1024 * 1024
 const MOST_ITERATIONS = 10_000_000
-
-const derive = promisify(pbkdf2)
 
 /**
  * The line that millrace.yaml takes as `password`: `scrypt$N$r$p$SALT$HASH,scram-sha-256$ITERATIONS$SALT$STORED$SERVER`,
@@ -68,15 +51,15 @@ export async function hashPassword(password: string): Promise<string> {
   return `${fields.join('$')},${scram.join('$')}`
 }
 
-async function scramKeysOf(password: string, salt: Buffer, iterations: number): Promise<ScramKeys> {
+async function scramKeysOf(password: string, salt: Uint8Array, iterations: number): Promise<ScramKeys> {
+  const { pbkdf2Sha256, hmacSha256, sha256 } = nodeCrypto
   // SASLprep for what people type: one form for characters that can be written in several.
-  const salted = await derive(password.normalize('NFKC'), salt, iterations, HASH_BYTES, 'sha256')
-  const clientKey = createHmac('sha256', salted).update('Client Key').digest()
+  const salted = await pbkdf2Sha256(Buffer.from(password.normalize('NFKC')), salt, iterations)
   return {
     iterations,
     salt,
-    storedKey: createHash('sha256').update(clientKey).digest(),
-    serverKey: createHmac('sha256', salted).update('Server Key').digest(),
+    storedKey: sha256(hmacSha256(salted, Buffer.from('Client Key'))),
+    serverKey: hmacSha256(salted, Buffer.from('Server Key')),
   }
 }
 
@@ -117,8 +100,8 @@ function bytesOf(field: string): Buffer | undefined {
   return /^[A-Za-z0-9+/]+={0,2}$/.test(field) ? Buffer.from(field, 'base64') : undefined
 }
 
-function base64(bytes: Buffer): string {
-  return bytes.toString('base64')
+function base64(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('base64')
 }
 
 function memoryOf({ cost, blockSize, parallelization }: Omit<ScryptHash, 'salt' | 'hash'>): number {
