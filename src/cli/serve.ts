@@ -48,7 +48,7 @@ async function run(call: Call, told: ReadonlyMap<keyof Configuration, string>): 
   const { makeLogger } = await import('../server/log.ts')
   const { startServer } = await import('../server/server.ts')
   const logger = makeLogger(configuration, call.streams.stderr)
-  const server = await startServer(configuration, logger, version())
+  const server = await orMistake(() => startServer(configuration, logger, version()))
   try {
     await announce(call, configuration, server.listeners)
   } catch (error) {
@@ -91,16 +91,18 @@ async function configure(
     const value = options.text(flag)
     if (value !== undefined) flags.set(key, value)
   }
+  const file = options.text('config')
+  const [environment, directory] = [process.env, process.cwd()]
+  return orMistake(() => readConfiguration({ flags, environment, file, directory, suggest: suggestion }))
+}
+
+/** A setting that cannot be used is as if the command line were wrong. */
+async function orMistake<T>(work: () => T | Promise<T>): Promise<T> {
   try {
-    return readConfiguration({
-      flags,
-      environment: process.env,
-      file: options.text('config'),
-      directory: process.cwd(),
-      suggest: suggestion,
-    })
+    return await work()
   } catch (error) {
-    if (isMillraceError(error)) throw new UsageError(error.message, { cause: error })
+    if (isMillraceError(error) && error.code === 'argument-invalid')
+      throw new UsageError(error.message, { cause: error })
     throw error
   }
 }

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import type { Engine, QueueStatus } from '../../src/engine/api.ts'
+import { connect as connectEmbedded, queue } from '../../src/index.ts'
 import { MillraceError } from '../../src/model/errors.ts'
 import { Authenticator } from '../../src/server/auth/authenticator.ts'
 import { UserPermissions } from '../../src/server/auth/user-permissions.ts'
 import { liveness, readiness, type Vitals } from '../../src/server/health.ts'
 import type { Asked } from '../../src/server/http/http-server.ts'
 import { type PagesHome, pages } from '../../src/server/http/pages.ts'
-import { ALL, Log, receive, Served, send, user } from './support.ts'
+import { ALL, folder, Log, type Page, receive, Served, send, user } from './support.ts'
 
 function vitals(sick: {
   queues?: [name: string, held: number][]
@@ -71,7 +72,7 @@ suite('health', () => {
 })
 
 suite('HTTP', () => {
-  test('health is green, and red while publishers wait', async (t) => {
+  test('health is green', async (t) => {
     const served = await Served.start(t)
     const { status, body, headers } = await served.get('/health')
     assert.deepEqual([status, JSON.parse(body)], [200, { status: 'ok', reasons: [] }])
@@ -80,6 +81,26 @@ suite('HTTP', () => {
       [(await served.get('/health/ready')).status, (await served.get('/health/live')).status],
       [200, 200],
     )
+  })
+
+  test('red while a full queue makes publishers wait, and green again', async (t) => {
+    const data = folder(t)
+    const mq = await connectEmbedded(`file:${data}`)
+    await mq.send(queue('full', { policy: { maxMessages: 1 } }), 'first')
+    await mq.close()
+    const served = await Served.start(t, { data })
+    const connection = await served.connect(t)
+    const waiting = send(connection, 'full', { body: 'second' })
+    let page: Page
+    do page = await served.get('/health')
+    while (page.status === 200)
+    const { reasons } = JSON.parse(page.body)
+    assert.deepEqual([page.status, reasons[0].code, reasons[0].queues], [503, 'queue-full', ['full']])
+    assert.equal((await served.get('/health/live')).status, 200)
+    await receive(connection, 'full', 1)
+    assert.equal(await waiting, 'accepted')
+    do page = await served.get('/health')
+    while (page.status === 503)
   })
 
   test('the metrics are the text format of Prometheus, and count', async (t) => {

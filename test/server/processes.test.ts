@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
+import { connect as connectSocket } from 'node:net'
 import { join } from 'node:path'
 import { suite, type TestContext, test } from 'node:test'
-import { type Running, Shell } from '../cli/support.ts'
+import { fileURLToPath } from 'node:url'
+import { env, Running, Shell } from '../cli/support.ts'
 import { connect, receive, send } from './support.ts'
 
 interface Ready {
@@ -19,6 +23,29 @@ async function serve(t: TestContext, shell: Shell, ...args: string[]): Promise<[
   })
   await running.printed(1)
   return [running, JSON.parse(await line) as Ready]
+}
+
+/** The same with a limit on the size of files, in KiB, beyond which writes fail. */
+async function serveLimited(t: TestContext, shell: Shell, limit: number): Promise<[Running, Ready]> {
+  const program = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
+  const line = `ulimit -f ${limit}; exec "$0" "$1" serve --port 0 --log-format json`
+  const child = spawn('bash', ['-c', line, process.execPath, program], { cwd: shell.folder, env })
+  t.after(() => child.kill('SIGKILL'))
+  const running = new Running(child, shell.folder)
+  const [text] = await once(child.stdout, 'data')
+  return [running, JSON.parse(text) as Ready]
+}
+
+async function isListening(port: number): Promise<boolean> {
+  const socket = connectSocket(port, '127.0.0.1')
+  try {
+    await once(socket, 'connect')
+    return true
+  } catch {
+    return false
+  } finally {
+    socket.destroy()
+  }
 }
 
 suite('millrace serve', () => {
@@ -78,15 +105,36 @@ suite('millrace serve', () => {
   })
 
   test('a second signal ends it at once', async (t) => {
-    const [running, { listeners }] = await serve(t, new Shell(t), '--shutdown-timeout', '1h')
+    const [running, { listeners }] = await serve(t, new Shell(t))
+    const { port } = listeners['amqp']!
+    // It opens, and does not answer the goodbye.
+    const socket = connectSocket(port, '127.0.0.1').on('error', () => {})
+    socket.write('AMQP\0\x01\0\0')
+    socket.write(Buffer.from('0000001102000000005310c00401a1016100'.slice(0, 34), 'hex'))
+    while (socket.bytesRead < 20) await once(socket, 'data')
+    running.child.kill('SIGTERM')
+    while (await isListening(port));
+    running.child.kill('SIGTERM')
+    assert.equal((await running.ended).signal, 'SIGTERM')
+  })
+
+  test('a disk that fails: clients are told, and it ends with 5', async (t) => {
+    const shell = new Shell(t)
+    // No file may be larger than a little more than the reserve.
+    const [running, { listeners }] = await serveLimited(t, shell, 18_000)
     const connection = await connect(t, { port: listeners['amqp']!.port, username: 'anonymous' })
+    const told = once(connection, 'connection_error')
+    const sender = connection.open_sender({ target: { address: 'q', capabilities: ['queue'] } })
+    sender.on('sendable', () => {
+      while (sender.sendable()) sender.send({ durable: true, body: Buffer.alloc(200_000) })
+    })
+    sender.on('rejected', () => {})
     connection.on('disconnected', () => {})
-    // It does not say goodbye, so the server waits for it.
-    connection.on('connection_close', () => {})
-    running.child.kill('SIGTERM')
-    running.child.kill('SIGTERM')
-    const { code, signal } = await running.ended
-    assert(signal === 'SIGTERM' || code === 0, `${signal} ${code}`)
+    const [{ connection: closed }] = await told
+    assert.match(String(closed.error.condition), /^amqp:/)
+    const { code, stderr } = await running.ended
+    assert.match(stderr, /"code":"journal-failed"|millrace: journal-failed: /)
+    assert.equal(code, 5)
   })
 
   test('mistakes: one line, exit code 2, and nothing is created', async (t) => {
@@ -98,15 +146,14 @@ suite('millrace serve', () => {
       [['--prot', '1'], /unknown option --prot; did you mean '--port'\?/],
       [['--url', 'file:./x'], /serve takes --data DIR instead of --url/],
       [['extra'], /serve does not take 'extra'/],
+      [['--host', '0.0.0.0'], /^millrace: host is 0\.0\.0\.0, which others can reach/],
+      [['--tls-cert', 'x'], /^millrace: tls\.cert and tls\.key belong together/],
     ]
     for (const [args, says] of cases) {
       const { code, stdout, stderr } = await shell.run('serve', ...args)
       assert.match(stderr, says)
       assert.deepEqual([code, stdout, stderr.split('\n').length], [2, '', 2])
     }
-    const wide = await shell.run('serve', '--host', '0.0.0.0')
-    assert.match(wide.stderr, /^millrace: argument-invalid: host is 0\.0\.0\.0, which others can reach/)
-    assert.equal(wide.code, 1)
   })
 })
 
