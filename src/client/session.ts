@@ -69,6 +69,8 @@ export class Session implements AsyncDisposable {
     this.assertOpen()
     const target = destination && { kind: destination.kind, name: destination.name }
     const producerId = options.id === undefined ? undefined : checkProducerId(options.id)
+    // First, because a broker may create the queue for the sender, by another policy.
+    if (destination) await this.declared(destination)
     const sender = await this.connection.provided.createSender(target, { producerId })
     const producer = new MessageProducer<Input>(this, sender, destination, options)
     this.producers.add(producer)

@@ -13,7 +13,10 @@ import { seed } from '../engine/seed.ts'
 suite('addresses', () => {
   test('a URL gives host, port, user and password, and a name without them', () => {
     const [plain] = parseAddresses('amqp://broker')
-    assert.deepEqual([plain!.host, plain!.port, plain!.tls, plain!.username], ['broker', 5672, false, undefined])
+    assert.deepEqual(
+      [plain!.host, plain!.port, plain!.tls, plain!.username],
+      ['broker', 5672, false, undefined],
+    )
     const [full] = parseAddresses('AMQPS://us%40er:p%3Aw@[::1]:1234/')
     assert.deepEqual(
       [full!.host, full!.port, full!.tls, full!.username, full!.password],

@@ -21,7 +21,7 @@ import type { Dialler } from './dialler.ts'
 import { closedError, lost } from './errors.ts'
 import { type Line, MILLRACE, RELAY } from './line.ts'
 import { AmqpManagement } from './management.ts'
-import { AmqpReceiver, type ReceiverHome } from './receiver.ts'
+import { AmqpReceiver, type ReceiverHome, type ReceiverSource } from './receiver.ts'
 import { receiverSource, type SourceContext } from './receiver-sources.ts'
 import { Requests } from './requests.ts'
 import { AmqpSender, type SenderHome } from './sender.ts'
@@ -70,12 +70,7 @@ export class AmqpConnection implements ProviderConnection, SenderHome, ReceiverH
     return new AmqpConnection(dialler, await dialler.first(signal ?? never), clientId, events)
   }
 
-  private constructor(
-    dialler: Dialler,
-    line: Line,
-    clientId: string | undefined,
-    events: ProviderEvents,
-  ) {
+  private constructor(dialler: Dialler, line: Line, clientId: string | undefined, events: ProviderEvents) {
     this.dialler = dialler
     this.clientId = clientId
     this.events = events
@@ -121,11 +116,20 @@ export class AmqpConnection implements ProviderConnection, SenderHome, ReceiverH
 
   async createReceiver(source: Source, options: ReceiverOptions, sink: ReceiverSink): Promise<AmqpReceiver> {
     if (source.kind === 'subscription' && source.policy) await this.subscribe(source)
-    const receiver = await this.attached(
-      () => new AmqpReceiver(this, receiverSource(source, options.maxBytes, this), sink),
-    )
-    this.receivers.add(receiver)
-    return receiver
+    return this.attached(() => {
+      const from = receiverSource(source, options.maxBytes, this)
+      const { linkName } = from
+      if (linkName !== undefined && this.receives((other) => other.linkName === linkName)) {
+        throw new MillraceError('destination-in-use', `the subscription ${source.name} has a consumer`)
+      }
+      const receiver = new AmqpReceiver(this, from, sink)
+      this.receivers.add(receiver)
+      return receiver
+    })
+  }
+
+  private receives(test: (from: ReceiverSource) => boolean): boolean {
+    return [...this.receivers].some(({ source }) => test(source))
   }
 
   /** Makes something that attaches, and makes it again when the line is lost meanwhile. */
@@ -138,6 +142,7 @@ export class AmqpConnection implements ProviderConnection, SenderHome, ReceiverH
         this.resumables.add(made)
         return made
       } catch (error) {
+        this.receivers.delete(made as unknown as AmqpReceiver)
         if (!(isMillraceError(error) && error.code === 'connection-lost')) throw error
         // Of a line that lives it is the answer.
         if (this.sessions) throw error
@@ -180,6 +185,9 @@ export class AmqpConnection implements ProviderConnection, SenderHome, ReceiverH
     await this.ready()
     const node = this.temporaries.get(name)
     if (!node) return
+    if (this.receives(({ destination }) => destination.name === name)) {
+      throw new MillraceError('destination-in-use', `${name} has consumers`)
+    }
     await node.delete()
     this.resumables.delete(node)
     this.temporaries.delete(name)
@@ -244,11 +252,9 @@ export class AmqpConnection implements ProviderConnection, SenderHome, ReceiverH
 
   /** It is given up. */
   private fail(cause: MillraceError): void {
-    const error = new MillraceError(
-      'connection-lost',
-      `the connection was not restored: ${cause.message}`,
-      { cause },
-    )
+    const error = new MillraceError('connection-lost', `the connection was not restored: ${cause.message}`, {
+      cause,
+    })
     this.failure = error
     for (const each of [...this.resumables]) each.fail(error)
     this.events.failed(error)

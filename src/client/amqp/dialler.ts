@@ -5,7 +5,12 @@ import { Line, type LineOptions } from './line.ts'
 import type { ReconnectPolicy } from './options.ts'
 
 /** Failures that no further attempt will mend. */
-const final: readonly ErrorCode[] = ['protocol-mismatch', 'authentication-failed', 'not-permitted', 'url-invalid']
+const final: readonly ErrorCode[] = [
+  'protocol-mismatch',
+  'authentication-failed',
+  'not-permitted',
+  'url-invalid',
+]
 
 /** Makes lines to one of several addresses, in turn, with pauses that grow and are drawn from a range. */
 export class Dialler {

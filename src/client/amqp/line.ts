@@ -164,7 +164,7 @@ export class Line implements PeerEvents {
         cause: error,
       })
     }
-    if (error?.info?.get('invalid-field') === 'container-id') {
+    if (String(error?.info?.get('invalid-field')) === 'container-id') {
       return new MillraceError(
         'client-id-invalid',
         `a client with the id ${JSON.stringify(this.options.containerId)} is connected`,
@@ -172,9 +172,7 @@ export class Line implements PeerEvents {
       )
     }
     const failure = this.established ? 'connection-lost' : 'connection-failed'
-    return error
-      ? fromAmqp(error, failure)
-      : new MillraceError(failure, `${this.name} closed the connection`)
+    return error ? fromAmqp(error, failure) : new MillraceError(failure, `${this.name} closed the connection`)
   }
 
   /** The socket has failed, or somebody has given up. */

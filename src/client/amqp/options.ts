@@ -13,7 +13,12 @@ export interface ReconnectPolicy {
 /** Throws `argument-invalid`, `duration-invalid`. */
 export function resolveReconnect(options: ReconnectOptions | false | undefined): ReconnectPolicy {
   if (options === false) return { initial: 0, max: 0, maxAttempts: 0, firstAttempts: 1 }
-  const { initial = 100, max = '10s', maxAttempts = Number.POSITIVE_INFINITY, firstAttempts = 1 } = options ?? {}
+  const {
+    initial = 100,
+    max = '10s',
+    maxAttempts = Number.POSITIVE_INFINITY,
+    firstAttempts = 1,
+  } = options ?? {}
   return {
     initial: milliseconds(initial),
     max: milliseconds(max),

@@ -27,9 +27,9 @@ export function receiverSource(
     sndSettleMode: 'unsettled',
     rcvSettleMode: context.millrace ? 'second' : 'first',
     target: target({}),
+    desiredCapabilities: context.millrace ? [MILLRACE] : [],
     properties: new Map(maxBytes === undefined ? [] : [['millrace:max-bytes', ulong(maxBytes)]]),
   } as const satisfies Partial<Attach>
-  const ours = context.millrace ? [MILLRACE] : []
   const common = { outcomes: OUTCOMES, defaultOutcome: released }
   if (source.kind === 'subscription') {
     const { topic } = source
@@ -40,7 +40,7 @@ export function receiverSource(
       durable: 'unsettled-state',
       expiryPolicy: 'never',
       distributionMode: 'copy',
-      capabilities: ['topic', ...shared, ...ours],
+      capabilities: ['topic', ...shared],
     })
     return {
       attach: { ...attach, source: terminus },
@@ -50,11 +50,14 @@ export function receiverSource(
     }
   }
   const destination = destinationOf(source, context)
-  const terminus = sourceOf({ ...common, address: source.name, capabilities: [destination.kind, ...ours] })
+  const terminus = sourceOf({ ...common, address: source.name, capabilities: [destination.kind] })
   return { attach: { ...attach, source: terminus }, destination, lasting: false }
 }
 
-function destinationOf({ kind, name }: Exclude<Source, SubscriptionSource>, context: SourceContext): Destination {
+function destinationOf(
+  { kind, name }: Exclude<Source, SubscriptionSource>,
+  context: SourceContext,
+): Destination {
   return { kind: context.isTemporary(name) ? `temporary-${kind}` : kind, name }
 }
 

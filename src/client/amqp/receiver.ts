@@ -38,7 +38,7 @@ export interface ReceiverSource {
 /** A receiving link that is made anew on each line, with the credit that was given to it. */
 export class AmqpReceiver implements ProviderReceiver, ReceiverEvents, Resumable {
   private readonly home: ReceiverHome
-  private readonly source: ReceiverSource
+  readonly source: ReceiverSource
   private readonly name: string
   private readonly sink: ReceiverSink
   private readonly credit: CreditLine = new CreditLine()

@@ -118,7 +118,18 @@ export class AmqpSender implements ProviderSender, SenderEvents, Resumable {
     this.sequence = message.sequence ?? this.sequence + 1
     const { sequence } = this
     const messageId = message.content.messageId!
-    return { resolve, reject, messageId, durability, priority, expiry, sequence, bytes, start, end: start + size }
+    return {
+      resolve,
+      reject,
+      messageId,
+      durability,
+      priority,
+      expiry,
+      sequence,
+      bytes,
+      start,
+      end: start + size,
+    }
   }
 
   private pump(): void {
@@ -184,7 +195,8 @@ export class AmqpSender implements ProviderSender, SenderEvents, Resumable {
     const { destination } = this
     if (blocked instanceof Map) this.home.blocked(this, blocked)
     else if (typeof blocked === 'string' && destination) {
-      this.home.blocked(this, new Map(blocked === '' ? [] : [[destination.name, blocked]]))
+      const queue = blocked === 'queue-full' ? destination.name : ''
+      this.home.blocked(this, new Map(blocked === '' ? [] : [[queue, blocked]]))
     }
   }
 

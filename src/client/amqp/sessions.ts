@@ -38,7 +38,8 @@ export class Sessions {
       return session
     }
     const session = this.peer.begin({
-      attached: (link) => link.refuse({ condition: 'amqp:not-allowed', description: 'clients have no nodes' }),
+      attached: (link) =>
+        link.refuse({ condition: 'amqp:not-allowed', description: 'clients have no nodes' }),
       ended: () => void this.links.delete(session),
     })
     this.links.set(session, 1)

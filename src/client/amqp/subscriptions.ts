@@ -1,7 +1,7 @@
+import { MillraceError } from '../../model/errors.ts'
 import type { LocalAttach } from '../../wire/amqp10/peer/events.ts'
 import type { AmqpError, Attach } from '../../wire/amqp10/peer/performatives.ts'
 import type { ReceiverLink } from '../../wire/amqp10/peer/receiver-link.ts'
-import { MillraceError } from '../../model/errors.ts'
 import { fromAmqp } from './errors.ts'
 import type { ReceiverSource } from './receiver.ts'
 import { type Sessions, target } from './sessions.ts'

@@ -5,7 +5,7 @@ import type { ReceiverLink } from '../../wire/amqp10/peer/receiver-link.ts'
 import { Typed } from '../../wire/amqp10/values.ts'
 import { MANAGEMENT_ADDRESS, resolveAddress } from './address.ts'
 import type { AmqpConnection } from './connection.ts'
-import { createTemporary, deleteOnClose, deleteTemporary } from './dynamic-nodes.ts'
+import { ADDRESS_KEY, createTemporary, deleteOnClose, deleteTemporary } from './dynamic-nodes.ts'
 import { type Identity, IncomingLink } from './incoming-link.ts'
 import { ManagementLink } from './management-link.ts'
 import { Relay } from './relay.ts'
@@ -50,7 +50,8 @@ function fixedRoute(connection: AmqpConnection, target: Target, address: string)
 }
 
 function dynamicTarget(connection: AmqpConnection, link: ReceiverLink, attach: Attach, target: Target): void {
-  const { address, queue } = createTemporary(connection, target.capabilities, false)
+  const wanted = attach.properties.get(ADDRESS_KEY)
+  const { address, queue } = createTemporary(connection, target.capabilities, false, wanted)
   const destination = resolveAddress(address, [], () => 'queue')
   const actual = { address, dynamic: true, dynamicNodeProperties: deleteOnClose }
   take(connection, link, attach, routeTo(destination), answer(target, actual), () =>
