@@ -1,15 +1,17 @@
 import type { ConnectionSink, Delivery, Engine, PublishOutcome } from '../../engine/api.ts'
+import type { Durability } from '../../model/delivery.ts'
 import { isMillraceError, MillraceError } from '../../model/errors.ts'
 import { AmqpCondition } from '../../wire/amqp10/peer/conditions.ts'
 import type { PeerEvents } from '../../wire/amqp10/peer/events.ts'
 import { Peer } from '../../wire/amqp10/peer/peer.ts'
 import type { AmqpError, Open } from '../../wire/amqp10/peer/performatives.ts'
+import { AmqpSymbol } from '../../wire/amqp10/values.ts'
 import type { Operation } from '../permissions.ts'
 import { amqpError } from './errors.ts'
 import type { AmqpGateway } from './gateway.ts'
 import type { ConnectionEvents, ConnectionOptions, ConnectionReport, HostedConnection } from './host.ts'
 import { Intake } from './intake.ts'
-import { answerOpen, clientIdOf, productOf } from './opening.ts'
+import { answerOpen, clientIdOf, productOf, unsaidDurabilityOf } from './opening.ts'
 import { release } from './outcomes.ts'
 import { Outlet } from './outlet.ts'
 import { GatewaySession } from './session.ts'
@@ -40,6 +42,8 @@ export class AmqpConnection implements HostedConnection, ConnectionSink {
   containerId = ''
   /** Whose durable subscriptions are meant; '' for a client without identity. */
   clientId = ''
+  /** The level of messages that do not say whether they are durable. */
+  unsaidDurability: Durability = 'disk'
   readonly intake: Intake
   readonly outlet: Outlet
   readonly sends: UndecidedSends = new UndecidedSends()
@@ -186,6 +190,7 @@ export class AmqpConnection implements HostedConnection, ConnectionSink {
       this.containerId = open.containerId
       const answer = answerOpen(this, open)
       this.clientId = clientIdOf(open)
+      this.unsaidDurability = unsaidDurabilityOf(open)
       const { clientId } = this
       this.number = this.engine.connect(this, { clientId: clientId === '' ? undefined : clientId })
       this.peer.open(answer)
@@ -254,5 +259,5 @@ export class AmqpConnection implements HostedConnection, ConnectionSink {
 function refusal(error: MillraceError): AmqpError {
   const refused = amqpError(error)
   if (error.code !== 'client-id-invalid') return refused
-  return { ...refused, info: new Map([...refused.info!, ['invalid-field', 'container-id']]) }
+  return { ...refused, info: new Map([...refused.info!, ['invalid-field', new AmqpSymbol('container-id')]]) }
 }

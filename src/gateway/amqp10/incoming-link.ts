@@ -21,7 +21,7 @@ import { Relay } from './relay.ts'
 import type { Route } from './route.ts'
 import type { Sender } from './undecided-sends.ts'
 
-/** Property of a flow: why the queue takes nothing, '' when it does again. */
+/** Property of a flow: why the queue takes nothing, '' when it does again; of a relay a map of queues and reasons. */
 const BLOCKED_KEY = 'millrace:blocked'
 
 const REJECTED = 'amqp:rejected:list'
@@ -55,7 +55,7 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
   private readonly options: IncomingOptions
   private readonly number: number
   private readonly canReject: boolean
-  private readonly head: MessageHead = new MessageHead()
+  private readonly head: MessageHead
   /** Filled anew for each message: the engine keeps none. */
   private readonly publication: { -readonly [K in keyof Publication]: Publication[K] }
   private body: IncomingBody | undefined
@@ -63,6 +63,8 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
   private refused = false
   private sequence = 0
   private readonly blocks: Set<string> = new Set()
+  /** What the client of a relay has been told: queues whose sends are held, and why. */
+  private readonly held: Map<string, string> = new Map()
   private undecided = 0
   private undecidedBytes = 0
   private averageSize: number
@@ -76,6 +78,7 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
     this.connection = connection
     this.engine = connection.engine
     this.link = link
+    this.head = new MessageHead(connection.unsaidDurability)
     this.averageSize = connection.gateway.limits.unsettledBytes / FIRST_CREDIT
     const outcomes = attach.source?.outcomes ?? []
     this.canReject = outcomes.length === 0 || outcomes.includes(REJECTED)
@@ -231,6 +234,7 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
 
   /** Sends to the queue are held: no more are asked for, and the sender is told why. */
   blocked(queue: string, reason: string): void {
+    if (this.isOurRelay) this.tellHeld(this.held.set(queue, reason))
     if (!this.concerns(queue) || this.blocks.has(queue)) return
     if (this.blocks.size === 0) this.connection.intake.remove(this.undecidedBytes)
     this.blocks.add(queue)
@@ -238,10 +242,20 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
   }
 
   unblocked(queue: string): void {
+    if (this.held.delete(queue)) this.tellHeld(this.held)
     if (!this.blocks.delete(queue) || this.blocks.size > 0) return
     this.connection.intake.add(this.undecidedBytes)
     this.link.tell(new Map([[BLOCKED_KEY, '']]))
     this.replenish()
+  }
+
+  /** A relay goes on taking messages for other queues; our own client is told of all that are held. */
+  private tellHeld(held: ReadonlyMap<string, string>): void {
+    this.link.tell(new Map([[BLOCKED_KEY, new Map(held)]]))
+  }
+
+  private get isOurRelay(): boolean {
+    return this.options.destination instanceof Relay && this.options.identity !== undefined
   }
 
   /** '' stands for every queue. Where each message says its own way, each is answered for itself. */

@@ -18,7 +18,7 @@ const reader = new Reader()
  * The payload that it keeps begins behind header and delivery annotations, and is not looked into any further.
  */
 export class MessageHead {
-  durability: Durability = 'disk'
+  durability: Durability
   priority: number = DEFAULT_PRIORITY
   /** Milliseconds; 0 for none, also when the header says 0, as JMS does. */
   ttl: number = 0
@@ -29,9 +29,17 @@ export class MessageHead {
   to: string | undefined
   toKind: string | undefined
 
+  private readonly unsaidDurability: Durability
+
+  /** `unsaidDurability`: of a message that does not say whether it is durable. */
+  constructor(unsaidDurability: Durability) {
+    this.unsaidDurability = unsaidDurability
+    this.durability = unsaidDurability
+  }
+
   /** Throws `message-invalid`. */
   read(bytes: Uint8Array, start: number, end: number, addressed: boolean): void {
-    this.durability = 'disk'
+    this.durability = this.unsaidDurability
     this.priority = DEFAULT_PRIORITY
     this.ttl = 0
     this.absoluteExpiry = 0
@@ -75,7 +83,8 @@ export class MessageHead {
   private readHeader(): void {
     const count = reader.compound()
     const { limit } = reader
-    if (count > 0 && reader.value() === false) this.durability = 'memory'
+    const durable = count > 0 ? reader.value() : null
+    if (typeof durable === 'boolean') this.durability = durable ? 'disk' : 'memory'
     const priority = count > 1 ? reader.value() : null
     if (typeof priority === 'number') this.priority = Math.min(priority, 9)
     const ttl = count > 2 ? reader.value() : null

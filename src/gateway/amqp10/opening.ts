@@ -1,3 +1,4 @@
+import type { Durability } from '../../model/delivery.ts'
 import type { Open } from '../../wire/amqp10/peer/performatives.ts'
 import { AmqpSymbol, Typed } from '../../wire/amqp10/values.ts'
 import type { AmqpConnection } from './connection.ts'
@@ -6,11 +7,13 @@ import type { Enforcement } from './registry.ts'
 /** By which our own client knows this broker, and this broker it. */
 export const MILLRACE = 'millrace'
 
+/** Subscriptions of the JMS mapping: desired by clients that follow it. */
+const SHARED_SUBSCRIPTIONS = 'SHARED-SUBS'
 const SOLE_CONNECTION = 'sole-connection-for-container'
 const ENFORCEMENT_POLICY = 'sole-connection-enforcement-policy'
 const CLOSE_EXISTING = 1
 
-const offered = ['ANONYMOUS-RELAY', 'SHARED-SUBS', SOLE_CONNECTION, MILLRACE]
+const offered = ['ANONYMOUS-RELAY', SHARED_SUBSCRIPTIONS, SOLE_CONNECTION, MILLRACE]
 
 /**
  * Our open in answer to the client's, once its container may be here. Throws `client-id-invalid` when it may not.
@@ -43,6 +46,15 @@ export function clientIdOf(open: Open): string {
   return desiredCapabilities.includes(MILLRACE) && !desiredCapabilities.includes(SOLE_CONNECTION)
     ? ''
     : containerId
+}
+
+/**
+ * What it means that a message does not say whether it is durable. JMS clients say so of every persistent message, and leave
+ * it out for the others; from everybody else it is more likely that nobody thought of it.
+ */
+export function unsaidDurabilityOf({ desiredCapabilities }: Open): Durability {
+  const jms = desiredCapabilities.includes(SHARED_SUBSCRIPTIONS) && !desiredCapabilities.includes(MILLRACE)
+  return jms ? 'memory' : 'disk'
 }
 
 /** What the client says it is, for people. */
