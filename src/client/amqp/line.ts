@@ -35,6 +35,7 @@ export class Line implements PeerEvents {
   onLost: (error: MillraceError) => void = () => {}
   /** Everything that came in one piece has been handed over. */
   onReceived: () => void = () => {}
+  private readonly sasl: Credentials
   private readonly socket: Socket
   private readonly hostname: string | undefined
   private readonly name: string
@@ -65,7 +66,8 @@ export class Line implements PeerEvents {
     this.name = name
     this.options = options
     const { idleTimeout: idleTimeOut, handshakeTimeout } = options
-    const sasl = new Credentials(dialled)
+    this.sasl = new Credentials(dialled)
+    const { sasl } = this
     const now = performance.now()
     this.peer = new Peer({ role: 'client', sasl, idleTimeOut, handshakeTimeout, now }, this)
     socket.on('data', (bytes) => this.received(bytes))
@@ -159,7 +161,7 @@ export class Line implements PeerEvents {
   private reason(error: AmqpError | undefined, by: ClosedBy, header?: Uint8Array): MillraceError {
     if (header) return foreignProtocol(this.name, header)
     if (by === 'authentication') {
-      const why = error?.description ?? 'user or password are wrong, or missing'
+      const why = this.sasl.refusal ?? error?.description ?? 'user or password are wrong'
       return new MillraceError('authentication-failed', `${this.name} does not let us in: ${why}`, {
         cause: error,
       })
