@@ -1,3 +1,7 @@
+import { connect } from '../client/connect.ts'
+import type { Context } from '../client/context.ts'
+import type { Provider } from '../client/provider.ts'
+import { EmbeddedConnection } from '../embedded/connection.ts'
 import { canonical } from '../embedded/data-directory.ts'
 import { HostClock, hostRandom } from '../embedded/host.ts'
 import { type BrokerParts, SharedBroker } from '../embedded/shared-brokers.ts'
@@ -48,6 +52,19 @@ export class ServedBroker {
     const parts = data === IN_MEMORY ? memoryParts() : directoryParts(canonical(data))
     const shared = await SharedBroker.open({ ...parts, options: { maxMessageBytes } }, () => {})
     return new ServedBroker(shared, parts.clock)
+  }
+
+  /** A connection in this process, to be closed before the broker is. */
+  client(): Promise<Context> {
+    const { shared } = this
+    const provider: Provider = {
+      schemes: ['memory'],
+      connect: async (_url, { clientId, events }) => {
+        shared.join(clientId)
+        return new EmbeddedConnection(shared, clientId, events)
+      },
+    }
+    return connect('memory:', { provider })
   }
 
   private roomChanged(queue: string, full: boolean): void {

@@ -18,6 +18,8 @@ const COMPLAINTS_PER_SECOND = 5
 export interface ClientLimits {
   readonly maxConnections: number
   readonly connectionsPerSecond: number
+  /** Until the first bytes, and from the beginning until the client has said who it is. Milliseconds. */
+  readonly handshakeTimeout: number
 }
 
 /** The AMQP clients of a server, whichever listener they came through. */
@@ -94,12 +96,11 @@ export class Clients {
     const entry = this.authenticator.entryFor(remote, local, secure)
     let user = ''
     const now = performance.now()
-    const pump = new Pump(
-      socket,
-      this.station,
+    const pump: Pump = new Pump(socket, this.station, {
       now,
-      (events) => this.gateway.connect({ remote, now, events, ...entry }),
-      {
+      patience: this.limits.handshakeTimeout,
+      connect: (events) => this.gateway.connect({ remote, now, events, ...entry }),
+      events: {
         authenticated: (identity) => {
           user = identity
           this.logger.debug({ event: 'connected', remote, user }, 'client connected')
@@ -111,7 +112,7 @@ export class Clients {
           this.remove(pump)
         },
       },
-    )
+    })
     this.pumps.add(pump)
   }
 

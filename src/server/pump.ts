@@ -35,12 +35,22 @@ export interface PumpEvents {
   closed(): void
 }
 
+export interface PumpOptions {
+  /** Begins the protocol. Called with the first bytes, so that who says nothing costs next to nothing. */
+  readonly connect: (events: ConnectionEvents) => HostedConnection
+  readonly events: PumpEvents
+  /** How long to wait for the first bytes. Milliseconds. */
+  readonly patience: number
+  /** Monotonic milliseconds. */
+  readonly now: number
+}
+
 /** Carries bytes between a socket and the protocol: reads when there is room for the answers, writes once a turn. */
 export class Pump {
   private readonly socket: Socket
   private readonly station: PumpStation
-  private readonly events: PumpEvents
-  private readonly connection: HostedConnection
+  private readonly options: PumpOptions
+  private connection: HostedConnection | undefined
   private scheduled = false
   private writing = false
   private paused = false
@@ -48,34 +58,34 @@ export class Pump {
   private ended = false
   private due: number
 
-  constructor(
-    socket: Socket,
-    station: PumpStation,
-    now: number,
-    connect: (events: ConnectionEvents) => HostedConnection,
-    events: PumpEvents,
-  ) {
+  constructor(socket: Socket, station: PumpStation, options: PumpOptions) {
     this.socket = socket
     this.station = station
-    this.events = events
+    this.options = options
+    this.due = options.now + options.patience
+    socket.setNoDelay(true)
+    socket.on('data', (chunk: Buffer) => this.read(chunk))
+    // A half-closed client cannot be answered: 'end' makes the socket end itself, and 'close' follows in every case.
+    socket.on('error', ignore)
+    socket.on('close', () => this.gone())
+  }
+
+  private begin(): HostedConnection {
+    const { connect, events, now } = this.options
     this.due = now
-    this.connection = connect({
+    return connect({
       writable: () => this.writable(),
       resumed: () => this.regulate(),
       authenticated: (user) => events.authenticated(user),
       ended: (end) => this.end(end),
       faulted: (cause) => events.faulted(cause),
     })
-    socket.setNoDelay(true)
-    socket.on('data', (chunk: Buffer) => this.read(chunk))
-    // A half-closed client cannot be answered: 'end' makes the socket end itself, and 'close' follows in every case.
-    socket.on('error', () => {})
-    socket.on('close', () => this.gone())
   }
 
   private read(chunk: Buffer): void {
     this.station.bytesIn += chunk.length
     if (this.ended) return
+    this.connection ??= this.begin()
     this.connection.receive(chunk)
     this.regulate()
   }
@@ -90,7 +100,7 @@ export class Pump {
   write(): void {
     this.scheduled = false
     if (this.writing || this.socket.destroyed) return
-    const output = this.connection.takeOutput()
+    const output = this.connection?.takeOutput()
     if (output) {
       this.writing = true
       this.station.bytesOut += output.length
@@ -102,13 +112,14 @@ export class Pump {
   private readonly written = (error?: Error | null): void => {
     this.writing = false
     if (error) return
-    if (this.ended || this.connection.outputBytes > 0) this.writable()
+    if (this.ended || this.connection!.outputBytes > 0) this.writable()
     this.regulate()
   }
 
   private regulate(): void {
-    if (this.ended) return
-    const wanted = !this.held && this.connection.readable && this.connection.outputBytes < MOST_OUTPUT
+    const { connection } = this
+    if (this.ended || !connection) return
+    const wanted = !this.held && connection.readable && connection.outputBytes < MOST_OUTPUT
     if (wanted !== this.paused) return
     this.paused = !wanted
     if (this.paused) this.socket.pause()
@@ -118,13 +129,14 @@ export class Pump {
   /** While held, nothing is read: the client is answered, and cannot ask for more. */
   hold(held: boolean): void {
     this.held = held
-    this.regulate()
+    if (this.connection) this.regulate()
+    else this.destroy()
   }
 
   tick(now: number): void {
     if (now < this.due) return
-    if (this.ended) this.socket.destroy()
-    else this.due = Math.min(this.connection.tick(now), now + LONGEST_WAIT)
+    if (this.connection && !this.ended) this.due = Math.min(this.connection.tick(now), now + LONGEST_WAIT)
+    else this.destroy()
   }
 
   private end(end: ConnectionEnd): void {
@@ -133,13 +145,13 @@ export class Pump {
     // What the client still sends is read and dropped: with unread bytes, closing would reset what it has not read.
     if (this.paused) this.socket.resume()
     this.writable()
-    this.events.ended(end)
+    this.options.events.ended(end)
   }
 
   private gone(): void {
-    if (!this.ended) this.connection.closed()
+    if (!this.ended) this.connection?.closed()
     this.ended = true
-    this.events.closed()
+    this.options.events.closed()
   }
 
   /** Ends the transport at once. */
@@ -147,3 +159,5 @@ export class Pump {
     this.socket.destroy()
   }
 }
+
+function ignore(): void {}

@@ -2,6 +2,7 @@ import { getRandomValues, randomUUID } from 'node:crypto'
 import type { Server as HttpServer } from 'node:http'
 import type { Server } from 'node:net'
 import type { TlsOptions } from 'node:tls'
+import type { Context } from '../client/context.ts'
 import type { Random } from '../engine/ports/random.ts'
 import { AmqpGateway } from '../gateway/amqp10/gateway.ts'
 import { everything, type Permissions } from '../gateway/permissions.ts'
@@ -52,15 +53,24 @@ export class MillraceServer {
   private http: HttpServer | undefined
 
   constructor(configuration: Configuration, broker: ServedBroker, logger: Logger, version: string) {
-    const { users, limitsMaxConnections: maxConnections } = configuration
+    const { users } = configuration
     this.configuration = configuration
     this.broker = broker
     this.failed = broker.failed
     this.permissions = users.length > 0 ? new UserPermissions(users) : everything
     this.authenticator = new Authenticator(users, logger)
     const gateway = makeGateway(configuration, broker, this.permissions, version)
-    const limits = { maxConnections, connectionsPerSecond: configuration.limitsConnectionsPerSecond }
+    const limits = {
+      maxConnections: configuration.limitsMaxConnections,
+      connectionsPerSecond: configuration.limitsConnectionsPerSecond,
+      handshakeTimeout: configuration.limitsHandshakeTimeout,
+    }
     this.clients = new Clients(gateway, this.authenticator, limits, logger)
+  }
+
+  /** A connection in this process, to be closed before the server is stopped. */
+  client(): Promise<Context> {
+    return this.broker.client()
   }
 
   /** Rejects with `argument-invalid`. */

@@ -72,26 +72,38 @@ class FakeConnection implements HostedConnection {
   }
 }
 
-function pumped() {
+interface Pumped {
+  readonly socket: FakeSocket
+  readonly connection: FakeConnection
+  readonly pump: Pump
+  readonly seen: string[]
+}
+
+const FIRST = Buffer.from('first')
+
+/** A pump whose client has begun to speak. */
+function pumped(): Pumped {
   const socket = new FakeSocket()
   const seen: string[] = []
-  let connection!: FakeConnection
-  const pump = new Pump(
-    socket as unknown as Socket,
-    new PumpStation(),
-    0,
-    (events) => {
+  let connection: FakeConnection | undefined
+  const pump = new Pump(socket as unknown as Socket, new PumpStation(), {
+    now: 0,
+    patience: 300,
+    connect: (events) => {
       connection = new FakeConnection(events)
       return connection
     },
-    {
+    events: {
       authenticated: (user) => seen.push(`user ${user}`),
       ended: ({ by }) => seen.push(`ended ${by}`),
       faulted: () => seen.push('faulted'),
       closed: () => seen.push('closed'),
     },
-  )
-  return { socket, connection, pump, seen }
+  })
+  pump.tick(299)
+  assert.equal(connection, undefined, 'nothing is made for who says nothing')
+  socket.emit('data', FIRST)
+  return { socket, connection: connection!, pump, seen }
 }
 
 suite('the pump', () => {
@@ -148,7 +160,7 @@ suite('the pump', () => {
     socket.taken()
     await turn()
     assert.deepEqual(socket.done, ['write 1', 'write 2', 'end'])
-    assert.equal(connection.received, 0, 'what comes after the end is dropped')
+    assert.equal(connection.received, FIRST.length, 'what comes after the end is dropped')
     socket.emit('close')
     assert.deepEqual(seen, ['ended violation', 'closed'])
     assert.equal(connection.gone, 0, 'it knows already')
@@ -161,6 +173,26 @@ suite('the pump', () => {
     assert.deepEqual(socket.done, [])
     pump.tick(performance.now() + 6_000)
     assert.deepEqual(socket.done, ['destroy'])
+  })
+
+  test('who says nothing in time is cut off, and so is who has said nothing at the end', () => {
+    for (const cut of [(pump: Pump) => pump.tick(300), (pump: Pump) => pump.hold(true)]) {
+      const socket = new FakeSocket()
+      const events = { authenticated: () => {}, ended: () => {}, faulted: () => {}, closed: () => {} }
+      const connect = () => assert.fail()
+      cut(
+        new Pump(socket as unknown as Socket, new PumpStation(), { now: 0, patience: 300, connect, events }),
+      )
+      assert.deepEqual(socket.done, ['destroy'])
+    }
+  })
+
+  test('while it is held, nothing is read', () => {
+    const { socket, pump } = pumped()
+    pump.hold(true)
+    socket.emit('data', Buffer.from('on its way'))
+    pump.hold(false)
+    assert.deepEqual(socket.done, ['pause', 'resume'])
   })
 
   test('tells the connection when the transport is gone, once', () => {
