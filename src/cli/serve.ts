@@ -7,6 +7,7 @@ import { suggestion } from './nearest.ts'
 import { settingOptions } from './options.ts'
 import { UsageError } from './usage-error.ts'
 import { version } from './version.ts'
+import { isTerminal, VIEW_INTERVAL, View } from './watch.ts'
 
 export const serve: Command = {
   name: 'serve',
@@ -24,23 +25,41 @@ export const serve: Command = {
 export const dev: Command = {
   name: 'dev',
   synopsis: '[--memory] [--data DIR] [--port N]',
-  summary: 'the same for trying things out: it tells more, and need not keep anything',
+  summary: 'the same for trying things out, with a live view of the queues',
   details: [
-    "As 'serve', with --log-level debug unless told otherwise. With --memory, nothing is written to disk.",
+    "On a terminal it shows what 'watch' shows, and logs only warnings; elsewhere it logs with --log-level",
+    'debug. With --memory, nothing is written to disk.',
   ],
   options: ['memory', 'data', 'port', 'config'],
   run: (call) => {
-    const told = new Map<keyof Configuration, string>([['logLevel', 'debug']])
+    const view = isTerminal(call)
+    const told = new Map<keyof Configuration, string>([['logLevel', view ? 'warn' : 'debug']])
     if (call.options.flag('memory')) {
       if (call.options.flag('data')) throw new UsageError('dev takes --memory or --data, not both')
       told.set('data', IN_MEMORY)
     }
-    return run(call, told)
+    return run(call, told, view ? showQueues : undefined)
   },
 }
 
+/** Lives with the server. */
+type Companion = (call: Call, server: MillraceServer, caption: string) => Promise<void>
+
+async function showQueues(call: Call, server: MillraceServer, caption: string): Promise<void> {
+  const mq = await server.client()
+  try {
+    await new View(call, mq, [], `${caption}\n\n`).run(VIEW_INTERVAL)
+  } finally {
+    await mq.close()
+  }
+}
+
 /** `told`: what flags would say if they were given. */
-async function run(call: Call, told: ReadonlyMap<keyof Configuration, string>): Promise<number> {
+async function run(
+  call: Call,
+  told: ReadonlyMap<keyof Configuration, string>,
+  companion?: Companion,
+): Promise<number> {
   takeOperands(call, 0, 0)
   if (call.options.flag('url')) throw new UsageError(`${call.command.name} takes --data DIR instead of --url`)
   const configuration = await configure(call, told)
@@ -55,16 +74,33 @@ async function run(call: Call, told: ReadonlyMap<keyof Configuration, string>): 
     await server.stop(0)
     throw error
   }
-  return attend(call, configuration, server)
+  const ended = new AbortController()
+  const signal = AbortSignal.any([call.signal, ended.signal])
+  const accompanied = companion?.(
+    { ...call, signal },
+    server,
+    forPeople(configuration, server.listeners).join('\n'),
+  )
+  try {
+    return await attend(call, configuration, server, accompanied)
+  } finally {
+    ended.abort()
+  }
 }
 
 /** Until a signal comes, or the journal fails. Answers the exit code. */
-async function attend(call: Call, configuration: Configuration, server: MillraceServer): Promise<number> {
+async function attend(
+  call: Call,
+  configuration: Configuration,
+  server: MillraceServer,
+  companion: Promise<void> | undefined,
+): Promise<number> {
   const failure = await Promise.race([server.failed, aborted(call.signal)])
   if (failure) {
     await server.stop(0).catch(() => {})
     throw failure
   }
+  await companion
   const { clean, unanswered } = await server.stop(configuration.shutdownTimeout)
   if (clean) return ExitCode.ok
   const what = unanswered > 0 ? `${unanswered} sends were not answered` : 'some clients did not leave'

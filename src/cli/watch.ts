@@ -7,6 +7,8 @@ import { table } from './output.ts'
 
 /** Depths drawn for each queue, one an interval. */
 const HISTORY = 30
+/** Milliseconds. */
+export const VIEW_INTERVAL = 1_000
 const levels = ' ▁▂▃▄▅▆▇█'
 
 export const watch: Command = {
@@ -39,17 +41,13 @@ interface Row {
 }
 
 async function run(call: Call): Promise<number> {
-  const { options, signal } = call
+  const { options } = call
   const names = takeOperands(call, 0, Number.MAX_SAFE_INTEGER)
-  const every = milliseconds(options.duration('every') ?? '1s')
-  const views = options.wholeNumber('count', 1, Number.MAX_SAFE_INTEGER) ?? Number.POSITIVE_INFINITY
+  const every = milliseconds(options.duration('every') ?? VIEW_INTERVAL)
+  const views = options.wholeNumber('count', 1, Number.MAX_SAFE_INTEGER)
   await withExistingBroker(call, async (mq) => {
     for (const name of names) await existingQueue(mq, name)
-    const view = new View(call)
-    for (let shown = 0; shown < views && !signal.aborted; shown++) {
-      await view.show(await observe(mq, names))
-      if (shown + 1 < views) await sleep(every, undefined, { signal }).catch(() => undefined)
-    }
+    await new View(call, mq, names).run(every, views)
   })
   return ExitCode.ok
 }
@@ -75,19 +73,34 @@ async function ageOfHead(mq: Context, { name, messages }: QueueReport): Promise<
   return undefined
 }
 
-class View {
+/** What goes into queues and out of them, drawn again and again. */
+export class View {
   private readonly call: Call
-  private readonly isTerminal: boolean
+  private readonly mq: Context
+  private readonly names: readonly string[]
+  private readonly caption: string
   private readonly depths: Map<string, number[]> = new Map()
   private before: Map<string, QueueReport> = new Map()
   private shownAt = 0
 
-  constructor(call: Call) {
+  /** Of the queues of these names, or of all when there are none; on a terminal below the caption. */
+  constructor(call: Call, mq: Context, names: readonly string[], caption = '') {
     this.call = call
-    this.isTerminal = (call.streams.stdout as NodeJS.WriteStream).isTTY === true
+    this.mq = mq
+    this.names = names
+    this.caption = caption
   }
 
-  async show(observations: readonly Observation[]): Promise<void> {
+  /** Until the call is stopped, or so many views have been shown. `every`: milliseconds. */
+  async run(every: number, views: number = Number.POSITIVE_INFINITY): Promise<void> {
+    const { signal } = this.call
+    for (let shown = 0; shown < views && !signal.aborted; shown++) {
+      await this.show(await observe(this.mq, this.names))
+      if (shown + 1 < views) await sleep(every, undefined, { signal }).catch(() => undefined)
+    }
+  }
+
+  private async show(observations: readonly Observation[]): Promise<void> {
     const now = performance.now()
     const seconds = this.shownAt === 0 ? Number.POSITIVE_INFINITY : (now - this.shownAt) / 1000
     const rows = observations.map((observation) => this.row(observation, seconds))
@@ -95,7 +108,10 @@ class View {
     this.shownAt = now
     const { out } = this.call
     if (out.json) await out.document({ at: new Date().toISOString(), queues: rows })
-    else await out.write(this.isTerminal ? `\x1b[H\x1b[J${this.text(rows)}\n` : `${this.text(rows)}\n\n`)
+    else
+      await out.write(
+        isTerminal(this.call) ? `\x1b[H\x1b[J${this.caption}${this.text(rows)}\n` : `${this.text(rows)}\n\n`,
+      )
   }
 
   private row({ report, oldest }: Observation, seconds: number): Row {
@@ -116,7 +132,7 @@ class View {
   }
 
   private text(rows: readonly Row[]): string {
-    if (rows.length === 0) return `no queues in ${this.call.url}`
+    if (rows.length === 0) return 'no queues yet'
     const cells = rows.map((row) => [
       row.name,
       row.arrivals,
@@ -137,6 +153,10 @@ class View {
 
 function left({ departed }: QueueReport): number {
   return Object.values(departed).reduce((sum, count) => sum + count, 0)
+}
+
+export function isTerminal({ streams }: Call): boolean {
+  return (streams.stdout as NodeJS.WriteStream).isTTY === true
 }
 
 /** How deep a queue was, the newest at the right, the deepest as high as a line. */
