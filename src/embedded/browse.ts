@@ -1,6 +1,7 @@
 import type { BrowsedPage, IncomingBrowsed } from '../client/provider.ts'
 import type { BrowsePage, Engine, BrowsedMessage as EngineMessage } from '../engine/api.ts'
-import { EmbeddedIncoming, fetchBody } from './incoming.ts'
+import { fetchBody } from '../gateway/management/bodies.ts'
+import { EmbeddedIncoming } from './incoming.ts'
 
 /** Large bodies fetched for one page; a page with more is asked for again with fewer messages. */
 const PAGE_BYTES = 16 * 1024 * 1024
@@ -36,6 +37,6 @@ async function withBody(engine: Engine, message: EngineMessage): Promise<Incomin
   if (message.chunks.length === 0) {
     return new EmbeddedBrowsed(message, message.bytes, message.start, message.end)
   }
-  const bytes = await fetchBody((lsn, done) => engine.readChunk(lsn, done), message)
+  const bytes = await fetchBody(engine, message)
   return bytes ? new EmbeddedBrowsed(message, bytes, 0, bytes.length) : undefined
 }

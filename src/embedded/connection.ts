@@ -13,6 +13,7 @@ import type {
 } from '../client/provider.ts'
 import type { ConnectionSink, Delivery, Engine, PublishOutcome } from '../engine/api.ts'
 import { Operations } from '../gateway/management/operations.ts'
+import { ensureSubscription, ensureVolatile, subscriptionQueue } from '../gateway/management/subscriptions.ts'
 import { type Destination, TEMPORARY_QUEUE, TEMPORARY_TOPIC } from '../model/destination.ts'
 import { MillraceError } from '../model/errors.ts'
 import type { QueuePolicy } from '../model/policy.ts'
@@ -20,7 +21,6 @@ import { browse } from './browse.ts'
 import { PendingSends } from './pending-sends.ts'
 import { EmbeddedReceiver, type ReceiverHome } from './receiver.ts'
 import { EmbeddedSender, type SenderHome } from './sender.ts'
-import { ensureSubscription, ensureVolatile, subscriptionQueue } from './subscriptions.ts'
 
 /** What a connection needs of the broker it is one of. */
 export interface BrokerHome {
@@ -102,9 +102,9 @@ export class EmbeddedConnection implements ProviderConnection, ConnectionSink, S
       case 'queue':
         return source.name
       case 'topic':
-        return ensureVolatile(this.engine, source.name)
+        return ensureVolatile(this.engine, `volatile:${randomUUID()}`, source.name)
       case 'subscription':
-        return ensureSubscription(this.engine, this.clientId, source)
+        return this.ensure(source)
     }
   }
 
@@ -120,12 +120,18 @@ export class EmbeddedConnection implements ProviderConnection, ConnectionSink, S
 
   async subscribe(source: SubscriptionSource): Promise<void> {
     this.assertOpen()
-    await ensureSubscription(this.engine, this.clientId, source)
+    this.ensure(source)
+  }
+
+  /** Answers the queue of the subscription, which exists afterwards. */
+  private ensure({ name, shared, topic, policy }: SubscriptionSource): string {
+    const { engine, clientId = '' } = this
+    return ensureSubscription(engine, { clientId, name, shared }, topic, { policy })
   }
 
   async unsubscribe(name: string, shared: boolean): Promise<void> {
     this.assertOpen()
-    const queue = subscriptionQueue(this.clientId, name, shared)
+    const queue = subscriptionQueue({ clientId: this.clientId ?? '', name, shared })
     await new Promise((resolve) => this.engine.deleteQueue(queue, { ifUnused: true }, resolve))
   }
 

@@ -1,7 +1,8 @@
 import type { Incoming, ProviderReceiver, ProviderSettlement, ReceiverSink } from '../client/provider.ts'
 import type { Delivery, Engine } from '../engine/api.ts'
+import { fetchBody } from '../gateway/management/bodies.ts'
 import { MillraceError } from '../model/errors.ts'
-import { EmbeddedIncoming, fetchBody } from './incoming.ts'
+import { EmbeddedIncoming } from './incoming.ts'
 
 /** What a receiver needs of its connection. */
 export interface ReceiverHome {
@@ -108,7 +109,7 @@ export class EmbeddedReceiver implements ProviderReceiver {
 
   private fetch(delivery: Delivery): Promise<Incoming | undefined> {
     const kept = { ...delivery }
-    return fetchBody((lsn, done) => this.home.engine.readChunk(lsn, done), kept).then((bytes) => {
+    return fetchBody(this.home.engine, kept).then((bytes) => {
       if (bytes) return new EmbeddedIncoming(kept.tag, kept, bytes, 0, bytes.length)
       this.damaged(kept)
       return undefined

@@ -108,10 +108,13 @@ test('a delivery that was taken back meanwhile is answered with released', async
   await bench.bench.advance(500)
   receiver.link.settle(late.id, inTime.id, accepted, false)
   await bench.idle()
-  assert.deepEqual([...receiver.answers].sort(), [
-    [late.id, 'released'],
-    [inTime.id, 'accepted'],
-  ])
+  assert.deepEqual(
+    [...receiver.answers].sort(([a], [b]) => a - b),
+    [
+      [late.id, 'released'],
+      [inTime.id, 'accepted'],
+    ],
+  )
 })
 
 test('settled without a state is the default outcome of the source, released when there is none', async () => {

@@ -3,8 +3,8 @@ import { Section } from '../../wire/amqp10/sections.ts'
 import { Writer } from '../../wire/amqp10/writer.ts'
 
 /** Delivery annotations by which our own clients learn what the message has become at the broker. */
-export const LSN_KEY = 'x-opt-lsn'
-export const DEAD_LETTER_KEY = 'x-opt-dead-letter'
+const LSN_KEY = 'x-opt-lsn'
+const DEAD_LETTER_KEY = 'x-opt-dead-letter'
 
 /** Positions of the fields in the fixed layouts below. */
 const DURABLE = 6

@@ -102,7 +102,7 @@ function offerTo({ desiredCapabilities }: Attach): Partial<Attach> {
 }
 
 /** What of the source the client has got (core 3.5.3): filters that are not applied are not echoed. */
-export function answer(asked: Source, actual: Partial<Source>): Source {
+function answer(asked: Source, actual: Partial<Source>): Source {
   return {
     ...asked,
     filter: undefined,
