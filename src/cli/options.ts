@@ -83,7 +83,10 @@ export const settingOptions: readonly SettingFlag[] = [...settingsByFlag.keys()]
 function settingSpecs(): Record<SettingFlag, OptionSpec> {
   const specs = [...settingsByFlag].map(([flag, key]): [string, OptionSpec] => {
     const { kind, fallback, help } = settings[key]
-    const shown = fallback === undefined || Array.isArray(fallback) ? '' : ` (default ${fallback})`
+    const shown =
+      fallback === undefined || Array.isArray(fallback)
+        ? ''
+        : ` (default ${fallback as string | number | boolean})`
     return [flag, { type: 'string', value: kind.placeholder, help: `${help}${shown}` }]
   })
   return Object.fromEntries(specs) as Record<SettingFlag, OptionSpec>

@@ -218,7 +218,7 @@ test('docs/server.md has the table of settings as it is', () => {
   const wanted = settingKeys.map((key) => {
     const { path, fallback, help } = settings[key]
     const none = fallback === undefined || (Array.isArray(fallback) && fallback.length === 0)
-    return [path, none ? undefined : String(fallback), help]
+    return [path, none ? undefined : `${fallback as string | number | boolean}`, help]
   })
   assert.deepEqual(shown, wanted)
 })

@@ -156,7 +156,7 @@ export async function receive(connection: Connection, address: string, count: nu
       messages.push(message!)
       if (messages.length === count) resolve()
     })
-    receiver.on('receiver_error', ({ receiver: link }: EventContext) => reject(new Error(`${link?.error}`)))
+    receiver.on('receiver_error', ({ receiver: link }: EventContext) => reject(link?.error))
   })
   receiver.add_credit(count)
   await all

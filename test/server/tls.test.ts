@@ -26,7 +26,7 @@ suite('TLS', () => {
     ]) {
       const connection = await connect(t, options)
       assert.equal(await send(connection, 'q', { body: 'hello' }), 'accepted')
-      await connection.close()
+      connection.close()
     }
     assert.deepEqual(
       served.log.lines.filter(({ level }) => level === 'warn'),
