@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createWriteStream, mkdirSync, writeFileSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
@@ -73,8 +73,12 @@ export class Broker {
     }
   }
 
-  async restart(): Promise<void> {
+  kill(): void {
     this.process?.kill('SIGKILL')
+  }
+
+  async restart(): Promise<void> {
+    this.kill()
     await this.ended
     await this.start()
   }
@@ -92,21 +96,22 @@ export class Broker {
   }
 
   private async start(): Promise<void> {
+    const log = openSync(this.log, 'a')
     const child = spawn(process.execPath, [command, 'serve', ...this.options()], {
       cwd: this.folder,
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', 'pipe', log],
     })
+    closeSync(log)
     this.process = child
     this.ended = once(child, 'exit')
-    child.stderr.pipe(createWriteStream(this.log, { flags: 'a' }))
     const late = setTimeout(() => child.kill('SIGKILL'), START_MS)
-    for await (const line of createInterface({ input: child.stdout })) {
+    for await (const line of createInterface({ input: child.stdout! })) {
       this.listeners = (JSON.parse(line) as Ready).listeners
       clearTimeout(late)
-      child.stdout.resume()
+      child.stdout!.resume()
       return
     }
-    throw new Error(`the broker did not start; see ${this.log}`)
+    throw new Error(`the broker did not start:\n${readFileSync(this.log, 'utf8')}`)
   }
 
   private options(): string[] {

@@ -29,8 +29,21 @@ const unknown = asked.find((name) => !Object.hasOwn(programs, name))
 if (unknown !== undefined)
   throw new Error(`--only takes some of ${Object.keys(programs).join(',')}, not ${unknown}`)
 
+// Nothing that was started outlives this.
+const children = new Set<ChildProcess>()
+process.once('exit', () => {
+  for (const child of children) child.kill('SIGKILL')
+  broker?.kill()
+})
+for (const [signal, code] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const)
+  process.once(signal, () => process.exit(code))
+
 const folder = mkdtempSync(join(tmpdir(), 'millrace-strangers-'))
 const results: Result[] = []
+let broker: Broker | undefined
 
 function failed(program: string, check: string, reason: string): void {
   results.push({ program, check, verdict: 'FAIL', reason })
@@ -54,6 +67,7 @@ function launch(command: Command, broker: Broker): ChildProcess {
 /** Reads what the program says until it has ended. */
 async function drive(name: string, command: Command, broker: Broker): Promise<void> {
   const child = launch(command, broker)
+  children.add(child)
   // A program that has ended reads nothing more.
   child.stdin!.on('error', () => {})
   const late = setTimeout(() => child.kill('SIGKILL'), PROGRAM_MS)
@@ -69,6 +83,7 @@ async function drive(name: string, command: Command, broker: Broker): Promise<vo
   }
   const [code, signal] = await ended
   clearTimeout(late)
+  children.delete(child)
   const own = results.slice(before)
   if (own.length === 0) failed(name, 'the program', 'said nothing')
   if (code !== 0 && !own.some(({ verdict }) => verdict === 'FAIL'))
@@ -84,7 +99,7 @@ async function runAll(broker: Broker): Promise<void> {
     }
 }
 
-const broker = await Broker.start(folder)
+broker = await Broker.start(folder)
 await runAll(broker)
 const problem = await broker.stop()
 if (problem) failed('broker', 'a good end', problem)

@@ -30,7 +30,13 @@ function pythonWithProton(): string {
 }
 
 function run(directory: string, file: string, ...args: string[]): string {
-  return execFileSync(file, args, { cwd: directory, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] })
+  return execFileSync(file, args, {
+    cwd: directory,
+    encoding: 'utf8',
+    // Go would look for a C compiler, and no client needs one.
+    env: { ...process.env, CGO_ENABLED: '0' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
 }
 
 function folder(name: string): string {

@@ -25,6 +25,10 @@ class Failed(Exception):
     pass
 
 
+class Skipped(Exception):
+    """What the client cannot do, and why."""
+
+
 def equal(actual, expected, what):
     if actual != expected:
         raise Failed(f'{what} is {actual!r}, not {expected!r}')

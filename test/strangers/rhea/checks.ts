@@ -8,6 +8,10 @@ export type Check = () => Promise<void>
 
 const DEADLINE_MS = 60_000
 
+function say(line: string): void {
+  process.stdout.write(`${line}\n`)
+}
+
 export function assert(condition: boolean, otherwise: string): asserts condition {
   if (!condition) throw new Error(otherwise)
 }
@@ -39,10 +43,10 @@ export async function runChecks(
     if (asked.length > 0 && !asked.includes(name)) continue
     try {
       await within(DEADLINE_MS, name, check())
-      console.log(`ok ${name}`)
+      say(`ok ${name}`)
     } catch (error) {
       passed = false
-      console.log(`FAIL ${name}: ${String((error as Error).message).replaceAll('\n', ' ')}`)
+      say(`FAIL ${name}: ${String((error as Error).message).replaceAll('\n', ' ')}`)
     }
   }
   return passed
@@ -52,7 +56,7 @@ const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]()
 
 /** Has the broker killed with -9 and started again on the same ports; resolves when it is ready. */
 export async function restartBroker(): Promise<void> {
-  console.log('restart')
+  say('restart')
   const { value } = await lines.next()
   assert(value === 'restarted', `the broker was not restarted: ${value}`)
 }
