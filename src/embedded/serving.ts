@@ -1,0 +1,187 @@
+import { createServer, type ListenOptions, type Server, type Socket } from 'node:net'
+import type { Engine } from '../engine/api.ts'
+import type { Clock } from '../engine/ports/clock.ts'
+import type { Random } from '../engine/ports/random.ts'
+import { AmqpGateway } from '../gateway/amqp10/gateway.ts'
+import type { GatewayOptions, HostedConnection } from '../gateway/amqp10/host.ts'
+import type { SaslServer } from '../wire/amqp10/sasl/sasl.ts'
+
+/** Output that may wait in a connection before nothing more is read from a client that does not read itself. Bytes. */
+const MOST_OUTPUT = 1024 * 1024
+/** How often the time-outs of connections are looked after. Milliseconds. */
+const TICK = 500
+/** How long clients may take to answer that they leave. Milliseconds. */
+const LINGER = 200
+
+/** Whoever can open the socket may do everything: the permissions of the file have let them in. */
+const anybody: SaslServer = {
+  mechanisms: () => ['ANONYMOUS'],
+  start: () => ({ kind: 'done', identity: '' }),
+  next: () => ({ kind: 'failed', code: 1 }),
+}
+
+export interface Served {
+  readonly engine: Engine
+  readonly clock: Clock
+  readonly random: Random
+  /** What the engine cannot answer for: a fault of ours that has ended a connection. */
+  readonly faulted: (cause: unknown) => void
+  readonly gateway?: Partial<GatewayOptions> | undefined
+}
+
+/** Serves AMQP on a socket of this machine, for the processes that share a broker. */
+export class Serving {
+  private readonly server: Server
+  private readonly gateway: AmqpGateway
+  private readonly faulted: (cause: unknown) => void
+  private readonly clients: Set<Client> = new Set()
+  private readonly timer: NodeJS.Timeout
+
+  /** Rejects with the error of the system. */
+  static async listen(served: Served, where: ListenOptions): Promise<Serving> {
+    const serving = new Serving(served)
+    try {
+      await new Promise<void>((resolve, reject) => {
+        serving.server.once('error', reject)
+        serving.server.listen(where, resolve)
+      })
+    } catch (error) {
+      clearInterval(serving.timer)
+      throw error
+    }
+    return serving
+  }
+
+  private constructor({ engine, clock, random, faulted, gateway }: Served) {
+    this.faulted = faulted
+    this.gateway = new AmqpGateway(engine, {
+      containerId: 'embedded',
+      version: '',
+      clock,
+      random,
+      ...gateway,
+    })
+    this.server = createServer((socket) => this.accept(socket))
+    // The broker lives as long as somebody in this process uses it, and not for those that are attached.
+    this.server.unref()
+    this.timer = setInterval(() => this.tick(), TICK).unref()
+  }
+
+  get address(): ReturnType<Server['address']> {
+    return this.server.address()
+  }
+
+  /** Connections that are served. */
+  get size(): number {
+    return this.clients.size
+  }
+
+  private accept(socket: Socket): void {
+    const client = new Client(
+      socket,
+      (events) =>
+        this.gateway.connect({
+          remote: 'this machine',
+          now: performance.now(),
+          sasl: () => anybody,
+          events: { ...events, faulted: this.faulted },
+        }),
+      () => this.clients.delete(client),
+    )
+    this.clients.add(client)
+  }
+
+  private tick(): void {
+    for (const client of this.clients) client.tick()
+  }
+
+  /** Asks the clients to leave, and ends those that do not. Nobody comes any more. */
+  async close(): Promise<void> {
+    this.server.close()
+    this.gateway.shutDown({
+      condition: 'amqp:connection:forced',
+      description: 'the owner of the directory leaves',
+    })
+    const giveUp = performance.now() + LINGER
+    while (this.clients.size > 0 && performance.now() < giveUp) {
+      await new Promise((resolve) => setTimeout(resolve, 2))
+    }
+    this.cut()
+    clearInterval(this.timer)
+  }
+
+  /** Ends every transport at once, as a kill would. */
+  cut(): void {
+    for (const client of this.clients) client.destroy()
+  }
+}
+
+interface Carried {
+  writable(): void
+  resumed(): void
+  ended(): void
+}
+
+/** One client: bytes between its socket and the protocol, written once a turn. */
+class Client {
+  private readonly socket: Socket
+  private readonly connection: HostedConnection
+  private flushing = false
+  private ended = false
+
+  constructor(socket: Socket, connect: (events: Carried) => HostedConnection, gone: () => void) {
+    this.socket = socket
+    socket.setNoDelay(true)
+    // What an attached process still wants does not keep this one alive.
+    socket.unref()
+    this.connection = connect({
+      writable: () => this.writable(),
+      resumed: () => this.regulate(),
+      ended: () => {
+        this.ended = true
+        this.writable()
+      },
+    })
+    socket.on('data', (bytes: Buffer) => {
+      this.connection.receive(bytes)
+      this.regulate()
+    })
+    socket.on('error', () => {})
+    socket.on('close', () => {
+      this.connection.closed()
+      gone()
+    })
+  }
+
+  private writable(): void {
+    if (this.flushing) return
+    this.flushing = true
+    setImmediate(() => this.flush())
+  }
+
+  private flush(): void {
+    const output = this.connection.takeOutput()
+    if (output && !this.socket.destroyed) {
+      this.socket.write(output, () => {
+        this.flushing = false
+        if (this.connection.outputBytes > 0) this.writable()
+        this.regulate()
+      })
+    } else this.flushing = false
+    if (this.ended) this.socket.end()
+  }
+
+  private regulate(): void {
+    const reads = this.ended || (this.connection.readable && this.connection.outputBytes < MOST_OUTPUT)
+    if (reads && this.socket.isPaused()) this.socket.resume()
+    else if (!reads) this.socket.pause()
+  }
+
+  tick(): void {
+    this.connection.tick(performance.now())
+  }
+
+  destroy(): void {
+    this.socket.destroy()
+  }
+}
