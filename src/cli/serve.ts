@@ -17,6 +17,7 @@ export const serve: Command = {
     'Every option can also be set in the environment (--log-level as MILLRACE_LOG_LEVEL) and in millrace.yaml',
     '(log: { level: … }), which takes users as well; options go before the environment, and that before the file.',
     'SIGTERM or Ctrl-C ends it in good order: what clients wait for is answered first. A second one ends it at once.',
+    'SIGHUP makes it read the certificate again.',
   ],
   options: ['config', ...settingOptions],
   run: (call) => run(call, new Map()),
@@ -95,7 +96,10 @@ async function attend(
   server: MillraceServer,
   companion: Promise<void> | undefined,
 ): Promise<number> {
+  const renew = (): void => server.renewCertificate()
+  process.on('SIGHUP', renew)
   const failure = await Promise.race([server.failed, aborted(call.signal)])
+  process.off('SIGHUP', renew)
   if (failure) {
     await server.stop(0).catch(() => {})
     throw failure

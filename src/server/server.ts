@@ -1,13 +1,14 @@
 import { getRandomValues, randomUUID } from 'node:crypto'
 import type { Server as HttpServer } from 'node:http'
+import { Server as SecureHttpServer } from 'node:https'
 import type { Server } from 'node:net'
 import type { TlsOptions } from 'node:tls'
 import type { Context } from '../client/context.ts'
 import type { Random } from '../engine/ports/random.ts'
 import { AmqpGateway } from '../gateway/amqp10/gateway.ts'
 import { everything, type Permissions } from '../gateway/permissions.ts'
-import { MillraceError } from '../model/errors.ts'
-import { makeAmqpServer, makeAmqpsServer } from './amqp-listeners.ts'
+import { isMillraceError, MillraceError } from '../model/errors.ts'
+import { makeAmqpServer, makeAmqpsServer, type SecureListener } from './amqp-listeners.ts'
 import { Authenticator } from './auth/authenticator.ts'
 import { UserPermissions } from './auth/user-permissions.ts'
 import { ServedBroker } from './broker.ts'
@@ -44,17 +45,20 @@ export class MillraceServer {
   readonly listeners: Partial<Record<ListenerName, Listening>> = {}
   stopping = false
   private readonly configuration: Configuration
+  private readonly logger: Logger
   private readonly broker: ServedBroker
   private readonly clients: Clients
   private readonly authenticator: Authenticator
   private readonly permissions: Permissions
   private readonly metrics: Metrics = new Metrics()
   private readonly amqp: Server[] = []
-  private http: HttpServer | undefined
+  private amqps: SecureListener | undefined
+  private http: HttpServer | SecureHttpServer | undefined
 
   constructor(configuration: Configuration, broker: ServedBroker, logger: Logger, version: string) {
     const { users } = configuration
     this.configuration = configuration
+    this.logger = logger
     this.broker = broker
     this.failed = broker.failed
     this.permissions = users.length > 0 ? new UserPermissions(users) : everything
@@ -81,8 +85,9 @@ export class MillraceServer {
       this.listeners.amqp = await listen(this.amqp.at(-1)!, host, port, 'port')
     }
     if (tls && tlsPort !== 'off') {
-      this.amqp.push(makeAmqpsServer(this.clients, tls))
-      this.listeners.amqps = await listen(this.amqp.at(-1)!, host, tlsPort, 'tls.port')
+      this.amqps = makeAmqpsServer(this.clients, tls)
+      this.amqp.push(this.amqps.server)
+      this.listeners.amqps = await listen(this.amqps.server, host, tlsPort, 'tls.port')
     }
     if (httpPort !== 'off') {
       this.http = this.makeHttp(tls)
@@ -90,7 +95,7 @@ export class MillraceServer {
     }
   }
 
-  private makeHttp(tls: TlsOptions | undefined): HttpServer {
+  private makeHttp(tls: TlsOptions | undefined): HttpServer | SecureHttpServer {
     const { httpNames, httpHost, httpTls } = this.configuration
     const { metrics, authenticator, permissions, clients, broker } = this
     const vitals = {
@@ -101,6 +106,20 @@ export class MillraceServer {
     }
     const routes = pages({ vitals, metrics, authenticator, permissions, counts: () => clients.counts() })
     return makeHttpServer({ names: [...httpNames, httpHost], tls: httpTls ? tls : undefined }, routes)
+  }
+
+  /** Reads the certificate again, as after it was renewed. One that cannot be used changes nothing, and is logged. */
+  renewCertificate(): void {
+    try {
+      const tls = readTls(this.configuration, this.logger, Date.now())
+      if (!tls) return
+      this.amqps?.renew(tls)
+      if (this.http instanceof SecureHttpServer) this.http.setSecureContext(tls)
+      this.logger.info({ event: 'certificate-renewed', file: this.configuration.tlsCert }, 'new certificate')
+    } catch (error) {
+      if (!isMillraceError(error)) throw error
+      this.logger.error({ event: 'certificate-unusable', reason: error.message }, 'the old certificate stays')
+    }
   }
 
   /**

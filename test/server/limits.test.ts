@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect as connectSocket, createServer, type Socket } from 'node:net'
 import { suite, test } from 'node:test'
-import { ALL, Served, send, user } from './support.ts'
+import { ALL, folder, Served, send, user } from './support.ts'
 
 async function opened(port: number): Promise<Socket> {
   const socket = connectSocket(port, '127.0.0.1')
@@ -60,7 +60,7 @@ suite('limits', () => {
   })
 })
 
-test('a port that is taken: what it is and what to do', async (t) => {
+test('a port that is taken: what it is and what to do, and the directory is free for the next try', async (t) => {
   const taken = createServer().listen(0, '127.0.0.1')
   t.after(() => taken.close())
   await once(taken, 'listening')
@@ -69,7 +69,9 @@ test('a port that is taken: what it is and what to do', async (t) => {
     code: 'argument-invalid',
     message: `port ${port} of 127.0.0.1 is taken by another process; end that one, or set port to another port, or to 0 for a free one`,
   })
-  await assert.rejects(Served.start(t, { httpPort: port }), /or set http\.port to another/)
+  const data = folder(t)
+  await assert.rejects(Served.start(t, { data, httpPort: port }), /or set http\.port to another/)
+  await Served.start(t, { data })
   const users = [await user('ada', 'x', ALL)]
   await assert.rejects(
     Served.start(t, { host: 'host.invalid', users }),

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect as connectSocket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
+import { connect as connectTls } from 'node:tls'
 import { type Certificates, certificates, connect, folder, Served, send } from './support.ts'
 
 suite('TLS', () => {
@@ -67,6 +68,46 @@ suite('TLS', () => {
     await once(half, 'connect')
     half.destroy()
     while (!(await served.get('/metrics')).body.includes('\nmillrace_connections 0\n'));
+  })
+
+  test('who stops in the middle of the handshake is cut off', async (t) => {
+    const served = await Served.start(t, { ...tls(), limitsHandshakeTimeout: 200 })
+    const silent = connectSocket(served.tlsPort, '127.0.0.1')
+    const slow = connectSocket(served.tlsPort, '127.0.0.1')
+    slow.write(Buffer.from('1603', 'hex'))
+    await Promise.all([silent, slow].map((socket) => once(socket.resume(), 'close')))
+    assert.equal(served.log.of('tls-failed').length, 2)
+  })
+
+  test('a renewed certificate is shown to new clients; one that cannot be used changes nothing', async (t) => {
+    const home = folder(t)
+    const renewed = certificates(home)
+    const [cert, key] = [`${home}/now.pem`, `${home}/now.key`]
+    const use = (file: (name: string) => string, name: string) => {
+      copyFileSync(file(`${name}.pem`), cert)
+      copyFileSync(file(`${name}.key`), key)
+    }
+    use(made.file, 'server')
+    const served = await Served.start(t, { tlsCert: cert, tlsKey: key, httpTls: true })
+    const shown = async (port: number): Promise<string> => {
+      const socket = connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false })
+      await once(socket, 'secureConnect')
+      const { fingerprint256 } = socket.getPeerCertificate()
+      socket.destroy()
+      return fingerprint256
+    }
+    const both = () => Promise.all([shown(served.tlsPort), shown(served.server.listeners.http!.port)])
+    const before = await both()
+    const connection = await connect(t, { port: served.tlsPort, ...trusting(), username: 'anonymous' })
+    writeFileSync(cert, 'broken')
+    served.server.renewCertificate()
+    assert.deepEqual([await both(), served.log.of('certificate-unusable').length], [before, 1])
+    use(renewed.file, 'server')
+    served.server.renewCertificate()
+    const after = await both()
+    assert.equal(after[0], after[1])
+    assert.notEqual(after[0], before[0])
+    assert.equal(await send(connection, 'q', { body: 'x' }), 'accepted', 'who was there goes on')
   })
 
   test('mistakes are one clear error each', async (t) => {

@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { createServer as createSecureServer } from 'node:https'
+import { createServer as createSecureServer, type Server as SecureServer } from 'node:https'
 import type { TlsOptions } from 'node:tls'
 import { isLoopback } from '../loopback.ts'
 import { isOurs } from './host-names.ts'
@@ -26,8 +26,8 @@ export interface Asked {
 
 export interface HttpSettings {
   readonly names: readonly string[]
-  /** With TLS when given. */
-  readonly tls: TlsOptions | undefined
+  /** With TLS when given. Certificates are not asked for: probes have none. */
+  readonly tls: Pick<TlsOptions, 'cert' | 'key' | 'minVersion'> | undefined
 }
 
 /** Requests are a line and a few headers, and so are answers: whoever needs longer does not want one. */
@@ -35,7 +35,10 @@ const bounds = { headersTimeout: 5_000, requestTimeout: 5_000, keepAliveTimeout:
 const MOST_CONNECTIONS = 100
 
 /** GET and nothing else, for the paths of `routes`. */
-export function makeHttpServer(settings: HttpSettings, routes: ReadonlyMap<string, Route>): Server {
+export function makeHttpServer(
+  settings: HttpSettings,
+  routes: ReadonlyMap<string, Route>,
+): Server | SecureServer {
   const handle = (request: IncomingMessage, response: ServerResponse): void => {
     answerTo(request, settings, routes).then(
       (answer) => send(response, request.method === 'HEAD' ? { ...answer, body: '' } : answer),
@@ -43,7 +46,9 @@ export function makeHttpServer(settings: HttpSettings, routes: ReadonlyMap<strin
     )
   }
   const { tls } = settings
-  const server = tls ? createSecureServer({ ...tls, ...bounds }, handle) : createServer(bounds, handle)
+  const server = tls
+    ? createSecureServer({ cert: tls.cert, key: tls.key, minVersion: tls.minVersion, ...bounds }, handle)
+    : createServer(bounds, handle)
   server.maxConnections = MOST_CONNECTIONS
   return server
 }
