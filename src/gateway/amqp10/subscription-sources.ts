@@ -104,11 +104,13 @@ export function lookUp(connection: AmqpConnection, link: SenderLink, attach: Att
     return link.refuse({ condition: AmqpCondition.notFound, description })
   }
   const queue = subscriptionQueue(found)
+  const topic = subscribedTopic(engine, queue) ?? ''
+  connection.assertPermitted('receive', 'topic', topic)
   if (engine.queue(queue)!.consumers > 0)
     throw new MillraceError('destination-in-use', `subscription ${found.name} has consumers`)
   connection.links++
   link.events = new Lookup(connection, queue)
-  link.accept({ source: storedSource(subscribedTopic(engine, queue) ?? '', found.shared) })
+  link.accept({ source: storedSource(topic, found.shared) })
 }
 
 function storedSource(topic: string, shared: boolean): Source {

@@ -3,7 +3,7 @@ import { MillraceError } from '../../model/errors.ts'
 import type { Operation } from '../permissions.ts'
 import type { Arguments } from './arguments.ts'
 import type { Operations } from './operations.ts'
-import { ensureSubscription, subscriptionQueue } from './subscriptions.ts'
+import { ensureSubscription, subscribedTopic, subscriptionQueue } from './subscriptions.ts'
 
 /** Messages of one page, when the request does not say how many. */
 const PAGE = 100
@@ -98,8 +98,10 @@ const handlers: Readonly<Record<string, Handler>> = {
     const subscription = { clientId, name, shared: given.flag('shared') }
     return ensureSubscription(engine, subscription, topic, { policy: given.policy('policy') })
   },
-  async unsubscribe({ engine, clientId }, given) {
+  async unsubscribe({ engine, clientId, assertPermitted }, given) {
     const queue = subscriptionQueue({ clientId, name: given.text('name'), shared: given.flag('shared') })
+    const topic = subscribedTopic(engine, queue)
+    if (topic !== undefined) assertPermitted('receive', 'topic', topic)
     return new Promise((resolve) => engine.deleteQueue(queue, { ifUnused: true }, resolve))
   },
 }
