@@ -10,7 +10,7 @@ import { hashPassword, parseCredentials } from '../../src/server/auth/credential
 import type { UserSettings } from '../../src/server/auth/user-settings.ts'
 import { type Configuration, settingKeys, settings } from '../../src/server/config/settings.ts'
 import type { Logger } from '../../src/server/log.ts'
-import { type MillraceServer, startServer } from '../../src/server/server.ts'
+import { type MillraceServer, type StopReport, startServer } from '../../src/server/server.ts'
 
 export function folder(t: TestContext): string {
   const directory = mkdtempSync(join(tmpdir(), 'millrace-server-'))
@@ -48,7 +48,7 @@ export interface Page {
 export class Served {
   readonly log: Log = new Log()
   readonly server: MillraceServer
-  private stopped = false
+  private stopped: Promise<StopReport> | undefined
 
   private constructor(server: MillraceServer, log: Log) {
     this.server = server
@@ -62,10 +62,9 @@ export class Served {
     return served
   }
 
-  async stop(deadline = 0): Promise<void> {
-    if (this.stopped) return
-    this.stopped = true
-    await this.server.stop(deadline)
+  stop(deadline = 0): Promise<StopReport> {
+    this.stopped ??= this.server.stop(deadline)
+    return this.stopped
   }
 
   get port(): number {
