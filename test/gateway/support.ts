@@ -69,6 +69,11 @@ export class GatewayBench {
     return client
   }
 
+  /** A client that says nothing by itself. */
+  mute(): Client {
+    return new Client(this, {}, {})
+  }
+
   idle(): Promise<void> {
     return this.bench.idle()
   }
@@ -86,6 +91,12 @@ export class Client {
   hostEnd: ConnectionEnd | undefined
   readonly faults: unknown[] = []
   resumed = 0
+  /** Told what the client says. */
+  heard: (bytes: Buffer) => void = (bytes) => {
+    this.said = Buffer.concat([this.said, bytes])
+  }
+  /** What it has said before somebody listened. */
+  said: Buffer = Buffer.alloc(0)
   /** While true, nothing is read from the broker. */
   deaf = false
   private readonly bench: GatewayBench
@@ -124,7 +135,9 @@ export class Client {
 
   private toBroker(): void {
     const bytes = this.peer.takeOutput()
-    if (bytes) this.hosted.receive(bytes)
+    if (!bytes) return
+    this.heard(Buffer.from(bytes))
+    this.hosted.receive(bytes)
   }
 
   toClient(): void {
