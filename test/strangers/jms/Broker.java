@@ -101,6 +101,15 @@ final class Broker {
         with("", Session.AUTO_ACKNOWLEDGE, use);
     }
 
+    /** Closes a connection whose broker has been killed, whatever it says to that. */
+    static void abandon(Connection connection) {
+        try {
+            connection.close();
+        } catch (JMSException expected) {
+            return;
+        }
+    }
+
     static void send(Session session, Destination destination, String... texts) throws JMSException {
         try (MessageProducer producer = session.createProducer(destination)) {
             for (String text : texts) producer.send(session.createTextMessage(text));

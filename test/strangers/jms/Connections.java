@@ -7,6 +7,7 @@ import jakarta.jms.MessageConsumer;
 import jakarta.jms.MessageProducer;
 import jakarta.jms.Queue;
 import jakarta.jms.Session;
+import jakarta.jms.Topic;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -29,6 +30,7 @@ final class Connections {
         CHECKS.put("forbidden destination", Connections::forbiddenDestination);
         CHECKS.put("client id in use", Connections::clientIdInUse);
         CHECKS.put("reconnect", Connections::reconnect);
+        CHECKS.put("subscription over a restart", Connections::subscriptionOverRestart);
         CHECKS.put("restart of the broker", Connections::restartOfTheBroker);
     }
 
@@ -117,15 +119,33 @@ final class Connections {
         }
     }
 
+    private static void subscriptionOverRestart() throws Exception {
+        String id = Broker.fresh("survivor");
+        Connection doomed = Broker.connect(id);
+        Session lost = doomed.createSession();
+        Topic topic = lost.createTopic(id);
+        lost.createDurableConsumer(topic, "sub").close();
+        Broker.send(lost, topic, "kept");
+        Strangers.askForRestart();
+        Strangers.waitForRestart();
+        Broker.abandon(doomed);
+        Broker.with(Broker.connect(id), Session.AUTO_ACKNOWLEDGE, (connection, session) -> {
+            try (MessageConsumer consumer = session.createDurableConsumer(topic, "sub")) {
+                Strangers.equal(Broker.take(consumer, 1), List.of("kept"), "what was kept");
+            }
+            session.unsubscribe("sub");
+        });
+    }
+
     private static void restartOfTheBroker() throws Exception {
         String name = Broker.fresh("restart");
-        Broker.with("jms.prefetchPolicy.all=0", Session.AUTO_ACKNOWLEDGE, (connection, session) -> {
-            Queue queue = session.createQueue(name);
-            for (int number = 0; number < 100; number++) Broker.send(session, queue, "" + number);
-            Broker.take(session, queue, 10);
-            Strangers.askForRestart();
-            Strangers.waitForRestart();
-        });
+        Connection doomed = Broker.connect(Broker.uri("jms.prefetchPolicy.all=0"), Broker.USER, Broker.PASSWORD);
+        Session lost = doomed.createSession();
+        for (int number = 0; number < 100; number++) Broker.send(lost, lost.createQueue(name), "" + number);
+        Broker.take(lost, lost.createQueue(name), 10);
+        Strangers.askForRestart();
+        Strangers.waitForRestart();
+        Broker.abandon(doomed);
         Broker.with((connection, session) -> {
             // What was acknowledged a moment before the kill may come again; what was not must come.
             List<String> kept;

@@ -119,10 +119,11 @@ final class Settlement {
 
     private static void modifiedElsewhere() throws Exception {
         settle("elsewhere", MODIFIED_FAILED_UNDELIVERABLE, (session, queue, consumer) -> {
+            // It failed as well, so that it comes to anybody only after the queue's delay of a second.
+            Strangers.equal(consumer.receive(2_000), null, "what the first consumer got again");
             try (MessageConsumer other = session.createConsumer(queue)) {
                 Strangers.equal(Broker.take(other, 1), List.of("elsewhere"), "what another consumer got");
             }
-            Broker.mustBeEmpty(consumer, "the first consumer");
         });
     }
 

@@ -1,7 +1,8 @@
 /** Who gets in, by which way, and what becomes of a connection when the broker is killed. */
 import type { Connection, ConnectionOptions } from 'rhea'
 import { assert, assertEqual, type Check, restartBroker } from './checks.ts'
-import { broker, connect, connected, fresh, Inbox, mustRefuse, Outbox } from './client.ts'
+import { broker, connect, connected, detached, fresh, Inbox, mustRefuse, Outbox } from './client.ts'
+import { subscribe } from './destinations.ts'
 import { ScramClient } from './scram.ts'
 
 const MESSAGES = 1_000
@@ -121,6 +122,22 @@ export const connections: Readonly<Record<string, Check>> = {
       },
       { reconnect: true, initial_reconnect_delay: 20, max_reconnect_delay: 200 },
     ),
+
+  'subscription over a restart': async () => {
+    const topic = fresh('survivor')
+    const container = { container_id: fresh('survivor') }
+    await connected(async (connection) => {
+      await detached((await subscribe(connection, 'sub', topic)).link, 'receiver', false)
+      const target = { address: topic, capabilities: ['topic'] }
+      await (await Outbox.open(connection, { target })).mustAccept({ body: 'kept', durable: true })
+    }, container)
+    await restartBroker()
+    await connected(async (connection) => {
+      const inbox = await subscribe(connection, 'sub', topic)
+      assertEqual((await inbox.accept(1))[0]!.body, 'kept', 'the body')
+      await inbox.close()
+    }, container)
+  },
 
   'restart of the broker': async () => {
     const queue = fresh('restart')

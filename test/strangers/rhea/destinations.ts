@@ -11,7 +11,7 @@ interface SubscriptionOptions {
   readonly capabilities?: readonly string[]
 }
 
-function subscribe(
+export function subscribe(
   connection: Connection,
   name: string,
   topic: string,
