@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
 import type { Duration, PropertyValue } from '../index.ts'
-import { type SettingFlag, settings, settingsByFlag } from '../server/config/settings.ts'
+import { defaultOf, type SettingFlag, settings, settingsByFlag } from '../server/config/settings.ts'
 import { suggestion } from './nearest.ts'
 import { UsageError } from './usage-error.ts'
 
@@ -82,11 +82,9 @@ export const settingOptions: readonly SettingFlag[] = [...settingsByFlag.keys()]
 
 function settingSpecs(): Record<SettingFlag, OptionSpec> {
   const specs = [...settingsByFlag].map(([flag, key]): [string, OptionSpec] => {
-    const { kind, fallback, help } = settings[key]
-    const shown =
-      fallback === undefined || Array.isArray(fallback)
-        ? ''
-        : ` (default ${fallback as string | number | boolean})`
+    const { kind, help } = settings[key]
+    const fallback = defaultOf(key)
+    const shown = fallback === undefined ? '' : ` (default ${fallback})`
     return [flag, { type: 'string', value: kind.placeholder, help: `${help}${shown}` }]
   })
   return Object.fromEntries(specs) as Record<SettingFlag, OptionSpec>

@@ -7,6 +7,7 @@ import { suggestion } from '../../src/cli/nearest.ts'
 import { type ConfigurationSources, readConfiguration } from '../../src/server/config/configuration.ts'
 import {
   type Configuration,
+  defaultOf,
   flagOf,
   settingKeys,
   settings,
@@ -215,10 +216,6 @@ suite('one clear error per mistake', () => {
 test('docs/server.md has the table of settings as it is', () => {
   const rows = [...readText('docs/server.md').matchAll(/^\| `([a-zA-Z.]+)` \| (?:`(.*)`)? \| (.*) \|$/gm)]
   const shown = rows.map(([, path, fallback, help]) => [path, fallback, help])
-  const wanted = settingKeys.map((key) => {
-    const { path, fallback, help } = settings[key]
-    const none = fallback === undefined || (Array.isArray(fallback) && fallback.length === 0)
-    return [path, none ? undefined : `${fallback as string | number | boolean}`, help]
-  })
+  const wanted = settingKeys.map((key) => [settings[key].path, defaultOf(key), settings[key].help])
   assert.deepEqual(shown, wanted)
 })

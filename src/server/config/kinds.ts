@@ -8,6 +8,8 @@ export interface Kind<T> {
   readonly placeholder: string
   /** Answers undefined for what it is not. Throws Mistake when it can say more than `what`. */
   read(value: unknown): T | undefined
+  /** As somebody would write it; absent: as it prints. */
+  show?(value: T): string
 }
 
 /** What is wrong with a part of a value, said from there on: `[1].password is …`. */
@@ -42,7 +44,14 @@ function wholeNumber(value: unknown, least: number, most: number): number | unde
   return number >= least && number <= most ? number : undefined
 }
 
-const units: Readonly<Record<string, number>> = { '': 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 }
+const units: Readonly<Record<string, number>> = { GiB: 2 ** 30, MiB: 2 ** 20, KiB: 2 ** 10, '': 1 }
+const timeUnits: Readonly<Record<string, number>> = { h: 3_600_000, m: 60_000, s: 1_000, ms: 1 }
+
+/** In the largest unit that makes a whole number of it; `table` has the largest first. */
+function inUnits(value: number, table: Readonly<Record<string, number>>): string {
+  const [unit, size] = Object.entries(table).find(([, each]) => value % each === 0)!
+  return `${value / size}${unit}`
+}
 
 export const bytes = (least: number): Kind<number> => ({
   what: `a size such as 64KiB, 16MiB or 1GiB, or a number of bytes, at least ${least}`,
@@ -53,6 +62,7 @@ export const bytes = (least: number): Kind<number> => ({
       ? wholeNumber(Number(match[1]) * units[match[2]!]!, least, Number.MAX_SAFE_INTEGER)
       : undefined
   },
+  show: (value) => inUnits(value, units),
 })
 
 /** Milliseconds. */
@@ -68,6 +78,7 @@ export const duration: Kind<number> = {
       return undefined
     }
   },
+  show: (value) => inUnits(value, timeUnits),
 }
 
 export const choice = <T extends string>(choices: readonly T[]): Kind<T> => ({

@@ -120,7 +120,7 @@ export const settings: Settings = {
     path: 'limits.maxLinks',
     kind: count(1, 65_536),
     fallback: 1_024,
-    help: 'producers and consumers of one session',
+    help: 'producers and consumers of one connection',
   },
   limitsUnsettledBytes: {
     path: 'limits.unsettledBytes',
@@ -138,7 +138,7 @@ export const settings: Settings = {
     path: 'limits.handshakeTimeout',
     kind: duration,
     fallback: 10_000,
-    help: 'for TLS, login and open together',
+    help: 'for TLS, and then for login and open',
   },
   limitsIdleTimeout: {
     path: 'limits.idleTimeout',
@@ -193,3 +193,10 @@ export const settingsByFlag: ReadonlyMap<SettingFlag, keyof Configuration> = new
     .filter((key) => !settings[key].fileOnly)
     .map((key) => [flagOf(settings[key].path) as SettingFlag, key]),
 )
+
+/** The default as somebody would write it; undefined when there is none. */
+export function defaultOf(key: keyof Configuration): string | undefined {
+  const { kind, fallback } = settings[key] as Setting<unknown>
+  if (fallback === undefined || (Array.isArray(fallback) && fallback.length === 0)) return undefined
+  return kind.show?.(fallback) ?? `${fallback as string | number | boolean}`
+}
