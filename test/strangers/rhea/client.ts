@@ -52,7 +52,10 @@ export function fresh(name: string): string {
 }
 
 export async function connect(options: Partial<ConnectionOptions> = {}): Promise<Connection> {
-  const connection = rhea.create_container().connect({
+  const container = rhea.create_container()
+  // A frame that it cannot read ends up here; the check misses what it carried.
+  container.on('error', (error: Error) => process.stderr.write(`${error.stack}\n`))
+  const connection = container.connect({
     host: broker.host,
     port: broker.port,
     username: broker.user,
