@@ -17,14 +17,23 @@ export function frameOf(body: Uint8Array, channel = 0, type = 0, words = 2): Buf
 }
 
 /** A performative of that code; numbers are written as uint. */
-export function performative(code: number, fields: readonly unknown[], payload = ''): Buffer {
+export function performative(
+  code: number,
+  fields: readonly unknown[],
+  payload: string | Uint8Array = '',
+): Buffer {
   const writer = new Writer()
   const typed = fields.map((field) => (typeof field === 'number' ? new Typed('uint', field) : field))
   writer.value(new Described(new Typed('ulong', code), typed))
-  return Buffer.concat([writer.slice(), Buffer.from(payload)])
+  return Buffer.concat([writer.slice(), typeof payload === 'string' ? Buffer.from(payload) : payload])
 }
 
-export function frame(channel: number, code: number, fields: readonly unknown[], payload = ''): Buffer {
+export function frame(
+  channel: number,
+  code: number,
+  fields: readonly unknown[],
+  payload: string | Uint8Array = '',
+): Buffer {
   return frameOf(performative(code, fields, payload), channel)
 }
 
@@ -62,6 +71,8 @@ export interface Parsed {
   readonly fields: readonly unknown[]
   /** Condition of the error that an end, detach or close carries. */
   readonly condition: string | undefined
+  /** What comes after the performative. */
+  readonly payload: Buffer
 }
 
 /** The frames in what a peer has written, headers left out. */
@@ -82,13 +93,14 @@ export function parse(bytes: Uint8Array | null): Parsed[] {
 }
 
 function parseBody(buffer: Buffer, start: number, end: number, channel: number): Parsed {
-  const { descriptor, value } = new Reader(buffer, start, end).value() as Described
+  const reader = new Reader(buffer, start, end)
+  const { descriptor, value } = reader.value() as Described
   const fields = value as unknown[]
   const error = fields.find((field) => field instanceof Described && Number(field.descriptor) === 0x1d) as
     | Described
     | undefined
   const condition = error && String((error.value as unknown[])[0])
-  return { channel, code: Number(descriptor), fields, condition }
+  return { channel, code: Number(descriptor), fields, condition, payload: buffer.subarray(reader.at, end) }
 }
 
 export function uint(bytes: number): Buffer {

@@ -6,14 +6,6 @@ import type { AmqpError, DeliveryState, Fields } from './performatives.ts'
 import { distance, next } from './serial.ts'
 import type { PeerSession } from './session.ts'
 
-interface Unfinished {
-  readonly id: number
-  readonly tag: Uint8Array | null
-  readonly format: number
-  readonly settled: boolean
-  started: boolean
-}
-
 const MAX_TAG = 32
 
 /** The end of a link from which messages go. */
@@ -27,7 +19,8 @@ export class SenderLink extends Link<SenderEvents> {
   available = 0
   private deliveryCount: number
   private drainAsked = false
-  private unfinished: Unfinished | undefined
+  /** Of the delivery that is half way; -1 for none. */
+  private unfinished = -1
   private told: Fields | undefined
 
   constructor(session: PeerSession, name: string, events: SenderEvents) {
@@ -62,29 +55,35 @@ export class SenderLink extends Link<SenderEvents> {
     return id
   }
 
-  /** Begins a delivery that goes in parts, and answers its id. Throws as send. */
+  /**
+   * Begins a delivery that goes in parts, and answers its id. Its first frame, with nothing in it yet, goes at once: ids
+   * and counts are told in the order in which they are given. Throws as send.
+   */
   begin(settled: boolean, format: number, tag: Uint8Array | null): number {
+    const { session } = this
     const id = this.claim(settled, tag)
-    this.unfinished = { id, tag: tag && Uint8Array.from(tag), format, settled, started: false }
-    this.session.unstarted = this
+    this.unfinished = id
+    const head = session.transfers.head(id, tag, format, settled, undefined)
+    session.transfer(this.outputHandle, head, null, empty, 0, 0, false)
     return id
   }
 
   /** The next part of the delivery begun; `last` ends it. */
   append(bytes: Uint8Array, start: number, end: number, last: boolean): void {
-    const head = this.continue()
-    if (last) this.unfinished = undefined
-    this.session.transfer(this.outputHandle, head, null, bytes, start, end, last)
+    this.ensureAttached()
+    if (this.unfinished < 0) {
+      throw new MillraceError('illegal-state', `no delivery is half way on link ${this.name}`)
+    }
+    if (last) this.unfinished = -1
+    this.session.transfer(this.outputHandle, null, null, bytes, start, end, last)
   }
 
   /** Ends the delivery begun: the receiver forgets it. Does nothing when there is none. */
   abort(): void {
-    if (!this.unfinished || this.state === 'detached') return
-    const { id } = this.unfinished
-    const head = this.continue()
-    this.unfinished = undefined
-    this.session.outgoing.take(id)
-    this.session.abortTransfer(this.outputHandle, head)
+    if (this.unfinished < 0 || this.state === 'detached') return
+    this.session.outgoing.take(this.unfinished)
+    this.unfinished = -1
+    this.session.abortTransfer(this.outputHandle)
   }
 
   /** Gives back the credit that is left, because the receiver drains. */
@@ -110,12 +109,6 @@ export class SenderLink extends Link<SenderEvents> {
   tell(properties: Fields): void {
     this.told = properties
     this.dueFlow()
-  }
-
-  /** Machine: the delivery begun goes first, with nothing in it yet, since another id is about to be given. */
-  start(): void {
-    const head = this.continue()
-    this.session.transfer(this.outputHandle, head, null, empty, 0, 0, false)
   }
 
   onFlow(frame: FlowFrame): void {
@@ -154,12 +147,11 @@ export class SenderLink extends Link<SenderEvents> {
   }
 
   private claim(settled: boolean, tag: Uint8Array | null): number {
-    if (this.state !== 'attached' || this.credit === 0 || this.unfinished) this.refuseSend()
+    if (this.state !== 'attached' || this.credit === 0 || this.unfinished >= 0) this.refuseSend()
     if (tag && tag.length > MAX_TAG) {
       throw new MillraceError('argument-invalid', `a delivery tag has at most ${MAX_TAG} bytes`)
     }
     const { session } = this
-    session.unstarted?.start()
     this.credit--
     this.deliveryCount = next(this.deliveryCount)
     const id = session.nextDeliveryId
@@ -170,25 +162,8 @@ export class SenderLink extends Link<SenderEvents> {
 
   private refuseSend(): never {
     this.ensureAttached()
-    const why = this.unfinished ? 'another delivery is half way' : 'there is no credit'
+    const why = this.unfinished >= 0 ? 'another delivery is half way' : 'there is no credit'
     throw new MillraceError('illegal-state', `nothing can be sent on link ${this.name}: ${why}`)
-  }
-
-  /** The head of the delivery begun, null when it has been sent. */
-  private continue(): ReturnType<PeerSession['transfers']['head']> | null {
-    this.ensureAttached()
-    const { unfinished, session } = this
-    if (!unfinished) throw new MillraceError('illegal-state', `no delivery is half way on link ${this.name}`)
-    if (unfinished.started) return null
-    unfinished.started = true
-    session.unstarted = undefined
-    return session.transfers.head(
-      unfinished.id,
-      unfinished.tag,
-      unfinished.format,
-      unfinished.settled,
-      undefined,
-    )
   }
 }
 

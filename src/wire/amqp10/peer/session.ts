@@ -18,6 +18,9 @@ import { TransferQueue } from './transfer-queue.ts'
 /** Transfers that we may send before the window of the other end is looked at: it is that one which counts. */
 const OUTGOING_WINDOW = 0x7fff_ffff
 
+/** Stands for the handle of what is about a session. */
+const NO_LINK = -1
+
 type AnyLink = SenderLink | ReceiverLink
 
 const unheard: SessionEvents = { attached: (link) => link.refuse(notListening), ended() {} }
@@ -35,8 +38,6 @@ export class PeerSession {
   readonly outgoing: DeliveryMap = new DeliveryMap()
   readonly incoming: DeliveryMap = new DeliveryMap()
   nextDeliveryId: number
-  /** Machine: has given an id to a delivery of which nothing has been written. */
-  unstarted: SenderLink | undefined
   remoteChannel = -1
   private state: 'beginning' | 'active' | 'ending' | 'ended' = 'beginning'
   private told = false
@@ -326,14 +327,17 @@ export class PeerSession {
     this.peer.wake()
   }
 
-  abortTransfer(handle: number, head: DeliveryHead | null): void {
-    this.transfers.abort(this.peer.remoteMaxFrameSize, handle, head)
+  abortTransfer(handle: number): void {
+    this.transfers.abort(this.peer.remoteMaxFrameSize, handle)
     this.peer.wake()
   }
 
   settleOutgoing(first: number, last: number, state: DeliveryState | undefined): void {
     if (!this.outgoing.takeRange(first, last)) return
-    this.answers.add(this, first, last, true, state)
+    const add = () => this.answers.add(this, first, last, true, state)
+    // What is settled may wait for the window still, and must not be settled before it has gone.
+    if (this.transfers.congested) return this.transfers.after(NO_LINK, add)
+    add()
     this.peer.wake()
   }
 

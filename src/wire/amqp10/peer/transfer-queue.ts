@@ -119,10 +119,10 @@ export class TransferQueue {
   }
 
   /** Ends the delivery that is under way on `handle`. */
-  abort(maxFrameSize: number, handle: number, head: DeliveryHead | null): void {
+  abort(maxFrameSize: number, handle: number): void {
     const part = passing
     part.handle = handle
-    part.head = head
+    part.head = null
     part.abort()
     if (this.waiting.length > 0 || !this.write(part, maxFrameSize)) this.waiting.push(part.keep())
   }
