@@ -39,7 +39,7 @@ export function resolveOptions(options: EngineOptions): ResolvedOptions {
     maxMessageBytes: options.maxMessageBytes ?? 128 * 1024 * 1024,
     chunkBytes: options.chunkBytes ?? 256 * 1024,
     residentEntries: options.residentEntries ?? 2_000_000,
-    heldMessages: options.heldMessages ?? 1_000,
+    heldMessages: options.heldMessages ?? 5_000,
     heldBytes: options.heldBytes ?? 16 * 1024 * 1024,
     maxProducers: options.maxProducers ?? 100_000,
   }

@@ -89,7 +89,7 @@ function limitsOf(options: GatewayOptions): {
     maxMessageBytes: options.maxMessageBytes ?? 128 * MiB,
     maxLinks: options.maxLinks ?? 1_000,
     unsettledBytes: options.unsettledBytes ?? 32 * MiB,
-    creditWindow: options.creditWindow ?? 1_000,
+    creditWindow: options.creditWindow ?? 4_000,
     maxFrameSize: options.maxFrameSize ?? 65_536,
     idleTimeout: options.idleTimeout ?? 60_000,
     handshakeTimeout: options.handshakeTimeout ?? 10_000,

@@ -26,7 +26,7 @@ export interface GatewayOptions {
   readonly maxLinks?: number | undefined
   /** Per connection: bytes delivered and not settled, and again bytes sent and not decided. Default 32 MiB. */
   readonly unsettledBytes?: number | undefined
-  /** Messages that a sender may have undecided on one link. Default 1000. */
+  /** Messages that a sender may have undecided on one link. Default 4000, below what an engine holds for a full queue. */
   readonly creditWindow?: number | undefined
   /** Bytes. Default 65536. */
   readonly maxFrameSize?: number | undefined
