@@ -49,6 +49,10 @@ export class GatewayBench {
     return new GatewayBench(await Bench.inMemory(engine), options)
   }
 
+  static on(bench: Bench, options: Partial<GatewayOptions> = {}): GatewayBench {
+    return new GatewayBench(bench, options)
+  }
+
   /** A client that has opened and begun a session. */
   async client(
     open: Partial<OpenFields> = {},
