@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { frameOf } from '../raw.ts'
 import { Application } from './application.ts'
 import { Dice } from './dice.ts'
@@ -15,6 +17,9 @@ export interface Report {
   /** Bytes of memory at the end of the run beyond those at its beginning. */
   growth: number
 }
+
+setFlagsFromString('--expose-gc')
+const collect: () => void = runInNewContext('gc')
 
 /** Talks to the machine over `frames` frames, from that seed. Throws, naming the seed of the connection, at a fault. */
 export function fuzz(seed: number, frames: number): Report {
@@ -35,7 +40,7 @@ export function fuzz(seed: number, frames: number): Report {
 }
 
 function memory(): number {
-  globalThis.gc?.()
+  collect()
   const { heapUsed, arrayBuffers } = process.memoryUsage()
   return heapUsed + arrayBuffers
 }
@@ -43,6 +48,9 @@ function memory(): number {
 function count(counts: Map<string, number>, key: string): void {
   counts.set(key, (counts.get(key) ?? 0) + 1)
 }
+
+/** Those that need more than a session; they are tried first, or they would be said seldom. */
+const rare = violations.filter(({ scope }) => scope !== 'connection')
 
 /** One connection: a stranger that keeps to the rules, breaks one, or babbles. */
 class Conversation {
@@ -59,7 +67,7 @@ class Conversation {
     const firstId = this.dice.pick([0, 1000, 0xffff_fff0])
     this.app = new Application(this.dice.once(4) ? 'client' : 'server', this.dice, firstId)
     this.stranger = new Stranger(this.dice, firstId)
-    this.kind = this.dice.pick(['good', 'violating', 'babbling'])
+    this.kind = this.dice.pick(['good', 'violating', 'violating', 'babbling'])
   }
 
   run(): void {
@@ -67,9 +75,9 @@ class Conversation {
     if (dice.once(2)) app.peer.open({ containerId: 'fuzzed' })
     app.peer.start()
     this.listen()
-    for (let turns = 20 + dice.below(150); turns > 0 && !app.over; turns--) {
+    for (let turns = 10 + dice.below(this.kind === 'violating' ? 40 : 150); turns > 0 && !app.over; turns--) {
       this.turn()
-      if (this.kind === 'violating' && turns < 40) return this.violate()
+      if (this.kind === 'violating' && turns === 1) return this.violate()
     }
     if (!app.over && dice.once(2)) app.peer.close()
     this.listen()
@@ -138,17 +146,18 @@ class Conversation {
   private violate(): void {
     const { dice, stranger, app } = this
     if (stranger.closeSent || !stranger.opened || app.over) return
-    for (let tries = 0; tries < 40; tries++) {
+    for (let tries = dice.below(20); tries < 60; tries++) {
       const session = dice.pick(
         [...stranger.sessions].filter((one) => !one.endSent && one.machineChannel >= 0),
       )
       const link = session && dice.pick([...session.links].filter((one) => one.attached && !one.detached))
       if (!link) return
-      const violation = dice.pick(violations)
+      const violation = dice.pick(tries < 10 ? rare : violations)
       if (!violation.say(stranger, session, link)) {
         stranger.take()
         continue
       }
+      stranger.counting = false
       this.deliver(stranger.take())
       this.judge(violation, session)
       return

@@ -69,6 +69,8 @@ export class Stranger {
   strict = true
   /** What is said now crosses with what the machine says. */
   crossing = false
+  /** False once a rule about transfers was broken: the counts of both ends are no longer the same. */
+  counting = true
   /** A flow was said: what is said next would have to know what the machine made of it. */
   hasFlowed = false
   private out: Buffer[] = []
@@ -184,7 +186,8 @@ export class Stranger {
     const ids = [...(receiver ? session.received : session.sent).keys()]
     if (ids.length === 0) return
     const first = this.dice.pick(ids)
-    const last = this.dice.once(4) ? (first + this.dice.below(1000)) >>> 0 : first
+    const end = receiver ? session.expectedDeliveryId! : session.nextDeliveryId
+    const last = this.dice.once(4) ? (first + this.dice.below((end - first) >>> 0)) >>> 0 : first
     const settled = !this.dice.once(4)
     const state = new Described(new Typed('ulong', this.dice.pick([0x24, 0x26, 0x27])), [])
     this.say(session.channel, 0x15, [receiver, first, last, settled, receiver ? state : null])
@@ -198,8 +201,8 @@ export class Stranger {
   private flow(session: TheirSession, link?: TheirLink, sameWindow = false): void {
     const { dice } = this
     this.hasFlowed = true
-    // What waits for the window has been sent, as far as anybody here can tell.
-    const underWay = this.crossing || session.incomingWindow === 0
+    // What waits for the window, or answers what was just said, has been sent as far as anybody here can tell.
+    const underWay = this.crossing || this.out.length > 0 || session.incomingWindow === 0
     const floor = (value: number, least: number) => (underWay ? Math.max(value, least) : value)
     if (!sameWindow) session.incomingWindow = floor(dice.below(20), session.incomingWindow)
     const known = session.machineChannel >= 0
@@ -332,6 +335,7 @@ export class Stranger {
   }
 
   private hearFlow(session: TheirSession, fields: readonly unknown[]): void {
+    if (!this.counting) return
     const [seen, window, nextOutgoingId] = fields.map(Number)
     const unseen = (session.nextOutgoingId - seen!) | 0
     assert(

@@ -113,7 +113,9 @@ export const violations: readonly Violation[] = [
     return true
   }),
   onSession('a flow on no link', 'amqp:session:unattached-handle', (stranger, session) => {
-    stranger.say(session.channel, 0x13, [session.nextIncomingId, 9, session.nextOutgoingId, 9, 1000])
+    session.incomingWindow = Math.max(9, session.incomingWindow)
+    const windows = [session.nextIncomingId, session.incomingWindow, session.nextOutgoingId, 9]
+    stranger.say(session.channel, 0x13, [...windows, 1000])
     return true
   }),
   onSession('a detach of no link', 'amqp:session:unattached-handle', (stranger, session) => {

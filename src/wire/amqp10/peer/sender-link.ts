@@ -56,15 +56,16 @@ export class SenderLink extends Link<SenderEvents> {
   }
 
   /**
-   * Begins a delivery that goes in parts, and answers its id. Its first frame, with nothing in it yet, goes at once: ids
-   * and counts are told in the order in which they are given. Throws as send.
+   * Begins a delivery that goes in parts, and answers its id. Its first frame, with `prefix` as in send, goes at once: ids
+   * and counts are told in the order in which they are given. Without a prefix that frame is empty, which is in order and
+   * yet more than some peers can read. Throws as send.
    */
-  begin(settled: boolean, format: number, tag: Uint8Array | null): number {
+  begin(settled: boolean, format: number, tag: Uint8Array | null, prefix: Uint8Array | null = null): number {
     const { session } = this
     const id = this.claim(settled, tag)
     this.unfinished = id
     const head = session.transfers.head(id, tag, format, settled, undefined)
-    session.transfer(this.outputHandle, head, null, empty, 0, 0, false)
+    session.transfer(this.outputHandle, head, prefix, empty, 0, 0, false)
     return id
   }
 
