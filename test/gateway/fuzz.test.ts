@@ -12,9 +12,8 @@ const runs = Number(process.env['FUZZ_RUNS'] ?? 400)
 async function conversation(): Promise<Buffer[]> {
   const bench = await GatewayBench.start({ maxFrameSize: 1_024 })
   const frames: Buffer[] = []
-  const client = await bench.client({ containerId: 'c' }, { maxFrameSize: 1_024 })
-  client.heard = (bytes) => frames.push(...framesOf(bytes))
-  frames.push(...framesOf(client.said))
+  const heard = (bytes: Buffer): void => void frames.push(...framesOf(bytes))
+  const client = await bench.client({ containerId: 'c' }, { maxFrameSize: 1_024 }, {}, heard)
   await talk(bench, client)
   return frames
 }

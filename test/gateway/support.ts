@@ -58,8 +58,10 @@ export class GatewayBench {
     open: Partial<OpenFields> = {},
     peer: Partial<PeerOptions> = {},
     host: Partial<ConnectionOptions> = {},
+    heard: Client['heard'] = () => {},
   ): Promise<Client> {
     const client = new Client(this, peer, host)
+    client.heard = heard
     client.peer.start()
     client.peer.open({ containerId: `client-${++containers}`, ...open })
     await this.idle()
@@ -96,11 +98,7 @@ export class Client {
   readonly faults: unknown[] = []
   resumed = 0
   /** Told what the client says. */
-  heard: (bytes: Buffer) => void = (bytes) => {
-    this.said = Buffer.concat([this.said, bytes])
-  }
-  /** What it has said before somebody listened. */
-  said: Buffer = Buffer.alloc(0)
+  heard: (bytes: Buffer) => void = () => {}
   /** While true, nothing is read from the broker. */
   deaf = false
   private readonly bench: GatewayBench
