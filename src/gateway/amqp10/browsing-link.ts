@@ -93,8 +93,7 @@ export class BrowsingLink implements SenderEvents, Waiting {
       link.send(this.presettled, 0, null, prefix, bytes, start, end)
       return
     }
-    link.begin(this.presettled, 0, null)
-    link.append(Uint8Array.from(prefix), 0, prefix.length, false)
+    link.begin(this.presettled, 0, null, prefix)
     this.large = new ChunkedDelivery({
       engine: connection.engine,
       link,

@@ -147,11 +147,9 @@ export class OutgoingLink implements SenderEvents, EngineConsumer, Waiting, Stea
 
   private begin(delivery: Delivery): void {
     const { link, engine, connection } = this
-    const id = link.begin(this.presettled, 0, null)
+    const prefix = this.prefix.of(delivery, this.timeLeft(delivery))
+    const id = link.begin(this.presettled, 0, null, prefix)
     if (!this.presettled) this.remember(delivery, id)
-    // It may have to wait for the window, and the next delivery's is written into the same memory.
-    const prefix = Uint8Array.from(this.prefix.of(delivery, this.timeLeft(delivery)))
-    link.append(prefix, 0, prefix.length, false)
     const flows = (): boolean => {
       const may = connection.outlet.flows && !link.session.congested
       if (!may) connection.outlet.wait(this)

@@ -44,6 +44,7 @@ type dialOptions struct {
 	user, password, container string
 	tls                       bool
 	maxFrameSize              uint32
+	idle                      time.Duration
 }
 
 func tryDial(options dialOptions) (*client, error) {
@@ -54,6 +55,7 @@ func tryDial(options dialOptions) (*client, error) {
 		SASLType:     amqp.SASLTypePlain(options.user, options.password),
 		ContainerID:  options.container,
 		MaxFrameSize: options.maxFrameSize,
+		IdleTimeout:  options.idle,
 	}
 	url := fmt.Sprintf("amqp://%s:%s", os.Getenv("BROKER_HOST"), os.Getenv("BROKER_PORT"))
 	if options.tls {

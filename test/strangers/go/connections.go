@@ -18,6 +18,7 @@ var connections = []check{
 	{"SCRAM-SHA-256", skip("go-amqp has no SCRAM")},
 	{"wrong password", wrongPassword},
 	{"forbidden destination", forbiddenDestination},
+	{"idle connection", idleConnection},
 	{"reconnect", reconnect},
 	{"restart of the broker", restartOfTheBroker},
 }
@@ -61,6 +62,13 @@ func forbiddenDestination() {
 		if !errors.As(err, &rejection) || rejection.Condition != amqp.ErrCondUnauthorizedAccess {
 			fail("the relay answered %#v", err)
 		}
+	})
+}
+
+func idleConnection() {
+	connected(dialOptions{idle: 500 * time.Millisecond}, func(c *client) {
+		time.Sleep(1500 * time.Millisecond)
+		roundtrip(c, fresh("idle"))
 	})
 }
 

@@ -29,6 +29,7 @@ final class Connections {
         CHECKS.put("wrong password", Connections::wrongPassword);
         CHECKS.put("forbidden destination", Connections::forbiddenDestination);
         CHECKS.put("client id in use", Connections::clientIdInUse);
+        CHECKS.put("idle connection", Connections::idleConnection);
         CHECKS.put("reconnect", Connections::reconnect);
         CHECKS.put("subscription over a restart", Connections::subscriptionOverRestart);
         CHECKS.put("restart of the broker", Connections::restartOfTheBroker);
@@ -79,6 +80,12 @@ final class Connections {
             Strangers.equal(first.getClientID(), id, "the client id of the first");
         }
         Broker.connect(id).close();
+    }
+
+    private static void idleConnection() throws Exception {
+        Connection connection = Broker.connect(Broker.uri("amqp.idleTimeout=1000"), Broker.USER, Broker.PASSWORD);
+        Thread.sleep(2_500);
+        roundtrip(connection, Broker.fresh("idle"));
     }
 
     private static void receiveAll(Session session, Queue queue, Set<Integer> seen) throws JMSException {

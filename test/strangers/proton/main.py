@@ -329,6 +329,13 @@ def forbidden_destination():
         equal(delivery.remote.condition.name, 'amqp:unauthorized-access', 'the condition')
 
 
+def idle_connection():
+    with Connection(heartbeat=2) as connection:
+        until = time.monotonic() + 3
+        connection.wait(lambda: time.monotonic() > until, 'nothing')
+        roundtrip(connection, fresh('idle'))
+
+
 class Reconnecting(MessagingHandler):
     """Sends numbers until all are confirmed, receives until all have come; the broker is killed on the way."""
     MESSAGES = 1_000
@@ -431,6 +438,7 @@ CHECKS = {
     'SCRAM-SHA-256': scram,
     'wrong password': wrong_password,
     'forbidden destination': forbidden_destination,
+    'idle connection': idle_connection,
     'reconnect': reconnect,
     'restart of the broker': restart_of_the_broker,
 }

@@ -101,6 +101,15 @@ export const connections: Readonly<Record<string, Check>> = {
       { username: broker.limitedUser, password: broker.limitedPassword },
     ),
 
+  'idle connection': () =>
+    connected(
+      async (connection) => {
+        await new Promise((resolve) => setTimeout(resolve, 1_500))
+        await roundtrip(connection, fresh('idle'))
+      },
+      { idle_time_out: 500 },
+    ),
+
   reconnect: () =>
     connected(
       async (connection) => {
