@@ -8,6 +8,7 @@ import type { Random } from '../engine/ports/random.ts'
 import type { Store } from '../engine/ports/store.ts'
 import { MillraceError } from '../model/errors.ts'
 import { FORMAT_AMQP10 } from '../model/message.ts'
+import type { AttachPoint } from './attach-point.ts'
 import type { BrokerHome } from './connection.ts'
 import { KeepAlive } from './host.ts'
 
@@ -21,6 +22,8 @@ export interface BrokerParts {
   readonly options: EngineOptions
   /** Gives up what was held for the broker, such as the lock of its directory, after it has closed. */
   readonly release: () => void
+  /** Where other processes attach to the broker, for as long as it is open. */
+  readonly attachPoint?: AttachPoint | undefined
 }
 
 /** Told when the last connection has left, with when the broker has closed. */
@@ -60,13 +63,26 @@ export class SharedBroker implements BrokerHome {
     broker.keepAlive.hold()
     try {
       await broker.engine.open()
+      await broker.serve()
     } catch (error) {
+      await parts.attachPoint?.close()
       parts.release()
       throw error
     } finally {
       broker.keepAlive.release()
     }
     return broker
+  }
+
+  /** Other processes can do without; what keeps them out is told as a warning. */
+  private async serve(): Promise<void> {
+    const { attachPoint, clock, random } = this.parts
+    const { engine, maxMessageBytes } = this
+    const warn = (what: string) => (cause: unknown) => void process.emitWarning(`${what}: ${String(cause)}`)
+    const faulted = warn('a connection from another process was ended by a fault of ours')
+    await attachPoint
+      ?.serve({ engine, clock, random, faulted, gateway: { maxMessageBytes } })
+      .catch(warn('other processes cannot attach to the directory'))
   }
 
   /** Counts a connection in. Throws `client-id-invalid` when its client is connected. */
@@ -97,6 +113,7 @@ export class SharedBroker implements BrokerHome {
 
   private async shutDown(): Promise<void> {
     try {
+      await this.parts.attachPoint?.close()
       await this.engine.close()
     } finally {
       this.parts.release()

@@ -42,6 +42,7 @@ export class AmqpConnection implements ProviderConnection, SenderHome, ReceiverH
   capabilities!: Capabilities
   private readonly dialler: Dialler
   private readonly events: ProviderEvents
+  private readonly ended: () => Promise<void>
   private readonly blocks: Blocks
   private readonly aborter: AbortController = new AbortController()
   private readonly requests: Requests = new Requests(this)
@@ -59,21 +60,29 @@ export class AmqpConnection implements ProviderConnection, SenderHome, ReceiverH
   private failure: MillraceError | undefined
   private closing: Promise<void> | undefined
 
-  /** Rejects with what kept the broker from being reached. */
+  /** `ended` is called when there will be no other line. Rejects with what kept the broker from being reached. */
   static async open(
     dialler: Dialler,
     clientId: string | undefined,
     events: ProviderEvents,
     signal: AbortSignal | undefined,
+    ended: () => Promise<void> = async () => {},
   ): Promise<AmqpConnection> {
     const never = new AbortController().signal
-    return new AmqpConnection(dialler, await dialler.first(signal ?? never), clientId, events)
+    return new AmqpConnection(dialler, await dialler.first(signal ?? never), clientId, events, ended)
   }
 
-  private constructor(dialler: Dialler, line: Line, clientId: string | undefined, events: ProviderEvents) {
+  private constructor(
+    dialler: Dialler,
+    line: Line,
+    clientId: string | undefined,
+    events: ProviderEvents,
+    ended: () => Promise<void>,
+  ) {
     this.dialler = dialler
     this.clientId = clientId
     this.events = events
+    this.ended = ended
     this.blocks = new Blocks(events)
     this.browsers = new CopyBrowser(this)
     this.adopt(line)
@@ -207,6 +216,7 @@ export class AmqpConnection implements ProviderConnection, SenderHome, ReceiverH
     }
     this.sessions = undefined
     for (const each of [...this.resumables]) each.fail(closed)
+    await this.ended()
   }
 
   /** Resolves when there is a line. */
@@ -258,6 +268,8 @@ export class AmqpConnection implements ProviderConnection, SenderHome, ReceiverH
     this.failure = error
     for (const each of [...this.resumables]) each.fail(error)
     this.events.failed(error)
+    // Who gives up for good leaves nothing behind; what that meets is of no more use to anybody.
+    void this.ended().catch(() => {})
   }
 
   arrived(receiver: AmqpReceiver): void {

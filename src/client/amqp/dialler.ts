@@ -9,7 +9,8 @@ const final: readonly ErrorCode[] = [
   'protocol-mismatch',
   'authentication-failed',
   'not-permitted',
-  'url-invalid',
+  'directory-unusable',
+  'journal-newer',
 ]
 
 /** Makes lines to one of several addresses, in turn, with pauses that grow and are drawn from a range. */

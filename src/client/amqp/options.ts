@@ -1,6 +1,8 @@
+import { randomUUID } from 'node:crypto'
 import { type Duration, milliseconds } from '../../model/duration.ts'
 import { MillraceError } from '../../model/errors.ts'
-import type { ReconnectOptions } from '../provider.ts'
+import type { NetworkOptions, ReconnectOptions } from '../provider.ts'
+import type { LineOptions } from './line.ts'
 
 /** How a lost connection is restored. Milliseconds. */
 export interface ReconnectPolicy {
@@ -27,8 +29,18 @@ export function resolveReconnect(options: ReconnectOptions | false | undefined):
   }
 }
 
+/** How each line introduces itself. Throws `argument-invalid`, `duration-invalid`. */
+export function lineOptions(clientId: string | undefined, options: NetworkOptions): LineOptions {
+  return {
+    containerId: clientId ?? randomUUID(),
+    exclusive: clientId !== undefined,
+    idleTimeout: timeout('idleTimeout', options.idleTimeout, 30_000),
+    handshakeTimeout: timeout('connectTimeout', options.connectTimeout, 10_000),
+  }
+}
+
 /** Milliseconds of a time-out that must not be nothing. */
-export function timeout(name: string, value: Duration | undefined, otherwise: number): number {
+function timeout(name: string, value: Duration | undefined, otherwise: number): number {
   const time = value === undefined ? otherwise : milliseconds(value)
   if (time > 0) return time
   throw new MillraceError('argument-invalid', `${name} is longer than nothing`)

@@ -1,10 +1,9 @@
-import { randomUUID } from 'node:crypto'
 import type { ProviderConnection, ProviderOptions } from '../provider.ts'
 import { parseAddresses } from './address.ts'
 import { AmqpConnection } from './connection.ts'
 import { dialAddress } from './dial.ts'
 import { Dialler } from './dialler.ts'
-import { resolveReconnect, timeout } from './options.ts'
+import { lineOptions, resolveReconnect } from './options.ts'
 
 /**
  * Connects to an AMQP 1.0 broker at the URL, `amqp://…`, `amqps://…` or `failover:(…,…)`. Rejects with `url-invalid`,
@@ -12,15 +11,9 @@ import { resolveReconnect, timeout } from './options.ts'
  */
 export async function connectAmqp(url: string, options: ProviderOptions): Promise<ProviderConnection> {
   const { clientId, signal, events, tls = {}, reconnect } = options
-  const connectTimeout = timeout('connectTimeout', options.connectTimeout, 10_000)
+  const line = lineOptions(clientId, options)
   const dials = parseAddresses(url).map(
-    (address) => (attempt: AbortSignal) => dialAddress(address, tls, connectTimeout, attempt),
+    (address) => (attempt: AbortSignal) => dialAddress(address, tls, line.handshakeTimeout, attempt),
   )
-  const dialler = new Dialler(dials, resolveReconnect(reconnect), {
-    containerId: clientId ?? randomUUID(),
-    exclusive: clientId !== undefined,
-    idleTimeout: timeout('idleTimeout', options.idleTimeout, 30_000),
-    handshakeTimeout: connectTimeout,
-  })
-  return AmqpConnection.open(dialler, clientId, events, signal)
+  return AmqpConnection.open(new Dialler(dials, resolveReconnect(reconnect), line), clientId, events, signal)
 }
