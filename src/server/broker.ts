@@ -1,6 +1,7 @@
 import { connect } from '../client/connect.ts'
 import type { Context } from '../client/context.ts'
 import type { Provider } from '../client/provider.ts'
+import { AttachPoint } from '../embedded/attach-point.ts'
 import { EmbeddedConnection } from '../embedded/connection.ts'
 import { canonical } from '../embedded/data-directory.ts'
 import { HostClock, hostRandom } from '../embedded/host.ts'
@@ -87,6 +88,7 @@ function memoryParts(): Parts {
 function directoryParts(directory: string): Parts {
   const clock = new HostClock()
   const lock = lockDirectory(directory)
+  const attachPoint = AttachPoint.announce(directory)
   const store = new Journal({ disk: new NodeDisk(directory), clock, options: {} })
-  return { store, clock, random: hostRandom, release: () => lock.release() }
+  return { store, clock, random: hostRandom, release: () => lock.release(), attachPoint }
 }

@@ -74,6 +74,18 @@ suite('millrace serve', () => {
     assert.equal(code, 0)
   })
 
+  test('commands work on its directory while it runs', async (t) => {
+    const shell = new Shell(t)
+    const [running, { listeners }] = await serve(t, shell)
+    const connection = await connect(t, { port: listeners['amqp']!.port, username: 'anonymous' })
+    assert.equal(await send(connection, 'q', { body: 'over AMQP' }), 'accepted')
+    await shell.ok('send', 'q', 'by the directory')
+    assert.equal(await shell.ok('receive', 'q'), 'over AMQP\nby the directory\n')
+    connection.on('connection_error', () => {})
+    running.child.kill('SIGTERM')
+    assert.equal((await running.ended).code, 0)
+  })
+
   test('killed and started again on the same port, it has lost nothing that was confirmed', async (t) => {
     const shell = new Shell(t)
     const [first, { listeners }] = await serve(t, shell)
