@@ -87,6 +87,8 @@ export class Pump {
     if (this.ended) return
     this.connection ??= this.begin()
     this.connection.receive(chunk)
+    // An open may want to hear from us sooner than was known when the connection was asked last.
+    if (!this.ended) this.due = 0
     this.regulate()
   }
 

@@ -207,4 +207,12 @@ suite('the pump', () => {
     for (const now of [0, 250, 999, 1_000, 1_250, 2_000]) pump.tick(now)
     assert.deepEqual(connection.ticks, [0, 1_000, 2_000])
   })
+
+  test('asks again as soon as something was read: an open brings deadlines with it', () => {
+    const { socket, connection, pump } = pumped()
+    pump.tick(0)
+    socket.emit('data', Buffer.from('open'))
+    for (const now of [250, 500]) pump.tick(now)
+    assert.deepEqual(connection.ticks, [0, 250])
+  })
 })
