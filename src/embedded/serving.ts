@@ -3,8 +3,7 @@ import type { Engine } from '../engine/api.ts'
 import type { Clock } from '../engine/ports/clock.ts'
 import type { Random } from '../engine/ports/random.ts'
 import { AmqpGateway } from '../gateway/amqp10/gateway.ts'
-import type { GatewayOptions, HostedConnection } from '../gateway/amqp10/host.ts'
-import type { SaslServer } from '../wire/amqp10/sasl/sasl.ts'
+import type { ConnectionOptions, GatewayOptions, HostedConnection } from '../gateway/amqp10/host.ts'
 
 /** Output that may wait in a connection before nothing more is read from a client that does not read itself. Bytes. */
 const MOST_OUTPUT = 1024 * 1024
@@ -14,7 +13,7 @@ const TICK = 500
 const LINGER = 200
 
 /** Whoever can open the socket may do everything: the permissions of the file have let them in. */
-const anybody: SaslServer = {
+const anybody: ReturnType<NonNullable<ConnectionOptions['sasl']>> = {
   mechanisms: () => ['ANONYMOUS'],
   start: () => ({ kind: 'done', identity: '' }),
   next: () => ({ kind: 'failed', code: 1 }),
