@@ -47,6 +47,6 @@ export class LocalBroker {
     await this.serving.close()
     await this.broker.engine.close()
     const [fault] = this.faults
-    if (fault !== undefined) throw fault
+    if (fault !== undefined) throw new Error('the gateway has met a fault of its own', { cause: fault })
   }
 }

@@ -75,7 +75,7 @@ export class AmqpIncoming implements Incoming {
   /** Brokers without ids of their own know a message by its message id. */
   get brokerId(): string {
     const lsn = annotation(this.envelope.annotations, LSN_KEY)
-    return lsn === undefined ? (this.content.messageId ?? '') : String(lsn)
+    return typeof lsn === 'bigint' ? lsn.toString() : (this.content.messageId ?? '')
   }
 
   get deadLetter(): DeadLetter | undefined {
