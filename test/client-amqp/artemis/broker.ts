@@ -1,0 +1,101 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { type AddressInfo, connect, createServer } from 'node:net'
+import { homedir, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { promisify } from 'node:util'
+
+const run = promisify(execFile)
+
+const VERSION = '2.37.0'
+const COORDINATES = `org.apache.activemq:apache-artemis:${VERSION}:tar.gz:bin`
+const CACHED = `.m2/repository/org/apache/activemq/apache-artemis/${VERSION}/apache-artemis-${VERSION}-bin.tar.gz`
+
+/** An Apache Artemis of its own on a free port, in a temporary folder. Needs Java 17, and Maven unless it was fetched before. */
+export class Artemis {
+  readonly url: string
+  private readonly folder: string
+  private readonly process: ChildProcess
+
+  static async start(): Promise<Artemis> {
+    const folder = await mkdtemp(join(tmpdir(), 'millrace-artemis-'))
+    const archive = await fetch()
+    await run('tar', ['-xzf', archive, '-C', folder])
+    const instance = join(folder, 'instance')
+    const port = await freePort()
+    await create(join(folder, `apache-artemis-${VERSION}`), instance, port)
+    const process = spawn(join(instance, 'bin', 'artemis'), ['run'], {
+      stdio: ['ignore', 'ignore', 'inherit'],
+      env: { ...globalThis.process.env, JAVA_ARGS: '-Xmx512m' },
+      detached: true,
+    })
+    const artemis = new Artemis(folder, port, process)
+    await artemis.listening(port)
+    return artemis
+  }
+
+  private constructor(folder: string, port: number, process: ChildProcess) {
+    this.folder = folder
+    this.url = `amqp://user:password@127.0.0.1:${port}`
+    this.process = process
+  }
+
+  private async listening(port: number): Promise<void> {
+    for (;;) {
+      if (this.process.exitCode !== null) throw new Error(`Artemis ended with ${this.process.exitCode}`)
+      const socket = connect(port, '127.0.0.1')
+      const answered = await once(socket, 'connect').then(
+        () => true,
+        () => false,
+      )
+      socket.destroy()
+      if (answered) return
+      await pause(200)
+    }
+  }
+
+  async stop(): Promise<void> {
+    const ended = once(this.process, 'exit')
+    // The script that starts Java is in a group of its own with it.
+    process.kill(-this.process.pid!, 'SIGKILL')
+    await ended
+    await rm(this.folder, { recursive: true, force: true })
+  }
+}
+
+async function fetch(): Promise<string> {
+  const archive = join(homedir(), CACHED)
+  if (existsSync(archive)) return archive
+  const plugin = 'org.apache.maven.plugins:maven-dependency-plugin:3.8.1:get'
+  await run('mvn', ['-q', '-B', plugin, `-Dartifact=${COORDINATES}`, '-Dtransitive=false'])
+  return archive
+}
+
+async function create(home: string, instance: string, port: number): Promise<void> {
+  const options = ['--user', 'user', '--password', 'password', '--require-login', '--no-autotune']
+  const silent = [
+    '--silent',
+    '--no-web',
+    '--no-stomp-acceptor',
+    '--no-mqtt-acceptor',
+    '--no-hornetq-acceptor',
+  ]
+  await run(join(home, 'bin', 'artemis'), ['create', instance, ...options, ...silent])
+  const file = join(instance, 'etc', 'broker.xml')
+  const xml = await readFile(file, 'utf8')
+  // One acceptor, on the free port, instead of those on the usual ones.
+  const acceptor = `<acceptors><acceptor name="amqp">tcp://127.0.0.1:${port}?protocols=AMQP</acceptor></acceptors>`
+  await writeFile(file, xml.replace(/<acceptors>[\s\S]*<\/acceptors>/, acceptor))
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}
