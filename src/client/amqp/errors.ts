@@ -34,6 +34,20 @@ export function isCode(value: unknown): value is ErrorCode {
   return typeof value === 'string' && Object.hasOwn(errorCatalogue, value)
 }
 
+/** The same for the end of a connection, where the conditions of destinations mean something else. */
+export function connectionError(
+  error: AmqpError | undefined,
+  otherwise: 'connection-failed' | 'connection-lost',
+  name: string,
+): MillraceError {
+  if (!error) return new MillraceError(otherwise, `${name} closed the connection`)
+  const { condition, description = condition, info } = error
+  const given = info?.get('millrace:code')
+  const refused = condition === AmqpCondition.unauthorizedAccess ? 'not-permitted' : otherwise
+  const code = isCode(given) ? given : refused
+  return new MillraceError(code, `${name}: ${description}`, { cause: error })
+}
+
 /** What ended a connection, when it ended before somebody's operation was decided. */
 export function lost(cause: unknown): MillraceError {
   if (isMillraceError(cause) && cause.code === 'connection-lost') return cause

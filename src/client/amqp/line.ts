@@ -4,7 +4,7 @@ import type { ClosedBy, PeerEvents } from '../../wire/amqp10/peer/events.ts'
 import { Peer } from '../../wire/amqp10/peer/peer.ts'
 import type { AmqpError, Open } from '../../wire/amqp10/peer/performatives.ts'
 import type { Dialled } from './dial.ts'
-import { fromAmqp, lost } from './errors.ts'
+import { connectionError, lost } from './errors.ts'
 import { foreignProtocol } from './foreign.ts'
 import { Credentials } from './sasl.ts'
 
@@ -174,7 +174,7 @@ export class Line implements PeerEvents {
       )
     }
     const failure = this.established ? 'connection-lost' : 'connection-failed'
-    return error ? fromAmqp(error, failure) : new MillraceError(failure, `${this.name} closed the connection`)
+    return connectionError(error, failure, this.name)
   }
 
   /** The socket has failed, or somebody has given up. */

@@ -77,7 +77,8 @@ function testRedelivery(subject: ProviderSubject): void {
     'a failed message comes again, counted, behind its neighbours',
     async (bench) => {
       const mq = await bench.connect()
-      const texts = bench.queue()
+      // Longer than a slow machine needs to receive the neighbour.
+      const texts = bench.queue({ policy: { backoff: { delay: 300, multiplier: 1, jitter: 0 } } })
       await mq.send(texts, 'a')
       await mq.send(texts, 'b')
       await (await one(mq, texts)).fail('not now')
