@@ -29,11 +29,14 @@ const unknown = asked.find((name) => !Object.hasOwn(programs, name))
 if (unknown !== undefined)
   throw new Error(`--only takes some of ${Object.keys(programs).join(',')}, not ${unknown}`)
 
+const folder = mkdtempSync(join(tmpdir(), 'millrace-strangers-'))
+
 // Nothing that was started outlives this.
 const children = new Set<ChildProcess>()
 process.once('exit', () => {
   for (const child of children) child.kill('SIGKILL')
   broker?.kill()
+  rmSync(folder, { recursive: true, force: true })
 })
 for (const [signal, code] of [
   ['SIGINT', 130],
@@ -41,7 +44,6 @@ for (const [signal, code] of [
 ] as const)
   process.once(signal, () => process.exit(code))
 
-const folder = mkdtempSync(join(tmpdir(), 'millrace-strangers-'))
 const results: Result[] = []
 let broker: Broker | undefined
 
@@ -107,5 +109,4 @@ console.log(`\n${table(results)}`)
 const passed = results.length > 0 && results.every(({ verdict }) => verdict !== 'FAIL')
 if (!passed)
   console.log(`\nThe log of the broker ends with:\n${readFileSync(broker.log, 'utf8').slice(-4000)}`)
-rmSync(folder, { recursive: true, force: true })
 process.exit(passed ? 0 : 1)
