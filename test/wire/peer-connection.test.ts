@@ -392,6 +392,18 @@ suite('core 2.4.5, time', () => {
     assert.equal(recorder.log.length, 0)
   })
 
+  test('a sign of life does not stand for the next: who has nothing to say gives one at every look', () => {
+    const recorder = server([amqpHeader, frame(0, 0x10, ['r', null, null, null, 900])], { idleTimeOut: 0 })
+    recorder.peer.takeOutput()
+    let now = recorder.peer.tick(0)
+    now = recorder.peer.tick(now)
+    for (let i = 0; i < 5; i++) {
+      recorder.peer.takeOutput()
+      now = recorder.peer.tick(now)
+      assert.equal(recorder.peer.outputBytes, 8)
+    }
+  })
+
   test('without idle time-outs nobody needs to look', () => {
     const recorder = server([amqpHeader, open], { idleTimeOut: 0 })
     assert.equal(recorder.peer.tick(5), Number.POSITIVE_INFINITY)

@@ -401,6 +401,30 @@ suite('core 2.6.7, credit', () => {
   })
 })
 
+test('core 2.6.2: handles and names are free again after the detach, at both ends', () => {
+  const pair = new Pair({ handleMax: 3 }, { handleMax: 3 })
+  const [client, server] = pair.session()
+  for (let round = 0; round < 20; round++) {
+    const links = [client.sender({ name: 'a' }), client.receiver({ name: 'a' })]
+    pair.pump()
+    if (round % 2) for (const { link } of links) link.detach(true)
+    else for (const { link } of [server.senders.at(-1)!, server.receivers.at(-1)!]) link.detach(true)
+    pair.pump()
+  }
+  assert.deepEqual([pair.client.by, client.error, server.error], [undefined, undefined, undefined])
+})
+
+test('core 2.8.14: a description that is too long for a frame is shortened, at a whole character', () => {
+  const pair = new Pair({ maxFrameSize: 512 })
+  const [client, server] = pair.session()
+  server.onAttach = (link) =>
+    link.refuse({ condition: 'amqp:not-found', description: `x${'🚀'.repeat(500)}` })
+  const sender = client.sender()
+  pair.pump()
+  assert.equal(sender.error?.condition, 'amqp:not-found')
+  assert(sender.error.description?.startsWith('x🚀🚀'))
+})
+
 test('core 2.8.14: an error keeps its description and information', () => {
   const pair = new Pair()
   const [sender, receiver] = pair.sending(1)

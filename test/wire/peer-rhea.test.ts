@@ -97,7 +97,10 @@ function message(text: string): Buffer {
   return encodeMessage({ body: { kind: 'text', value: text } })
 }
 
-suite('rhea as client', () => {
+// A loop that waits for what never comes ends here.
+const timeout = 30_000
+
+suite('rhea as client', { timeout }, () => {
   test('sends, and hears each outcome', async () => {
     const outcomes = ['accepted', 'rejected', 'released', 'modified'] as const
     const texts: unknown[] = []
@@ -246,7 +249,7 @@ suite('rhea as client', () => {
   })
 })
 
-suite('rhea as server', () => {
+suite('rhea as server', { timeout }, () => {
   /** A rhea server, and a peer of ours connected to it. */
   async function meet(container: Container): Promise<Host> {
     const server = container.listen({ port: 0, host: '127.0.0.1' })

@@ -117,6 +117,20 @@ suite('core 2.6.12 and 2.6.14, transfers', () => {
     assert.equal(receiver.link.credit, 2)
   })
 
+  test('what is aborted is over, whatever else the frame says, and is not settled', () => {
+    const pair = new Pair()
+    const [, receiver] = pair.sending(5)
+    const { peer } = pair.server
+    peer.receive(frame(0, 0x14, [0, 0, Buffer.from('t'), 0, false, true], 'a'))
+    peer.receive(frame(0, 0x14, [0, null, null, null, null, true, null, null, null, true], 'b'))
+    peer.receive(frame(0, 0x14, [0, 1, Buffer.from('t'), 0, false, true, null, null, null, true], 'c'))
+    peer.receive(frame(0, 0x14, [0, 2, Buffer.from('t'), 0], 'd'))
+    assert.deepEqual(receiver.deliveries, [null, null, 'd'])
+    receiver.link.settle(0, 0, { kind: 'accepted' })
+    receiver.link.settle(1, 1, { kind: 'accepted' })
+    assert.equal(peer.takeOutput(), null)
+  })
+
   test('a transfer may say late that it is settled', () => {
     const pair = new Pair()
     const [sender, receiver] = pair.sending(5)
@@ -135,7 +149,7 @@ suite('core 2.6.12 and 2.6.14, transfers', () => {
     const state: DeliveryState = { kind: 'received', sectionNumber: 1, sectionOffset: 5_000_000_000 }
     const long: DeliveryState = {
       kind: 'rejected',
-      error: { condition: 'x:y', description: 'z'.repeat(300), info: undefined },
+      error: { condition: 'x:y', description: 'z'.repeat(350), info: undefined },
     }
     for (const given of [state, long]) sender.link.send(false, 0, null, null, Buffer.from('abc'), 0, 3, given)
     pair.pump()

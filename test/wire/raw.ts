@@ -67,6 +67,8 @@ export function transfer(handle: number, id: number | null, text = '', more = fa
 
 export interface Parsed {
   readonly channel: number
+  /** Of the frame, in bytes. */
+  readonly size: number
   readonly code: number
   readonly fields: readonly unknown[]
   /** Condition of the error that an end, detach or close carries. */
@@ -86,13 +88,13 @@ export function parse(bytes: Uint8Array | null): Parsed[] {
     }
     const size = buffer.readUInt32BE(at)
     const body = at + buffer[at + 4]! * 4
-    if (body < at + size) frames.push(parseBody(buffer, body, at + size, buffer.readUInt16BE(at + 6)))
+    if (body < at + size) frames.push(parseBody(buffer, body, at + size, buffer.readUInt16BE(at + 6), size))
     at += size
   }
   return frames
 }
 
-function parseBody(buffer: Buffer, start: number, end: number, channel: number): Parsed {
+function parseBody(buffer: Buffer, start: number, end: number, channel: number, size: number): Parsed {
   const reader = new Reader(buffer, start, end)
   const { descriptor, value } = reader.value() as Described
   const fields = value as unknown[]
@@ -100,7 +102,14 @@ function parseBody(buffer: Buffer, start: number, end: number, channel: number):
     | Described
     | undefined
   const condition = error && String((error.value as unknown[])[0])
-  return { channel, code: Number(descriptor), fields, condition, payload: buffer.subarray(reader.at, end) }
+  return {
+    channel,
+    size,
+    code: Number(descriptor),
+    fields,
+    condition,
+    payload: buffer.subarray(reader.at, end),
+  }
 }
 
 export function uint(bytes: number): Buffer {

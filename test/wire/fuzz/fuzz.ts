@@ -64,7 +64,7 @@ class Conversation {
   constructor(seed: number, report: Report) {
     this.dice = new Dice(seed)
     this.report = report
-    const firstId = this.dice.pick([0, 1000, 0xffff_fff0])
+    const firstId = this.dice.pick([0, 1000, 0xffff_fffd])
     this.app = new Application(this.dice.once(4) ? 'client' : 'server', this.dice, firstId)
     this.stranger = new Stranger(this.dice, firstId)
     this.kind = this.dice.pick(['good', 'violating', 'violating', 'babbling'])
@@ -237,7 +237,7 @@ class Conversation {
       head.writeUInt32BE(elements, 5)
       return head
     }
-    const size = dice.once(20) ? 0xffff_fff0 : inner.length + 4 + (dice.once(20) ? 1 : 0)
+    const size = dice.once(20) ? 0xffff_fffd : inner.length + 4 + (dice.once(20) ? 1 : 0)
     switch (dice.below(4)) {
       case 0:
         return Buffer.concat([wide(0xd0, size, 1), inner])

@@ -59,6 +59,7 @@ const next = (id: number) => (id + 1) >>> 0
 export class Stranger {
   readonly dice: Dice
   readonly firstId: number
+  private readonly maxFrameSize: number
   readonly sessions: Set<TheirSession> = new Set()
   opened = false
   closed: Parsed | undefined
@@ -81,6 +82,7 @@ export class Stranger {
     this.dice = dice
     this.firstId = firstId
     const maxFrameSize = dice.pick([512, 600, 100_000])
+    this.maxFrameSize = maxFrameSize
     this.out.push(amqpHeader, frame(0, 0x10, ['stranger', null, maxFrameSize, ushort(9)]))
   }
 
@@ -255,6 +257,8 @@ export class Stranger {
   hear(output: Uint8Array | null): void {
     for (const frame of parse(output)) {
       assert(!this.closed, 'nothing is written after close')
+      if (this.strict)
+        assert(frame.size <= this.maxFrameSize, 'frames are no larger than the other end takes them')
       if (frame.condition !== undefined) assert.match(frame.condition, conditions)
       if (this.strict) this.judge(frame)
       else if (frame.code === 0x18) this.closed = frame

@@ -5,6 +5,9 @@ import { FieldAccess } from './field-access.ts'
 import type { AmqpError, Fields } from './performatives.ts'
 import { invalidField } from './violation.ts'
 
+/** Bytes. */
+const MAX_DESCRIPTION = 380
+
 /** 2.8.14: [condition, description, info]; null for none. */
 export function readError(value: unknown): AmqpError | undefined {
   if (value === null) return undefined
@@ -22,9 +25,17 @@ export function writeError(writer: Writer, error: AmqpError | undefined): void {
   const mark = writer.beginCompound(0xc0)
   writer.symbol(error.condition)
   if (error.description === undefined) writer.null()
-  else writer.string(error.description)
+  else writer.string(shortened(error.description))
   writeFields(writer, error.info)
   writer.endCompound(mark, 3)
+}
+
+/** Descriptions repeat what the other end said, which may have been more than it takes in one frame. */
+function shortened(description: string): string {
+  if (description.length * 3 <= MAX_DESCRIPTION) return description
+  const bytes = Buffer.from(description)
+  if (bytes.length <= MAX_DESCRIPTION) return description
+  return `${bytes.toString('utf8', 0, MAX_DESCRIPTION).replace(/\ufffd+$/, '')}…`
 }
 
 /** A map with symbols as keys, null when it is absent. */

@@ -8,6 +8,8 @@ export interface FrameSink {
   readonly over: boolean
   /** Largest frame, in bytes. */
   readonly largestFrame: number
+  /** Most that is kept while paused, in bytes. */
+  readonly largestPause: number
   /** The eight bytes of a header, or fewer as soon as they cannot be the beginning of one. */
   header(bytes: Buffer, start: number, end: number): void
   frame(bytes: Buffer, start: number, end: number): void
@@ -110,7 +112,7 @@ export class Framer {
     }
     bytes.copy(this.kept, this.size, start, end)
     this.size = needed
-    if (this.sink.paused && needed > this.sink.largestFrame) this.sink.malformed('too much came at once')
+    if (this.sink.paused && needed > this.sink.largestPause) this.sink.malformed('too much came at once')
   }
 
   /** What was kept is the receiver's now: it may be read from while new bytes are kept. */

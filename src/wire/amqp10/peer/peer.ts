@@ -29,6 +29,8 @@ const MIN_IDLE_TIME_OUT = 100
 const AMQP = 0
 const SASL = 3
 const empty = new Uint8Array(0)
+/** 2.4.5: its bytes. */
+const EMPTY_FRAME = 8
 
 export type OpenFields = Pick<Open, 'containerId'> &
   Partial<Pick<Open, 'hostname' | 'offeredCapabilities' | 'desiredCapabilities' | 'properties'>>
@@ -103,7 +105,8 @@ export class Peer {
     if (this.live) this.flush()
     this.isAwake = false
     const taken = this.output.take()
-    if (taken) this.deadlines.wrote = true
+    // Otherwise a sign of life would put off the next.
+    if (taken && taken.length > EMPTY_FRAME) this.deadlines.wrote = true
     return taken
   }
 
@@ -283,6 +286,7 @@ export class Peer {
       get largestFrame() {
         return peer.phase === 'sasl' ? MIN_MAX_FRAME_SIZE : peer.maxFrameSize
       },
+      largestPause: this.maxFrameSize,
       header: (bytes, start, end) => this.onHeader(bytes, start, end),
       frame: (bytes, start, end) => this.onFrame(bytes, start, end),
       malformed: (what) => this.malformed(what),
