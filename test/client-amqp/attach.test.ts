@@ -64,7 +64,7 @@ test('owners are killed one after the other: nothing confirmed is lost or stored
   timeout: 60_000,
 }, async (t) => {
   const all = await crowd(t)
-  const [batch, kills] = [1_500, 4]
+  const [batch, kills] = [1_000, 3]
   let sent = 0
   const batches = new Map<Member, number>()
   const roles = {
