@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import type { PeerOptions } from '../../src/wire/amqp10/peer/peer.ts'
+import { Typed } from '../../src/wire/amqp10/values.ts'
 import { Pair, Recorder } from './pair.ts'
 import { amqpHeader, begin, frame, frameOf, open, parse, saslHeader, symbol, uint } from './raw.ts'
 
@@ -168,6 +169,32 @@ suite('core 2.8.15, amqp errors of the connection', () => {
   for (const [what, bytes, condition] of wrong) {
     test(`${what}: ${condition}`, () => assert.equal(closedWith(bytes), condition))
   }
+
+  test('a list does not reach into the frame behind its own', () => {
+    const short = Buffer.from([0, 0, 0, 15, 2, 0, 0, 0, 0, 0x53, 0x13, 0xc0, 9, 8, 0x43])
+    const behind = Buffer.alloc(7, 0x43)
+    assert.equal(closedWith(Buffer.concat([short, behind])), 'amqp:decode-error')
+  })
+
+  test('numbers are of the size and sign that the specification gives them', () => {
+    for (const value of [
+      new Typed('int', -1),
+      new Typed('double', 0.5),
+      new Typed('uint', 0x10000),
+      true,
+      'x',
+    ]) {
+      const recorder = server([amqpHeader, frame(0, 0x10, ['r', null, null, value])])
+      assert.equal(recorder.error?.condition, 'amqp:invalid-field')
+    }
+  })
+
+  test('a list of more fields than bytes is a decode error', () => {
+    assert.equal(
+      closedWith(frameOf(Buffer.from([0, 0x53, 0x14, 0xc0, 3, 200, 0x43, 0x43]))),
+      'amqp:decode-error',
+    )
+  })
 
   test('a composite nested too deep is a decode error', () => {
     const deep = Buffer.concat([Buffer.from([0x00, 0x53, 0x18]), Buffer.alloc(200, 0x00)])

@@ -200,6 +200,7 @@ suite('core 2.6.4 to 2.6.6, detaching', () => {
     pair.pump()
     assert.deepEqual(sender.log, ['attached', 'credit 5', 'detached closed'])
     assert.equal(pair.client.log.length + pair.server.log.length, 0)
+    assert.deepEqual([pair.client.sessions[0]?.error, pair.server.sessions[0]?.error], [undefined, undefined])
   })
 
   test('transfers that wait for the window: the detach comes after them, as aborted ones', () => {
@@ -254,6 +255,19 @@ suite('core 2.6.9, link stealing', () => {
   })
 })
 
+test('2.6.9: a name that is attached anew before our detach is answered is not stolen a second time', () => {
+  const pair = new Pair()
+  const [, receiver] = pair.sending(1, { name: 'n' })
+  receiver.link.detach(true)
+  pair.server.peer.takeOutput()
+  pair.server.peer.receive(frame(0, 0x12, ['n', 7, false, ...nothing, 0]))
+  assert.deepEqual(receiver.log, [])
+  assert.deepEqual(
+    parse(pair.server.peer.takeOutput()).map(({ code }) => code),
+    [0x12],
+  )
+})
+
 const nothing = [null, null, null, null, null, null]
 
 suite('core 2.6.7, credit', () => {
@@ -288,6 +302,16 @@ suite('core 2.6.7, credit', () => {
       pair.client.peer.receive(frame(0, 0x13, [0, 9, 0, 9, 0, seen, 0xffff_ffff]))
       assert.equal(sender.link.credit, 0xffff_ffff - 3)
     }
+  })
+
+  test('the count of a receiver wraps as the sender’s does', () => {
+    const pair = new Pair({ firstId: 0xffff_fffe })
+    const [sender, receiver] = pair.sending(10)
+    for (let i = 0; i < 5; i++) sender.send('x')
+    pair.pump()
+    receiver.link.grant(1)
+    const [flow] = parse(pair.server.peer.takeOutput())
+    assert.deepEqual(flow?.fields.slice(4, 7), [0, 3, 6])
   })
 
   test('a delivery without credit: transfer-limit-exceeded', () => {

@@ -296,6 +296,8 @@ suite('dispositions', () => {
     link.settle(3, 3, { kind: 'released' })
     link.settle(8, 8, { kind: 'rejected', error: { condition: 'x:y', description: 'no' } })
     link.settle(9, 9, { kind: 'modified', deliveryFailed: true, undeliverableHere: false })
+    link.settle(10, 10, { kind: 'accepted' })
+    link.settle(11, 11, { kind: 'accepted' }, false)
     const frames = server.listen()
     assert.deepEqual(
       frames.map(({ code, fields }) => [code, ...fields.slice(0, 4)]),
@@ -305,11 +307,13 @@ suite('dispositions', () => {
         [0x15, true, 3, 3, true],
         [0x15, true, 8, 8, true],
         [0x15, true, 9, 9, true],
+        [0x15, true, 10, 10, true],
+        [0x15, true, 11, 11, false],
       ],
     )
     assert.deepEqual(
       frames.map(({ fields }) => Number((fields[4] as { descriptor: unknown }).descriptor)),
-      [0x24, 0x24, 0x26, 0x25, 0x27],
+      [0x24, 0x24, 0x26, 0x25, 0x27, 0x24, 0x24],
     )
   })
 
