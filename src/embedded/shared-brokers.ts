@@ -6,6 +6,7 @@ import type { Clock } from '../engine/ports/clock.ts'
 import type { Contents } from '../engine/ports/contents.ts'
 import type { Random } from '../engine/ports/random.ts'
 import type { Store } from '../engine/ports/store.ts'
+import { type Member, Registry } from '../gateway/amqp10/registry.ts'
 import { MillraceError } from '../model/errors.ts'
 import { FORMAT_AMQP10 } from '../model/message.ts'
 import type { AttachPoint } from './attach-point.ts'
@@ -33,16 +34,20 @@ const contents: Contents = {
   property: (format, payload, name) => (format === FORMAT_AMQP10 ? findProperty(payload, name) : undefined),
 }
 
+/** Any connection of this process, as those from elsewhere see it. */
+const inProcess: Member = {}
+
 /** A broker in this process and the connections to it; it closes with the last of them. */
 export class SharedBroker implements BrokerHome {
   readonly engine: Engine
   readonly maxMessageBytes: number
   readonly wall: () => number
   readonly monotonic: () => number
+  /** Who is connected, in this process and from others. */
+  readonly registry: Registry = new Registry()
   private readonly parts: BrokerParts
   private readonly ended: Ended
   private readonly keepAlive = new KeepAlive()
-  private readonly clients = new Set<string>()
   private connections = 0
 
   private constructor(parts: BrokerParts, ended: Ended) {
@@ -77,31 +82,23 @@ export class SharedBroker implements BrokerHome {
   /** Other processes can do without; what keeps them out is told as a warning. */
   private async serve(): Promise<void> {
     const { attachPoint, clock, random } = this.parts
-    const { engine, maxMessageBytes } = this
+    const { engine, maxMessageBytes, registry } = this
     const warn = (what: string) => (cause: unknown) => void process.emitWarning(`${what}: ${String(cause)}`)
     const faulted = warn('a connection from another process was ended by a fault of ours')
     await attachPoint
-      ?.serve({ engine, clock, random, faulted, gateway: { maxMessageBytes } })
+      ?.serve({ engine, clock, random, faulted, gateway: { maxMessageBytes, registry } })
       .catch(warn('other processes cannot attach to the directory'))
   }
 
   /** Counts a connection in. Throws `client-id-invalid` when its client is connected. */
   join(clientId: string | undefined): void {
-    if (clientId !== undefined) {
-      if (this.clients.has(clientId)) {
-        throw new MillraceError(
-          'client-id-invalid',
-          `a client with the id ${JSON.stringify(clientId)} is connected`,
-        )
-      }
-      this.clients.add(clientId)
-    }
+    if (clientId !== undefined) this.registry.join(clientId, inProcess, 'refuse')
     this.connections++
     this.keepAlive.hold()
   }
 
   leave(clientId: string | undefined): Promise<void> {
-    if (clientId !== undefined) this.clients.delete(clientId)
+    if (clientId !== undefined) this.registry.leave(clientId, inProcess)
     if (--this.connections > 0) {
       this.keepAlive.release()
       return Promise.resolve()

@@ -9,6 +9,7 @@ import { type BrokerParts, SharedBroker } from '../embedded/shared-brokers.ts'
 import type { ConnectionSink, Engine } from '../engine/api.ts'
 import { MemoryStore } from '../engine/memory/store.ts'
 import type { Clock } from '../engine/ports/clock.ts'
+import type { Registry } from '../gateway/amqp10/registry.ts'
 import type { MillraceError } from '../model/errors.ts'
 import { Journal } from '../storage/journal.ts'
 import { lockDirectory } from '../storage/lock.ts'
@@ -53,6 +54,11 @@ export class ServedBroker {
     const parts = data === IN_MEMORY ? memoryParts() : directoryParts(canonical(data))
     const shared = await SharedBroker.open({ ...parts, options: { maxMessageBytes } }, () => {})
     return new ServedBroker(shared, parts.clock)
+  }
+
+  /** Who is connected, whatever way they came. */
+  get registry(): Registry {
+    return this.shared.registry
   }
 
   /** A connection in this process, to be closed before the broker is. */

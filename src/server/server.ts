@@ -172,6 +172,7 @@ function makeGateway(
     version,
     clock: broker.clock,
     random: unguessable,
+    registry: broker.registry,
     permissions,
     maxMessageBytes: configuration.limitsMaxMessageBytes,
     maxLinks: configuration.limitsMaxLinks,

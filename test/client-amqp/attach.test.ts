@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -30,6 +31,20 @@ test('a second process attaches to the owner of a directory, and both see the sa
   const socket = statSync(join(all.url.slice('file:'.length), 'attach.sock'))
   assert.equal(socket.mode & 0o777, 0o600, 'nobody else may open the socket')
   await mq.close()
+})
+
+test('a client id has one user at a time, whichever process it is in', { timeout: 20_000 }, async (t) => {
+  const all = await crowd(t)
+  await all.join()
+  const attached = await connect(all.url, { clientId: 'app' })
+  await assert.rejects(connect(all.url, { clientId: 'app' }), { code: 'client-id-invalid' })
+  // When the attached process owns the directory, its next connections are in the process itself.
+  const back = once(attached, 'reconnected')
+  await all.owner!.kill()
+  await back
+  await assert.rejects(connect(all.url, { clientId: 'app' }), { code: 'client-id-invalid' })
+  await attached.close()
+  await (await connect(all.url, { clientId: 'app' })).close()
 })
 
 test('a directory whose path is too long for a socket is shared all the same', {

@@ -14,13 +14,14 @@ export class AmqpGateway {
   readonly options: GatewayOptions
   readonly permissions: Permissions
   readonly limits: ReturnType<typeof limitsOf>
-  readonly registry: Registry = new Registry()
+  readonly registry: Registry
   readonly operations: Operations
   private readonly members: Set<AmqpConnection> = new Set()
 
   constructor(engine: Engine, options: GatewayOptions) {
     this.engine = engine
     this.options = options
+    this.registry = options.registry ?? new Registry()
     this.permissions = options.permissions ?? everything
     this.limits = limitsOf(options)
     this.operations = new Operations(engine, {

@@ -4,6 +4,7 @@ import type { ConnectionReport } from '../../model/reports.ts'
 import type { AmqpError } from '../../wire/amqp10/peer/performatives.ts'
 import type { SaslServer } from '../../wire/amqp10/sasl/sasl.ts'
 import type { Permissions } from '../permissions.ts'
+import type { Registry } from './registry.ts'
 
 export type { ConnectionReport }
 
@@ -16,6 +17,8 @@ export interface GatewayOptions {
   readonly clock: Clock
   /** For the names of temporary destinations, which nobody shall guess. */
   readonly random: Random
+  /** Default: one of its own. Gateways and hosts of one broker share one, so that a client id has one user in all. */
+  readonly registry?: Registry | undefined
   /** Default: everybody may do everything. */
   readonly permissions?: Permissions | undefined
   /** What an address without prefix or capability names when no queue of that name exists. Default 'queue'. */

@@ -4,7 +4,8 @@ import type { AmqpError } from '../../wire/amqp10/peer/performatives.ts'
 
 /** A connection as others of its container see it. */
 export interface Member {
-  close(error: AmqpError): void
+  /** Absent: it is in this process, and cannot be made to leave. */
+  close?(error: AmqpError): void
 }
 
 /** A link of a durable subscription, which only one consumer has at a time. */
@@ -21,7 +22,7 @@ interface Container {
 /** Whether a container that must be alone is refused, or ends the connections that it finds. */
 export type Enforcement = 'refuse' | 'close-existing'
 
-/** Which containers are connected, and which of them has which subscription. */
+/** Which containers are connected, and which of them has which subscription; one for all ways into a broker. */
 export class Registry {
   private readonly containers: Map<string, Container> = new Map()
   private readonly subscribers: Map<string, Stealable> = new Map()
@@ -33,7 +34,8 @@ export class Registry {
   join(containerId: string, member: Member, sole: Enforcement | undefined): void {
     const container = this.containers.get(containerId) ?? { members: new Set(), sole: undefined }
     if (container.members.size > 0 && (sole !== undefined || container.sole)) {
-      if (sole !== 'close-existing') {
+      const stays = [...container.members].some((other) => !other.close)
+      if (sole !== 'close-existing' || stays) {
         throw new MillraceError(
           'client-id-invalid',
           `a client with the id ${JSON.stringify(containerId)} is connected`,
@@ -41,7 +43,7 @@ export class Registry {
       }
       const others = [...container.members]
       container.members.clear()
-      for (const other of others) other.close(replaced)
+      for (const other of others) other.close?.(replaced)
     }
     container.members.add(member)
     if (sole !== undefined) container.sole = member
