@@ -102,71 +102,71 @@ suite('core 2.3, framing', () => {
   })
 })
 
+const misunderstood: [what: string, bytes: Buffer, condition: string][] = [
+  ['a body that is no described value', frameOf(Buffer.from([0x40])), 'amqp:decode-error'],
+  [
+    'a body that ends in the middle',
+    frameOf(Buffer.from([0x00, 0x53, 0x12, 0xc0, 0x20])),
+    'amqp:decode-error',
+  ],
+  ['a transfer that is no list', frameOf(Buffer.from([0x00, 0x53, 0x14, 0xa1, 0])), 'amqp:decode-error'],
+  [
+    'a transfer list longer than its frame',
+    frameOf(Buffer.from([0, 0x53, 0x14, 0xc0, 9, 1, 0x43])),
+    'amqp:decode-error',
+  ],
+  [
+    'a transfer list with less in it than it says',
+    frameOf(Buffer.from([0, 0x53, 0x14, 0xc0, 4, 1, 0x43, 0x40, 0x40])),
+    'amqp:decode-error',
+  ],
+  [
+    'a field longer than its list',
+    frameOf(Buffer.from([0, 0x53, 0x15, 0xc0, 3, 2, 0x41, 0x70, 0, 0, 0, 1])),
+    'amqp:decode-error',
+  ],
+  [
+    'invalid UTF-8 in a name',
+    frameOf(Buffer.from([0, 0x53, 0x10, 0xc0, 4, 1, 0xa1, 1, 0xff])),
+    'amqp:decode-error',
+  ],
+  ['an unknown performative', frame(0, 0x19, []), 'amqp:not-implemented'],
+  ['a message section as performative', frame(0, 0x75, []), 'amqp:not-implemented'],
+  ['a SASL performative in an AMQP frame', frame(0, 0x40, []), 'amqp:not-implemented'],
+  ['a second open', open, 'amqp:illegal-state'],
+  ['a frame on a channel without session', frame(5, 0x17, []), 'amqp:illegal-state'],
+  ['begin on a channel in use', begin, 'amqp:illegal-state'],
+  ['begin that answers nobody', frame(1, 0x11, [5, 0, 1, 1]), 'amqp:illegal-state'],
+  ['begin without its windows', frame(1, 0x11, [null, 0]), 'amqp:invalid-field'],
+  ['attach without a name', frame(0, 0x12, [null, 0, true]), 'amqp:invalid-field'],
+  ['attach with an unknown settle mode', frame(0, 0x12, ['n', 0, true, 9]), 'amqp:invalid-field'],
+  [
+    'attach of a sender without initial-delivery-count',
+    frame(0, 0x12, ['n', 0, false]),
+    'amqp:invalid-field',
+  ],
+  ['attach whose source is none', frame(0, 0x12, ['n', 0, true, null, null, 'q']), 'amqp:invalid-field'],
+  ['flow without its windows', frame(0, 0x13, [0]), 'amqp:invalid-field'],
+  ['transfer without a handle', frame(0, 0x14, []), 'amqp:invalid-field'],
+  ['disposition without a role', frame(0, 0x15, [null, 1]), 'amqp:invalid-field'],
+  [
+    'disposition with a state of the wrong type',
+    frame(0, 0x15, [true, 1, 1, true, 'accepted']),
+    'amqp:invalid-field',
+  ],
+  [
+    'a handle that is negative',
+    frame(
+      0,
+      0x16,
+      [-1].map(() => symbol('x')),
+    ),
+    'amqp:invalid-field',
+  ],
+  ['close with an error that is none', frame(0, 0x18, ['why']), 'amqp:invalid-field'],
+]
 suite('core 2.8.15, amqp errors of the connection', () => {
-  const wrong: [what: string, bytes: Buffer, condition: string][] = [
-    ['a body that is no described value', frameOf(Buffer.from([0x40])), 'amqp:decode-error'],
-    [
-      'a body that ends in the middle',
-      frameOf(Buffer.from([0x00, 0x53, 0x12, 0xc0, 0x20])),
-      'amqp:decode-error',
-    ],
-    ['a transfer that is no list', frameOf(Buffer.from([0x00, 0x53, 0x14, 0xa1, 0])), 'amqp:decode-error'],
-    [
-      'a transfer list longer than its frame',
-      frameOf(Buffer.from([0, 0x53, 0x14, 0xc0, 9, 1, 0x43])),
-      'amqp:decode-error',
-    ],
-    [
-      'a transfer list with less in it than it says',
-      frameOf(Buffer.from([0, 0x53, 0x14, 0xc0, 4, 1, 0x43, 0x40, 0x40])),
-      'amqp:decode-error',
-    ],
-    [
-      'a field longer than its list',
-      frameOf(Buffer.from([0, 0x53, 0x15, 0xc0, 3, 2, 0x41, 0x70, 0, 0, 0, 1])),
-      'amqp:decode-error',
-    ],
-    [
-      'invalid UTF-8 in a name',
-      frameOf(Buffer.from([0, 0x53, 0x10, 0xc0, 4, 1, 0xa1, 1, 0xff])),
-      'amqp:decode-error',
-    ],
-    ['an unknown performative', frame(0, 0x19, []), 'amqp:not-implemented'],
-    ['a message section as performative', frame(0, 0x75, []), 'amqp:not-implemented'],
-    ['a SASL performative in an AMQP frame', frame(0, 0x40, []), 'amqp:not-implemented'],
-    ['a second open', open, 'amqp:illegal-state'],
-    ['a frame on a channel without session', frame(5, 0x17, []), 'amqp:illegal-state'],
-    ['begin on a channel in use', begin, 'amqp:illegal-state'],
-    ['begin that answers nobody', frame(1, 0x11, [5, 0, 1, 1]), 'amqp:illegal-state'],
-    ['begin without its windows', frame(1, 0x11, [null, 0]), 'amqp:invalid-field'],
-    ['attach without a name', frame(0, 0x12, [null, 0, true]), 'amqp:invalid-field'],
-    ['attach with an unknown settle mode', frame(0, 0x12, ['n', 0, true, 9]), 'amqp:invalid-field'],
-    [
-      'attach of a sender without initial-delivery-count',
-      frame(0, 0x12, ['n', 0, false]),
-      'amqp:invalid-field',
-    ],
-    ['attach whose source is none', frame(0, 0x12, ['n', 0, true, null, null, 'q']), 'amqp:invalid-field'],
-    ['flow without its windows', frame(0, 0x13, [0]), 'amqp:invalid-field'],
-    ['transfer without a handle', frame(0, 0x14, []), 'amqp:invalid-field'],
-    ['disposition without a role', frame(0, 0x15, [null, 1]), 'amqp:invalid-field'],
-    [
-      'disposition with a state of the wrong type',
-      frame(0, 0x15, [true, 1, 1, true, 'accepted']),
-      'amqp:invalid-field',
-    ],
-    [
-      'a handle that is negative',
-      frame(
-        0,
-        0x16,
-        [-1].map(() => symbol('x')),
-      ),
-      'amqp:invalid-field',
-    ],
-    ['close with an error that is none', frame(0, 0x18, ['why']), 'amqp:invalid-field'],
-  ]
-  for (const [what, bytes, condition] of wrong) {
+  for (const [what, bytes, condition] of misunderstood) {
     test(`${what}: ${condition}`, () => assert.equal(closedWith(bytes), condition))
   }
 
