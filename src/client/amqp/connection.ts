@@ -8,6 +8,7 @@ import type {
   Capabilities,
   ProviderConnection,
   ProviderEvents,
+  ProviderSender,
   ReceiverOptions,
   ReceiverSink,
   SenderOptions,
@@ -19,6 +20,7 @@ import { capabilitiesOf } from './capabilities.ts'
 import { CopyBrowser } from './copy-browser.ts'
 import type { Dialler } from './dialler.ts'
 import { closedError, lost } from './errors.ts'
+import { FanSender } from './fan-sender.ts'
 import { type Line, MILLRACE, RELAY } from './line.ts'
 import { AmqpManagement } from './management.ts'
 import { AmqpReceiver, type ReceiverHome, type ReceiverSource } from './receiver.ts'
@@ -113,14 +115,20 @@ export class AmqpConnection implements ProviderConnection, SenderHome, ReceiverH
     line.onReceived = () => this.handOver()
   }
 
-  async createSender(target?: Destination, options: SenderOptions = {}): Promise<AmqpSender> {
+  async createSender(target?: Destination, options: SenderOptions = {}): Promise<ProviderSender> {
     const { producerId = randomUUID() } = options
-    return this.attached(() => {
-      if (!target && !this.line.open.offeredCapabilities.includes(RELAY)) {
-        throw new MillraceError('unsupported', 'this broker takes messages for fixed destinations only')
-      }
-      return new AmqpSender(this, target, producerId)
-    })
+    await this.ready()
+    if (!target && !this.line.open.offeredCapabilities.includes(RELAY)) {
+      return new FanSender((destination) => this.unattachedSender(destination))
+    }
+    return this.attached(() => new AmqpSender(this, target, producerId))
+  }
+
+  /** It attaches when it is first used. */
+  private unattachedSender(destination: Destination): AmqpSender {
+    const sender = new AmqpSender(this, destination, randomUUID())
+    this.resumables.add(sender)
+    return sender
   }
 
   async createReceiver(source: Source, options: ReceiverOptions, sink: ReceiverSink): Promise<AmqpReceiver> {

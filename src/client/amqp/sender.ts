@@ -177,7 +177,8 @@ export class AmqpSender implements ProviderSender, SenderEvents, Resumable {
     if (attach.target === null) return
     if (this.first === undefined) {
       this.first = Number(attach.properties.get('millrace:last-sequence') ?? 0)
-      this.sequence = this.first
+      // What was sent before the first attach has its numbers already.
+      if (this.sequence === 0) this.sequence = this.first
     }
     this.attaching?.resolve()
     this.attaching = undefined
