@@ -11,7 +11,7 @@ import type { TrafficCounts } from './metrics.ts'
 import { Pump, PumpStation } from './pump.ts'
 
 /** How often time-outs are looked after. Milliseconds. */
-const TICK = 250
+const TICK = 50
 /** Lines a second about clients that were turned away or made mistakes; they are counted in any case. */
 const COMPLAINTS_PER_SECOND = 5
 
