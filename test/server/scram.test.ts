@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
+import { hostCrypto } from '../../src/client/amqp/crypto.ts'
 import { Authenticator } from '../../src/server/auth/authenticator.ts'
 import { hashPassword, parseCredentials } from '../../src/server/auth/credentials.ts'
-import { nodeCrypto } from '../../src/server/auth/node-crypto.ts'
 import type { UserSettings } from '../../src/server/auth/user-settings.ts'
 import type { SaslServer, SaslStep } from '../../src/wire/amqp10/sasl/sasl.ts'
 import { ScramClient } from '../../src/wire/amqp10/sasl/scram.ts'
@@ -10,7 +10,7 @@ import { ALL, connect, Log, Served, send, user } from './support.ts'
 
 /** Logs in as a client would, and answers the last word of the server. */
 async function logIn(server: SaslServer, name: string, password: string): Promise<SaslStep> {
-  const client = new ScramClient(nodeCrypto, name, password)
+  const client = new ScramClient(hostCrypto, name, password)
   let step = await server.start('SCRAM-SHA-256', client.initial(), '')
   while (step.kind === 'challenge') step = await server.next(await client.next(step.bytes))
   if (step.kind === 'done') client.finish(step.bytes ?? null)
@@ -68,7 +68,7 @@ suite('SCRAM-SHA-256', () => {
   test('over AMQP', async (t) => {
     const served = await Served.start(t, { users: [await user('ada', 'right', ALL)] })
     const by = (password: string) => {
-      const client = new ScramClient(nodeCrypto, 'ada', password)
+      const client = new ScramClient(hostCrypto, 'ada', password)
       const mechanism = {
         start: (done: Answer) => done(undefined, Buffer.from(client.initial())),
         step: (challenge: Buffer, done: Answer) => {

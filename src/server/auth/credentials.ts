@@ -1,6 +1,6 @@
 import { randomBytes, type ScryptOptions, scrypt, timingSafeEqual } from 'node:crypto'
+import { hostCrypto } from '../../client/amqp/crypto.ts'
 import type { ScramKeys } from '../../wire/amqp10/sasl/scram.ts'
-import { nodeCrypto } from './node-crypto.ts'
 
 /** What is kept of a password to check it when it is sent as it is (PLAIN). */
 export interface ScryptHash {
@@ -52,7 +52,7 @@ export async function hashPassword(password: string): Promise<string> {
 }
 
 async function scramKeysOf(password: string, salt: Uint8Array, iterations: number): Promise<ScramKeys> {
-  const { pbkdf2Sha256, hmacSha256, sha256 } = nodeCrypto
+  const { pbkdf2Sha256, hmacSha256, sha256 } = hostCrypto
   // SASLprep for what people type: one form for characters that can be written in several.
   const salted = await pbkdf2Sha256(Buffer.from(password.normalize('NFKC')), salt, iterations)
   return {

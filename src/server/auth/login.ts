@@ -1,8 +1,8 @@
+import { hostCrypto } from '../../client/amqp/crypto.ts'
 import { parsePlain } from '../../wire/amqp10/sasl/plain.ts'
 import type { SaslServer, SaslStep } from '../../wire/amqp10/sasl/sasl.ts'
 import { SCRAM_SHA_256, ScramServer } from '../../wire/amqp10/sasl/scram.ts'
 import type { Authenticator } from './authenticator.ts'
-import { nodeCrypto } from './node-crypto.ts'
 
 const WRONG: SaslStep = { kind: 'failed', code: 1 }
 const LATER: SaslStep = { kind: 'failed', code: 4 }
@@ -31,7 +31,7 @@ export class Login implements SaslServer {
     }
     if (mechanism === 'ANONYMOUS') return { kind: 'done', identity: '' }
     if (mechanism !== SCRAM_SHA_256) return this.plain(initial)
-    this.scram = new ScramServer(nodeCrypto, (user) => this.authenticator.scramUsers.keysOf(user))
+    this.scram = new ScramServer(hostCrypto, (user) => this.authenticator.scramUsers.keysOf(user))
     return this.follow(this.scram, this.scram.start(initial))
   }
 
