@@ -239,7 +239,10 @@ export class Broker implements Engine {
         ? { ...settlement, description: description.slice(0, MAX_SETTLEMENT_TEXT) }
         : settlement
     const count = this.settlements.settle(consumer, first, last, bounded)
-    if (request !== undefined) this.core.confirmSettlement(consumer.connection, request)
+    if (request !== undefined) {
+      const { connection } = consumer
+      this.settlements.transfers.afterAll(() => this.core.confirmSettlement(connection, request))
+    }
     if (consumer.cancelled) this.lifetimes.leaveWhenSettled(consumer)
     return count
   }

@@ -29,6 +29,8 @@ export class Settlements {
   private readonly core: Core
   private readonly schedule: (queue: Queue) => void
   readonly relocation: Relocation
+  /** A settlement is in the log only when what it dead-letters has been moved. */
+  readonly transfers: Transfers
   private readonly deadLetters: DeadLetters
   private readonly found: Unsettled = { lane: null as never, chunk: null as never, slot: 0 }
 
@@ -36,6 +38,7 @@ export class Settlements {
     this.core = core
     this.schedule = schedule
     const transfers = new Transfers(core)
+    this.transfers = transfers
     this.deadLetters = new DeadLetters(core, transfers, ({ queue, lane, chunk, slot }) => {
       this.leave(queue, lane, chunk, slot, DISCARD, 'quarantined')
     })

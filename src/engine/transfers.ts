@@ -45,6 +45,8 @@ const reader = new OperationReader()
  */
 export class Transfers {
   private readonly core: Core
+  /** For each message that is still being loaded, who waits until it has been moved. */
+  private readonly underWay: Set<(() => void)[]> = new Set()
 
   constructor(core: Core) {
     this.core = core
@@ -57,13 +59,28 @@ export class Transfers {
     const size = chunk.sizes[slot]!
     queue.moving++
     queue.movingBytes += size
+    const waiters: (() => void)[] = []
+    this.underWay.add(waiters)
     this.core.withMessage(queue, lsn, chunk.flags[slot]!, (message) => {
       queue.moving--
       queue.movingBytes -= size
       if (chunk.lsns[slot] !== lsn || chunk.states[slot] !== StateCode.acquired) transfer.failed('gone')
       else if (message === null) transfer.failed('damaged')
       else this.replace({ queue, lane, chunk, slot }, transfer, message)
+      this.underWay.delete(waiters)
+      for (const waiter of waiters) waiter()
     })
+  }
+
+  /** Calls back, at once if it can, when all moves that have been asked for are in the log. */
+  afterAll(done: () => void): void {
+    let left = this.underWay.size
+    if (left === 0) return done()
+    for (const waiters of this.underWay) {
+      waiters.push(() => {
+        if (--left === 0) done()
+      })
+    }
   }
 
   /** Gives a message back that was held to be moved. */

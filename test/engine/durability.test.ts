@@ -1,5 +1,6 @@
 import { strict as assert } from 'node:assert'
 import { suite, test } from 'node:test'
+import { MemoryStore } from '../../src/engine/memory/store.ts'
 import { HeldSyncs } from './held-syncs.ts'
 import { Bench } from './support.ts'
 
@@ -42,6 +43,38 @@ suite('durability is asked for per send; accepted means at least that was reache
     syncs.release()
     await bench.idle()
     assert.deepEqual(peer.requests, [77])
+  })
+
+  test('a rejection is answered when the dead letter is on disk, also when its message has to be read first', async () => {
+    let isCold = false
+    const bench = await Bench.on(({ clock }) => {
+      const store = new MemoryStore(clock)
+      const read = store.read.bind(store)
+      store.read = (queue, lsn, into) => !isCold && read(queue, lsn, into)
+      store.load = (_queue, _lsns, done) => {
+        clock.after(5, () => {
+          isCold = false
+          done([])
+        })
+      }
+      return store
+    })
+    bench.declare('q')
+    const peer = bench.connect()
+    peer.send('q', 'm')
+    peer.consume('q')
+    await bench.idle()
+    const delivery = peer.takeOne()
+    isCold = true
+    let deadLetters: number | undefined
+    const told = peer.settled.bind(peer)
+    peer.settled = (requests) => {
+      deadLetters = bench.status('q').departed['dead-lettered']
+      told(requests)
+    }
+    peer.settle(delivery, { outcome: 'rejected' }, 78)
+    await bench.advance(100)
+    assert.deepEqual([peer.requests, deadLetters], [[78], 1])
   })
 
   test('a settlement of nothing is answered all the same', async () => {
