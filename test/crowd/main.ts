@@ -18,7 +18,7 @@ const SILENT = 5_000
 /** Each comes again as soon as it has been thrown out: some hundred new connections a second. */
 const BABBLING = 5
 const ROUNDS = 5
-const ATTEMPTS = 3
+const ATTEMPTS = 5
 const MESSAGES = 1_500
 const INTERVAL = 1
 const LIMIT = 64 * 2 ** 20
