@@ -1,4 +1,4 @@
-import type { DeadLetterReason, Departure, Durability, Outcome } from '../model/delivery.ts'
+import type { DeadLetterReason, Durability, Outcome } from '../model/delivery.ts'
 import type { MillraceError } from '../model/errors.ts'
 import type {
   BindingDefinition,
@@ -7,6 +7,7 @@ import type {
   QueueDefinition,
   QueuePolicy,
 } from '../model/policy.ts'
+import type { LocationReport, QueueCounts } from '../model/reports.ts'
 import type { RecoveryReport, StoreStatus } from './ports/store.ts'
 
 /**
@@ -191,35 +192,14 @@ export interface BrowsedMessage extends Omit<Delivery, 'tag'> {
   readonly state: string
 }
 
-export interface MessageLocation {
-  readonly queue: string
+export interface MessageLocation extends LocationReport {
   readonly lsn: number
-  readonly state: string
-  readonly size: number
-  readonly priority: number
-  readonly deliveryCount: number
-  readonly failures: number
-  readonly expiry: number
-  /** Wall milliseconds when a waiting message becomes ready again; 0 otherwise. */
-  readonly due: number
   /** Connection that holds it, when acquired. */
   readonly consumer?: number | undefined
 }
 
-export interface QueueStatus {
+export interface QueueStatus extends QueueCounts {
   readonly definition: QueueDefinition
-  /** All that the queue holds: ready + waiting + acquired (+ not yet durable). */
-  readonly messages: number
-  readonly bytes: number
-  readonly ready: number
-  readonly waiting: number
-  readonly acquired: number
-  readonly consumers: number
-  /** Sends held because the queue is full. */
-  readonly held: number
-  readonly published: number
-  readonly delivered: number
-  readonly departed: Readonly<Record<Departure, number>>
   readonly oldest?: { readonly lsn: number } | undefined
 }
 

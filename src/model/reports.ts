@@ -1,11 +1,9 @@
 import type { Departure, Durability } from './delivery.ts'
 import type { QueuePolicy } from './policy.ts'
 
-export interface QueueReport {
-  readonly name: string
-  readonly policy: QueuePolicy
-  readonly durability: Durability
-  /** Held: ready, waiting for redelivery, acquired by consumers. */
+/** What a queue holds, and what has become of what it took. */
+export interface QueueCounts {
+  /** All that it holds: ready + waiting for redelivery + acquired by consumers (+ not yet durable). */
   readonly messages: number
   readonly bytes: number
   readonly ready: number
@@ -14,10 +12,15 @@ export interface QueueReport {
   readonly consumers: number
   /** Sends held because the queue is full. */
   readonly held: number
-  /** Since the broker started. */
   readonly published: number
   readonly delivered: number
   readonly departed: Readonly<Record<Departure, number>>
+}
+
+export interface QueueReport extends QueueCounts {
+  readonly name: string
+  readonly policy: QueuePolicy
+  readonly durability: Durability
 }
 
 export interface LocationReport {
@@ -27,8 +30,9 @@ export interface LocationReport {
   readonly priority: number
   readonly deliveryCount: number
   readonly failures: number
-  /** Wall milliseconds; 0: never, not waiting. */
+  /** Wall milliseconds; 0: never. */
   readonly expiry: number
+  /** Wall milliseconds when a waiting message becomes ready again; 0 otherwise. */
   readonly due: number
 }
 
