@@ -4,11 +4,12 @@ import type { Clock } from '../engine/ports/clock.ts'
 import type { Random } from '../engine/ports/random.ts'
 import { AmqpGateway } from '../gateway/amqp10/gateway.ts'
 import type { ConnectionOptions, GatewayOptions, HostedConnection } from '../gateway/amqp10/host.ts'
+import { Pump, PumpStation } from './pump.ts'
 
-/** Output that may wait in a connection before nothing more is read from a client that does not read itself. Bytes. */
-const MOST_OUTPUT = 1024 * 1024
 /** How often the time-outs of connections are looked after. Milliseconds. */
 const TICK = 500
+/** How long to wait for the first bytes of a client. Milliseconds. */
+const PATIENCE = 10_000
 /** How long clients may take to answer that they leave. Milliseconds. */
 const LINGER = 200
 
@@ -33,7 +34,8 @@ export class Serving {
   private readonly server: Server
   private readonly gateway: AmqpGateway
   private readonly faulted: (cause: unknown) => void
-  private readonly clients: Set<Client> = new Set()
+  private readonly clients: Set<Pump> = new Set()
+  private readonly station = new PumpStation()
   private readonly timer: NodeJS.Timeout
 
   /** Rejects with the error of the system. */
@@ -76,22 +78,31 @@ export class Serving {
   }
 
   private accept(socket: Socket): void {
-    const client = new Client(
-      socket,
-      (events) =>
+    // What an attached process still wants does not keep this one alive.
+    socket.unref()
+    const client: Pump = new Pump(socket, this.station, {
+      now: performance.now(),
+      patience: PATIENCE,
+      connect: (events) =>
         this.gateway.connect({
           remote: 'this machine',
           now: performance.now(),
           sasl: () => anybody,
-          events: { ...events, faulted: this.faulted },
+          events,
         }),
-      () => this.clients.delete(client),
-    )
+      events: {
+        authenticated: ignore,
+        ended: ignore,
+        faulted: this.faulted,
+        closed: () => this.clients.delete(client),
+      },
+    })
     this.clients.add(client)
   }
 
   private tick(): void {
-    for (const client of this.clients) client.tick()
+    const now = performance.now()
+    for (const client of this.clients) client.tick(now)
   }
 
   /** Asks the clients to leave, and ends those that do not. Nobody comes any more. */
@@ -115,72 +126,4 @@ export class Serving {
   }
 }
 
-interface Carried {
-  writable(): void
-  resumed(): void
-  ended(): void
-}
-
-/** One client: bytes between its socket and the protocol, written once a turn. */
-class Client {
-  private readonly socket: Socket
-  private readonly connection: HostedConnection
-  private flushing = false
-  private ended = false
-
-  constructor(socket: Socket, connect: (events: Carried) => HostedConnection, gone: () => void) {
-    this.socket = socket
-    socket.setNoDelay(true)
-    // What an attached process still wants does not keep this one alive.
-    socket.unref()
-    this.connection = connect({
-      writable: () => this.writable(),
-      resumed: () => this.regulate(),
-      ended: () => {
-        this.ended = true
-        this.writable()
-      },
-    })
-    socket.on('data', (bytes: Buffer) => {
-      this.connection.receive(bytes)
-      this.regulate()
-    })
-    socket.on('error', () => {})
-    socket.on('close', () => {
-      this.connection.closed()
-      gone()
-    })
-  }
-
-  private writable(): void {
-    if (this.flushing) return
-    this.flushing = true
-    setImmediate(() => this.flush())
-  }
-
-  private flush(): void {
-    const output = this.connection.takeOutput()
-    if (output && !this.socket.destroyed) {
-      this.socket.write(output, () => {
-        this.flushing = false
-        if (this.connection.outputBytes > 0) this.writable()
-        this.regulate()
-      })
-    } else this.flushing = false
-    if (this.ended) this.socket.end()
-  }
-
-  private regulate(): void {
-    const reads = this.ended || (this.connection.readable && this.connection.outputBytes < MOST_OUTPUT)
-    if (reads && this.socket.isPaused()) this.socket.resume()
-    else if (!reads) this.socket.pause()
-  }
-
-  tick(): void {
-    this.connection.tick(performance.now())
-  }
-
-  destroy(): void {
-    this.socket.destroy()
-  }
-}
+function ignore(): void {}

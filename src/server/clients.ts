@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
+import { Pump, PumpStation } from '../embedded/pump.ts'
 import type { AmqpGateway } from '../gateway/amqp10/gateway.ts'
 import type { ConnectionEnd } from '../gateway/amqp10/host.ts'
 import type { AmqpError } from '../wire/amqp10/peer/performatives.ts'
@@ -8,7 +9,6 @@ import { RateLimit } from './limits.ts'
 import type { Logger } from './log.ts'
 import { isLoopback } from './loopback.ts'
 import type { TrafficCounts } from './metrics.ts'
-import { Pump, PumpStation } from './pump.ts'
 
 /** How often time-outs are looked after. Milliseconds. */
 const TICK = 50

@@ -3,8 +3,8 @@ import { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
 import { suite, test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
+import { Pump, PumpStation } from '../../src/embedded/pump.ts'
 import type { ConnectionEvents, HostedConnection } from '../../src/gateway/amqp10/host.ts'
-import { Pump, PumpStation } from '../../src/server/pump.ts'
 
 /** A socket that says what is done with it, and takes writes when it is told to. */
 class FakeSocket extends EventEmitter {
