@@ -3,7 +3,7 @@ import type { Engine } from '../engine/api.ts'
 import type { Clock } from '../engine/ports/clock.ts'
 import type { Random } from '../engine/ports/random.ts'
 import { AmqpGateway } from '../gateway/amqp10/gateway.ts'
-import type { ConnectionOptions, GatewayOptions, HostedConnection } from '../gateway/amqp10/host.ts'
+import type { ConnectionOptions, GatewayOptions } from '../gateway/amqp10/host.ts'
 import { Pump, PumpStation } from './pump.ts'
 
 /** How often the time-outs of connections are looked after. Milliseconds. */

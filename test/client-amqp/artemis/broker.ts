@@ -1,9 +1,8 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { type AddressInfo, connect, createServer } from 'node:net'
-import { homedir, tmpdir } from 'node:os'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { promisify } from 'node:util'
@@ -12,9 +11,8 @@ const run = promisify(execFile)
 
 const VERSION = '2.37.0'
 const COORDINATES = `org.apache.activemq:apache-artemis:${VERSION}:tar.gz:bin`
-const CACHED = `.m2/repository/org/apache/activemq/apache-artemis/${VERSION}/apache-artemis-${VERSION}-bin.tar.gz`
 
-/** An Apache Artemis of its own on a free port, in a temporary folder. Needs Java 17, and Maven unless it was fetched before. */
+/** An Apache Artemis of its own on a free port, in a temporary folder. Needs Java 17 and Maven. */
 export class Artemis {
   readonly url: string
   private readonly folder: string
@@ -22,7 +20,7 @@ export class Artemis {
 
   static async start(): Promise<Artemis> {
     const folder = await mkdtemp(join(tmpdir(), 'millrace-artemis-'))
-    const archive = await fetch()
+    const archive = await fetch(folder)
     await run('tar', ['-xzf', archive, '-C', folder])
     const instance = join(folder, 'instance')
     const port = await freePort()
@@ -66,12 +64,12 @@ export class Artemis {
   }
 }
 
-async function fetch(): Promise<string> {
-  const archive = join(homedir(), CACHED)
-  if (existsSync(archive)) return archive
-  const plugin = 'org.apache.maven.plugins:maven-dependency-plugin:3.8.1:get'
-  await run('mvn', ['-q', '-B', plugin, `-Dartifact=${COORDINATES}`, '-Dtransitive=false'])
-  return archive
+/** Wherever Maven keeps what it fetches: asked to copy it, it puts the archive where we look. */
+async function fetch(into: string): Promise<string> {
+  const plugin = 'org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy'
+  const artifact = [`-Dartifact=${COORDINATES}`, `-DoutputDirectory=${into}`]
+  await run('mvn', ['--quiet', '--batch-mode', plugin, ...artifact])
+  return join(into, `apache-artemis-${VERSION}-bin.tar.gz`)
 }
 
 async function create(home: string, instance: string, port: number): Promise<void> {
