@@ -13,7 +13,7 @@ export class PublishFacts {
 
   /** Reads the body under `reader`. False when the bytes do not fit the grammar. */
   read(reader: OperationReader): boolean {
-    const flags = reader.byte()
+    const flags = reader.varint()
     // Priority, format and time are passed over by hand: this is done for every message.
     reader.at = afterVarint(reader.bytes, afterVarint(reader.bytes, reader.at + 1))
     this.queues = reader.varint()
@@ -33,7 +33,10 @@ export class PublishFacts {
 
   private readTail(flags: number, reader: OperationReader): void {
     if (flags & PublishFlag.expires) reader.varint()
-    if (flags & PublishFlag.due) reader.varint()
+    if (flags & PublishFlag.due) {
+      reader.varint()
+      for (let left = reader.varint(); left > 0 && !reader.failed; left--) reader.varint()
+    }
     if (flags & PublishFlag.producer) {
       reader.varint()
       reader.varint()
@@ -43,6 +46,9 @@ export class PublishFacts {
       this.replacedLsn = reader.varint()
     }
     if (!(flags & PublishFlag.chunked)) return
+    if (flags & PublishFlag.transacted) reader.varint()
+    if (flags & PublishFlag.grouped) reader.skip(reader.varint())
+    if (flags & PublishFlag.deduplicated) reader.skip(reader.varint())
     if (!(flags & PublishFlag.direct)) {
       reader.skip(reader.varint())
       reader.skip(reader.varint())

@@ -300,11 +300,11 @@ test('survivors come out by queue, then by LSN, each with its bytes', () => {
 
 test('what a store must know of a publish operation is found whatever else is in it', () => {
   const fields = fc.record({
-    flags: fc.nat(255),
+    flags: fc.nat(2047),
     queues: fc.array(fc.integer({ min: 1, max: 1e9 }), { maxLength: 20 }),
     chunks: fc.array(long, { maxLength: 5 }),
     replacedLsn: long,
-    texts: fc.tuple(fc.string(), fc.string(), fc.string()),
+    texts: fc.tuple(fc.string(), fc.string(), fc.string(), fc.string(), fc.string()),
   })
   fc.assert(
     fc.property(fields, ({ flags, queues, chunks, replacedLsn, texts }) => {
@@ -313,8 +313,12 @@ test('what a store must know of a publish operation is found whatever else is in
         exchange: texts[0],
         key: texts[1],
         annotations: texts[2],
+        group: texts[3],
+        deduplicationId: texts[4],
         expiry: 5,
         due: 6,
+        targets: queues.map((queue) => queue + 1),
+        transaction: 7,
         sequence: 9,
       })
       const batch = new OperationBatch()

@@ -209,25 +209,34 @@ export class OperationReader {
   }
 }
 
-/** Bits of a publish operation's first byte. */
+/** Bits of a publish operation's flags; the frequent ones fit in one byte. */
 export const PublishFlag = {
   /** Confirmed at level 'os': written, not synced. */
   os: 1,
   expires: 2,
-  due: 4,
-  producer: 8,
-  replaces: 16,
-  chunked: 32,
-  annotated: 64,
+  producer: 4,
   /** Sent to a queue by its name: exchange and key are left out; the key is the queue's name. */
-  direct: 128,
+  direct: 8,
+  /** Member of a message group. */
+  grouped: 16,
+  annotated: 32,
+  replaces: 64,
+  chunked: 128,
+  /** Scheduled: not to be delivered before its time. */
+  due: 256,
+  /** Part of a transaction, or prepared: it counts once that is committed. */
+  transacted: 512,
+  /** Bears an id by which its sender's repetitions are recognized. */
+  deduplicated: 1024,
 } as const
 
 /**
- * publish := u8 flags | u8 priority | varint format | varint publishedAt
+ * publish := varint flags | u8 priority | varint format | varint publishedAt
  *   | varint n, varint queue[n]
- *   | expires: varint wall ms | due: varint wall ms | producer: varint handle, varint sequence
+ *   | expires: varint wall ms | due: varint wall ms, varint m, varint target[m]
+ *   | producer: varint handle, varint sequence
  *   | replaces: varint queue, varint lsn                     (that message leaves that queue in the same step)
+ *   | transacted: varint transaction | grouped: text group | deduplicated: text id
  *   | unless direct: text exchange, text key | annotated: text JSON
  *   | chunked: varint size, varint n, varint lsn[n]  otherwise: payload to the end
  *
@@ -241,10 +250,15 @@ export class PublishHead {
   queues: number[] = []
   expiry = 0
   due = 0
+  /** Queues that a scheduled message goes to when it is due. */
+  targets: number[] = []
   producer = 0
   sequence = 0
   replacedQueue = 0
   replacedLsn = 0
+  transaction = 0
+  group = ''
+  deduplicationId = ''
   exchange = ''
   key = ''
   annotations = ''
@@ -258,20 +272,23 @@ export class PublishHead {
 
 /** Decodes a publish body. False when the bytes do not fit the grammar. */
 export function readPublish(reader: OperationReader, head: PublishHead): boolean {
-  const flags = reader.byte()
+  const flags = reader.varint()
   head.flags = flags
   head.priority = reader.byte()
   head.format = reader.varint()
   head.publishedAt = reader.varint()
   readList(reader, head.queues)
   head.expiry = flags & PublishFlag.expires ? reader.varint() : 0
-  head.due = flags & PublishFlag.due ? reader.varint() : 0
+  readDue(reader, flags & PublishFlag.due, head)
   const produced = flags & PublishFlag.producer
   head.producer = produced ? reader.varint() : 0
   head.sequence = produced ? reader.varint() : 0
   const replaces = flags & PublishFlag.replaces
   head.replacedQueue = replaces ? reader.varint() : 0
   head.replacedLsn = replaces ? reader.varint() : 0
+  head.transaction = flags & PublishFlag.transacted ? reader.varint() : 0
+  head.group = flags & PublishFlag.grouped ? reader.text() : ''
+  head.deduplicationId = flags & PublishFlag.deduplicated ? reader.text() : ''
   const direct = flags & PublishFlag.direct
   head.exchange = direct ? '' : reader.text()
   head.key = direct ? '' : reader.text()
@@ -283,6 +300,12 @@ export function readPublish(reader: OperationReader, head: PublishHead): boolean
   head.payloadStart = reader.at
   head.payloadEnd = chunked ? reader.at : reader.end
   return !reader.failed
+}
+
+function readDue(reader: OperationReader, scheduled: number, head: PublishHead): void {
+  head.due = scheduled ? reader.varint() : 0
+  if (scheduled) readList(reader, head.targets)
+  else head.targets.length = 0
 }
 
 /** Reads a counted list of varints; a count that cannot fit in the bytes left marks the reader as failed. */
@@ -298,13 +321,16 @@ export function readList(reader: OperationReader, into: number[]): void {
 
 export function writePublish(batch: ByteWriter, head: PublishHead, payload: Uint8Array): void {
   const flags = head.flags
-  batch.putByte(flags)
+  batch.putVarint(flags)
   batch.putByte(head.priority)
   batch.putVarint(head.format)
   batch.putVarint(head.publishedAt)
   batch.putList(head.queues)
   if (flags & PublishFlag.expires) batch.putVarint(head.expiry)
-  if (flags & PublishFlag.due) batch.putVarint(head.due)
+  if (flags & PublishFlag.due) {
+    batch.putVarint(head.due)
+    batch.putList(head.targets)
+  }
   if (flags & PublishFlag.producer) {
     batch.putVarint(head.producer)
     batch.putVarint(head.sequence)
@@ -313,6 +339,9 @@ export function writePublish(batch: ByteWriter, head: PublishHead, payload: Uint
     batch.putVarint(head.replacedQueue)
     batch.putVarint(head.replacedLsn)
   }
+  if (flags & PublishFlag.transacted) batch.putVarint(head.transaction)
+  if (flags & PublishFlag.grouped) batch.putText(head.group)
+  if (flags & PublishFlag.deduplicated) batch.putText(head.deduplicationId)
   if (!(flags & PublishFlag.direct)) {
     batch.putText(head.exchange)
     batch.putText(head.key)
