@@ -1,7 +1,9 @@
-import { type Overflow, queue } from '../index.ts'
+import { type Overflow, type PolicyOptions, queue } from '../index.ts'
 import { withBroker } from './broker.ts'
 import { type Call, type Command, takeOperands } from './command.ts'
 import { ExitCode } from './exit-code.ts'
+import type { Options } from './options.ts'
+import { UsageError } from './usage-error.ts'
 
 const overflows: readonly Overflow[] = ['block', 'reject', 'drop-oldest', 'dead-letter']
 
@@ -21,6 +23,12 @@ export const create: Command = {
     'max-deliveries',
     'delivery-timeout',
     'dead-letter',
+    'expired',
+    'redelivery-delays',
+    'redelivery-delay',
+    'redelivery-multiplier',
+    'redelivery-max-delay',
+    'redelivery-jitter',
   ],
   run,
 }
@@ -37,8 +45,26 @@ async function run(call: Call): Promise<number> {
     maxDeliveries: options.wholeNumber('max-deliveries', 1, most),
     deliveryTimeout: options.duration('delivery-timeout'),
     deadLetter: options.text('dead-letter'),
+    expired: options.text('expired'),
+    backoff: backoff(options),
   }
   await withBroker(call, (mq) => mq.declare(queue(name!, { policy })))
   await (out.json ? out.document({ created: name }) : out.line(`queue ${name} exists`))
   return ExitCode.ok
+}
+
+/** Undefined when nothing is said of it. */
+function backoff(options: Options): PolicyOptions['backoff'] {
+  const delays = options.durations('redelivery-delays')
+  const delay = options.duration('redelivery-delay')
+  const multiplier = options.decimal('redelivery-multiplier', 1, Number.POSITIVE_INFINITY)
+  const maxDelay = options.duration('redelivery-max-delay')
+  const jitter = options.decimal('redelivery-jitter', 0, 1)
+  const grows = [delay, multiplier, maxDelay].some((value) => value !== undefined)
+  if (delays !== undefined && grows)
+    throw new UsageError(
+      '--redelivery-delays lists all waits; leave the other --redelivery options but jitter out',
+    )
+  if (delays === undefined && !grows && jitter === undefined) return undefined
+  return { delays, delay, multiplier, maxDelay, jitter }
 }

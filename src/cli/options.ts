@@ -34,6 +34,12 @@ type OwnOption =
   | 'max-deliveries'
   | 'delivery-timeout'
   | 'dead-letter'
+  | 'expired'
+  | 'redelivery-delays'
+  | 'redelivery-delay'
+  | 'redelivery-multiplier'
+  | 'redelivery-max-delay'
+  | 'redelivery-jitter'
   | 'config'
   | 'memory'
 
@@ -73,6 +79,20 @@ const ownSpecs: Readonly<Record<OwnOption, OptionSpec>> = {
   'max-deliveries': { type: 'string', value: 'N', help: 'failures after which a message is dead-lettered' },
   'delivery-timeout': { type: 'string', value: 'TIME', help: 'how long a consumer may hold a message' },
   'dead-letter': { type: 'string', value: 'QUEUE', help: 'where dead letters go (default {queue}.dlq)' },
+  expired: { type: 'string', value: 'QUEUE', help: 'where expired messages go (default: they are dropped)' },
+  'redelivery-delays': {
+    type: 'string',
+    value: 'TIME,…',
+    help: 'waits after the first failure, the second and so on; the last one is repeated',
+  },
+  'redelivery-delay': { type: 'string', value: 'TIME', help: 'wait after the first failure (default 1s)' },
+  'redelivery-multiplier': { type: 'string', value: 'X', help: 'by which it grows each time (default 2)' },
+  'redelivery-max-delay': { type: 'string', value: 'TIME', help: 'the longest wait (default 5m)' },
+  'redelivery-jitter': {
+    type: 'string',
+    value: 'X',
+    help: 'the share of a wait that is random, 0 to 1 (default 0.2)',
+  },
   config: { type: 'string', value: 'FILE', help: 'settings (default ./millrace.yaml, if there is one)' },
   memory: { type: 'boolean', help: 'keep everything in memory, and nothing when it ends' },
 }
@@ -177,12 +197,26 @@ export class Options {
     throw new UsageError(`--${name} is a whole number ${range}, not ${text}`)
   }
 
-  duration(name: OptionName): Duration | undefined {
+  /** Such as 2 or 0.5. */
+  decimal(name: OptionName, least: number, most: number): number | undefined {
     const text = this.text(name)
     if (text === undefined) return undefined
-    if (/^\d+(\.\d+)?(ms|s|m|h|d)$/.test(text)) return text
-    if (/^\d+$/.test(text)) return Number(text)
-    throw new UsageError(`--${name} is a time such as 250ms, 5s, 2m, 1h or 7d, not ${text}`)
+    const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN
+    if (value >= least && value <= most) return value
+    const range = most === Number.POSITIVE_INFINITY ? `from ${least}` : `from ${least} to ${most}`
+    throw new UsageError(`--${name} is a number ${range}, not ${text}`)
+  }
+
+  /** Separated by commas. */
+  durations(name: OptionName): readonly Duration[] | undefined {
+    return this.text(name)
+      ?.split(',')
+      .map((text) => asDuration(name, text.trim()))
+  }
+
+  duration(name: OptionName): Duration | undefined {
+    const text = this.text(name)
+    return text === undefined ? undefined : asDuration(name, text)
   }
 
   /** Numbers, true and false are sent as such, everything else, and what is in double quotes, as text. */
@@ -194,6 +228,12 @@ export class Options {
     })
     return pairs && Object.fromEntries(pairs)
   }
+}
+
+function asDuration(name: OptionName, text: string): Duration {
+  if (/^\d+(\.\d+)?(ms|s|m|h|d)$/.test(text)) return text
+  if (/^\d+$/.test(text)) return Number(text)
+  throw new UsageError(`--${name} is a time such as 250ms, 5s, 2m, 1h or 7d, not ${text}`)
 }
 
 function propertyValue(text: string): PropertyValue {

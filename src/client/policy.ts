@@ -1,6 +1,6 @@
 import { type Duration, milliseconds } from '../model/duration.ts'
 import { MillraceError } from '../model/errors.ts'
-import type { Overflow, QueuePolicy } from '../model/policy.ts'
+import { MAX_DELAYS, type Overflow, type QueuePolicy } from '../model/policy.ts'
 
 /** What a queue does with its messages, as users write it; what is left out keeps the broker's default. */
 export interface PolicyOptions {
@@ -14,9 +14,14 @@ export interface PolicyOptions {
   readonly blockTimeout?: Duration | undefined
   /** Failures after which a message is dead-lettered; Infinity: never. Default 10. */
   readonly maxDeliveries?: number | undefined
-  /** Delay before a failed message is delivered again, growing by `multiplier` up to `maxDelay`. Default 1 s, 2, 5 min. */
+  /**
+   * Delay before a failed message is delivered again, growing by `multiplier` up to `maxDelay`. Default 1 s, 2, 5 min. Or
+   * `delays`: the one after the first failure, the second and so on; the last is used from then on. `jitter`, by default 0.2,
+   * is the share of a delay that is random.
+   */
   readonly backoff?:
     | {
+        readonly delays?: readonly Duration[] | undefined
         readonly delay?: Duration | undefined
         readonly multiplier?: number | undefined
         readonly maxDelay?: Duration | undefined
@@ -25,8 +30,8 @@ export interface PolicyOptions {
     | undefined
   /** Queue for dead letters, '{queue}' standing for this queue's name; false: rejected messages stay. */
   readonly deadLetter?: string | false | undefined
-  /** Whether expired messages are dead-lettered instead of being counted and dropped. */
-  readonly deadLetterExpired?: boolean | undefined
+  /** Queue for expired messages, '{queue}' standing for this queue's name; false (default): they are counted and dropped. */
+  readonly expired?: string | false | undefined
   /** How long a consumer may hold a delivery before it is taken back. */
   readonly deliveryTimeout?: Duration | undefined
 }
@@ -48,7 +53,7 @@ export function resolvePolicy(options: PolicyOptions): Partial<QueuePolicy> {
   }
   if (options.overflow !== undefined) policy.overflow = overflow(options.overflow)
   if (options.deadLetter !== undefined) policy.deadLetter = options.deadLetter || undefined
-  if (options.deadLetterExpired !== undefined) policy.deadLetterExpired = options.deadLetterExpired
+  if (options.expired !== undefined) policy.expired = options.expired || undefined
   if (options.backoff !== undefined) policy.backoff = backoff(options.backoff)
   return policy
 }
@@ -65,12 +70,19 @@ function overflow(value: Overflow): Overflow {
 }
 
 function backoff(options: NonNullable<PolicyOptions['backoff']>): QueuePolicy['backoff'] {
-  const { delay = 1_000, multiplier = 2, maxDelay = 300_000, jitter = 0.2 } = options
+  const { delays, delay = 1_000, multiplier = 2, maxDelay = 300_000, jitter = 0.2 } = options
   if (!(multiplier >= 1)) {
     throw new MillraceError('argument-invalid', `backoff.multiplier is at least 1, not ${multiplier}`)
   }
   if (!(jitter >= 0 && jitter <= 1)) {
     throw new MillraceError('argument-invalid', `backoff.jitter is a share from 0 to 1, not ${jitter}`)
   }
-  return { delay: milliseconds(delay), multiplier, maxDelay: milliseconds(maxDelay), jitter }
+  const growing = { delay: milliseconds(delay), multiplier, maxDelay: milliseconds(maxDelay), jitter }
+  return delays === undefined ? growing : { ...growing, delays: delayList(delays) }
+}
+
+function delayList(delays: readonly Duration[]): number[] {
+  if (Array.isArray(delays) && delays.length > 0 && delays.length <= MAX_DELAYS)
+    return delays.map((delay) => milliseconds(delay))
+  throw new MillraceError('argument-invalid', `backoff.delays is a list of 1 to ${MAX_DELAYS} durations`)
 }

@@ -54,7 +54,9 @@ export class DeadLetters {
       event,
       departure: 'dead-lettered',
       address: (head, lsn) => {
-        const target = this.core.topology.deadLetterQueue(queue)
+        const { topology } = this.core
+        const target =
+          failure.reason === 'expired' ? topology.expiryQueue(queue) : topology.deadLetterQueue(queue)
         if (target === undefined) return undefined
         head.annotations = JSON.stringify(this.annotate(failure, head, lsn))
         head.flags = (head.flags & ~PublishFlag.expires) | PublishFlag.annotated

@@ -45,7 +45,7 @@ export function resolveOptions(options: EngineOptions): ResolvedOptions {
   }
 }
 
-/** Dead-letter queues keep what they have: nothing is dead-lettered from them or expires by default. */
+/** Dead-letter and expiry queues keep what they have: nothing is dead-lettered from them or expires by default. */
 const deadLetterPolicy: Partial<QueuePolicy> = { deadLetter: undefined, maxDeliveries: undefined }
 
 /** Answers which policy a queue gets and whether it may be created by being named. */
@@ -73,7 +73,9 @@ export class Policies {
     const rule = this.rules.find(({ match }) => matches(trieOf(match), name))
     // Also when somebody looks into it before the first dead letter has come.
     const keeps = isDeadLetter || name.endsWith(DEAD_LETTER_SUFFIX)
-    return { ...defaultPolicy, ...(keeps ? deadLetterPolicy : {}), ...rule?.policy, ...asked }
+    const policy = { ...defaultPolicy, ...(keeps ? deadLetterPolicy : {}), ...rule?.policy, ...asked }
+    // A rule for all queues that lets messages expire would make an expiry queue for each expiry queue, without end.
+    return isDeadLetter ? { ...policy, expired: asked?.expired } : policy
   }
 }
 

@@ -1,4 +1,5 @@
 import type { DeadLetterReason, Departure } from '../model/delivery.ts'
+import { type Backoff, longestDelay } from '../model/policy.ts'
 import type { Settlement } from './api.ts'
 import type { Consumer, Unsettled } from './consumer.ts'
 import type { Core } from './core.ts'
@@ -88,10 +89,7 @@ export class Settlements {
   }
 
   expire(queue: Queue, lane: Lane, chunk: Chunk, slot: number): void {
-    if (
-      queue.definition.policy.deadLetterExpired &&
-      this.core.topology.deadLetterQueue(queue) !== undefined
-    ) {
+    if (this.core.topology.expiryQueue(queue) !== undefined) {
       this.deadLetter(queue, lane, chunk, slot, REJECT, 'expired', '')
     } else {
       this.leave(queue, lane, chunk, slot, EXPIRE, 'expired')
@@ -117,7 +115,7 @@ export class Settlements {
   private wakeWhenDue(queue: Queue, lane: Lane, lsn: number, due: number): void {
     const delay = Math.min(
       Math.max(0, due - this.core.clock.wall()),
-      queue.definition.policy.backoff.maxDelay,
+      longestDelay(queue.definition.policy.backoff),
     )
     this.core.deadlines.add(this.core.clock.monotonic() + delay, () => {
       const chunk = lane.chunkOf(lsn)
@@ -231,9 +229,10 @@ export class Settlements {
   }
 
   private backOff(queue: Queue, lane: Lane, chunk: Chunk, slot: number, event: number): void {
-    const { delay, multiplier, maxDelay, jitter } = queue.definition.policy.backoff
-    const grown = Math.min(delay * multiplier ** Math.max(0, chunk.failuresOf(slot) - 1), maxDelay)
-    const wait = Math.round(grown * (1 - jitter * this.core.random.next()))
+    const { backoff } = queue.definition.policy
+    const wait = Math.round(
+      delayAfter(backoff, chunk.failuresOf(slot)) * (1 - backoff.jitter * this.core.random.next()),
+    )
     const due = Math.floor(this.core.clock.wall()) + wait
     const lsn = chunk.lsns[slot]!
     const state = transition(StateCode.acquired, event)
@@ -279,6 +278,13 @@ export class Settlements {
     this.core.schedule()
     if (queue.held > 0) this.core.roomIn(queue)
   }
+}
+
+/** Milliseconds, before jitter. A message that is rejected where it must stay may have no failure yet. */
+function delayAfter({ delays, delay, multiplier, maxDelay }: Backoff, failures: number): number {
+  const repeated = Math.max(0, failures - 1)
+  if (delays !== undefined) return delays[Math.min(repeated, delays.length - 1)]!
+  return Math.min(delay * multiplier ** repeated, maxDelay)
 }
 
 function exclude(consumer: Consumer, lsn: number): void {

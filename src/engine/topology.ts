@@ -75,7 +75,15 @@ export class Topology {
 
   /** The queue that takes the dead letters of `queue`; undefined when its policy names none. */
   deadLetterQueue(queue: Queue): Queue | undefined {
-    const pattern = queue.definition.policy.deadLetter
+    return this.refuge(queue, queue.definition.policy.deadLetter)
+  }
+
+  /** The queue that takes what expires in `queue`; undefined when its policy names none. */
+  expiryQueue(queue: Queue): Queue | undefined {
+    return this.refuge(queue, queue.definition.policy.expired)
+  }
+
+  private refuge(queue: Queue, pattern: string | undefined): Queue | undefined {
     if (pattern === undefined) return undefined
     const name = pattern.replaceAll('{queue}', queue.name)
     if (name === queue.name) return undefined

@@ -2,8 +2,13 @@ import type { Durability } from './delivery.ts'
 
 export type Overflow = 'block' | 'reject' | 'drop-oldest' | 'dead-letter'
 
+/** Explicit delays that a policy may list. */
+export const MAX_DELAYS = 100
+
 /** Redelivery after an explicit failure: the delay grows from `delay` by `multiplier` up to `maxDelay`. Milliseconds. */
 export interface Backoff {
+  /** The delays after the first failure, the second and so on, the last one for all that follow; instead of growing. */
+  readonly delays?: readonly number[] | undefined
   readonly delay: number
   readonly multiplier: number
   readonly maxDelay: number
@@ -25,8 +30,8 @@ export interface QueuePolicy {
   readonly backoff: Backoff
   /** Queue that takes dead letters; '{queue}' stands for this queue's name. undefined: rejected messages stay. */
   readonly deadLetter?: string | undefined
-  /** Whether expired messages go to the dead-letter queue instead of being counted and dropped. */
-  readonly deadLetterExpired: boolean
+  /** Queue that takes expired messages; '{queue}' stands for this queue's name. undefined: they are counted and dropped. */
+  readonly expired?: string | undefined
   /** Milliseconds a consumer may hold a delivery before it is taken back; undefined: for ever. */
   readonly deliveryTimeout?: number | undefined
 }
@@ -76,11 +81,15 @@ export interface BindingDefinition {
 /** Ending of the names of dead-letter queues, unless a policy names others. */
 export const DEAD_LETTER_SUFFIX = '.dlq'
 
+/** The longest wait that a queue asks for after a failure. Milliseconds. */
+export function longestDelay({ delays, maxDelay }: Backoff): number {
+  return delays === undefined ? maxDelay : Math.max(...delays)
+}
+
 export const defaultPolicy: QueuePolicy = {
   overflow: 'block',
   blockTimeout: 30_000,
   maxDeliveries: 10,
   backoff: { delay: 1_000, multiplier: 2, maxDelay: 300_000, jitter: 0.2 },
   deadLetter: `{queue}${DEAD_LETTER_SUFFIX}`,
-  deadLetterExpired: false,
 }

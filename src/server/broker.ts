@@ -8,6 +8,7 @@ import { HostClock, hostRandom } from '../embedded/host.ts'
 import { type BrokerParts, SharedBroker } from '../embedded/shared-brokers.ts'
 import type { ConnectionSink, Engine } from '../engine/api.ts'
 import { MemoryStore } from '../engine/memory/store.ts'
+import type { EngineOptions } from '../engine/options.ts'
 import type { Clock } from '../engine/ports/clock.ts'
 import type { Registry } from '../gateway/amqp10/registry.ts'
 import type { MillraceError } from '../model/errors.ts'
@@ -50,9 +51,9 @@ export class ServedBroker {
   }
 
   /** Rejects with `directory-locked`, `directory-unusable`, `journal-newer`. */
-  static async open(data: string, maxMessageBytes: number): Promise<ServedBroker> {
+  static async open(data: string, options: EngineOptions): Promise<ServedBroker> {
     const parts = data === IN_MEMORY ? memoryParts() : directoryParts(canonical(data))
-    const shared = await SharedBroker.open({ ...parts, options: { maxMessageBytes } }, () => {})
+    const shared = await SharedBroker.open({ ...parts, options }, () => {})
     return new ServedBroker(shared, parts.clock)
   }
 

@@ -193,7 +193,10 @@ export async function startServer(
 ): Promise<MillraceServer> {
   refuseStrangers(configuration)
   const tls = readTls(configuration, logger, Date.now())
-  const broker = await ServedBroker.open(configuration.data, configuration.limitsMaxMessageBytes)
+  const broker = await ServedBroker.open(configuration.data, {
+    maxMessageBytes: configuration.limitsMaxMessageBytes,
+    policies: configuration.policies,
+  })
   const server = new MillraceServer(configuration, broker, logger, version)
   try {
     await server.listen(tls)

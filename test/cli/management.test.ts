@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { age, sparkline } from '../../src/cli/watch.ts'
 import { connect, queue, topic } from '../../src/index.ts'
+import type { QueuePolicy } from '../../src/model/policy.ts'
 import { documents, Shell } from './support.ts'
 
 suite('looking at a broker and changing what it holds', { concurrency: 2 }, () => {
@@ -38,6 +39,38 @@ suite('looking at a broker and changing what it holds', { concurrency: 2 }, () =
       (await shell.here(shell.at, 'create', 'small', '--capacity', '2')).stderr,
       /destination-conflict/,
     )
+  })
+
+  test('create says how failed and expired messages fare', async (t) => {
+    const shell = new Shell(t)
+    const rest = ['--max-deliveries', '4', '--expired', '{queue}.late', '--redelivery-jitter', '0']
+    await shell.okHere('create', 'listed', '--redelivery-delays', '1s, 10s,1m', ...rest)
+    const growing = [
+      '--redelivery-delay',
+      '2s',
+      '--redelivery-multiplier',
+      '1.5',
+      '--redelivery-max-delay',
+      '1h',
+    ]
+    await shell.okHere('create', 'grown', ...growing)
+    type Policies = [{ queues: { name: string; policy: QueuePolicy }[] }]
+    const [{ queues }] = documents(await shell.okHere('queues', '--json')) as Policies
+    const [grown, listed] = ['grown', 'listed'].map(
+      (name) => queues.find((queue) => queue.name === name)!.policy,
+    )
+    assert.deepEqual(grown!.backoff, { delay: 2_000, multiplier: 1.5, maxDelay: 3_600_000, jitter: 0.2 })
+    const { delays, jitter } = listed!.backoff
+    assert.deepEqual([delays, jitter, listed!.expired], [[1_000, 10_000, 60_000], 0, '{queue}.late'])
+    for (const [wrong, says] of [
+      [['--redelivery-delays', '1s,soon'], /--redelivery-delays is a time such as .*, not soon/],
+      [['--redelivery-delays', '1s', ...growing], /lists all waits/],
+      [['--redelivery-multiplier', '0.5'], /--redelivery-multiplier is a number from 1, not 0.5/],
+    ] as const) {
+      const { code, stderr } = await shell.here(shell.at, 'create', 'x', ...wrong)
+      assert.equal(code, 2)
+      assert.match(stderr, says)
+    }
   })
 
   test('topics lists subscriptions and what they hold; connections lists this one', async (t) => {

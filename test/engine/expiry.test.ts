@@ -1,5 +1,6 @@
 import { strict as assert } from 'node:assert'
 import { suite, test } from 'node:test'
+import type { DeadLetterHistory } from '../../src/engine/dead-letters.ts'
 import { Bench, failed, released } from './support.ts'
 
 suite('expiry: never delivered late, and counted or dead-lettered (DESIGN §4.3)', () => {
@@ -49,7 +50,7 @@ suite('expiry: never delivered late, and counted or dead-lettered (DESIGN §4.3)
 
   test('expired messages go to the dead-letter queue when the policy says so, and stay there', async () => {
     const bench = await Bench.inMemory()
-    bench.declare('q', { ttl: 100, deadLetterExpired: true })
+    bench.declare('q', { ttl: 100, expired: '{queue}.dlq' })
     const peer = bench.connect()
     peer.send('q', 'm', { expiry: bench.clock.wall() + 50 })
     await bench.advance(60_000)
@@ -60,6 +61,45 @@ suite('expiry: never delivered late, and counted or dead-lettered (DESIGN §4.3)
     }
     assert.deepEqual([reason, origin.queue, letter!.expiry], ['expired', 'q', 0])
     assert.equal(bench.status('q').departed['dead-lettered'], 1)
+  })
+
+  test('expired and rejected messages part: an expiry queue of its own, with how they came there', async () => {
+    const bench = await Bench.onDisk()
+    bench.declare('q', { ttl: 100, expired: '{queue}.late' })
+    const peer = bench.connect()
+    peer.send('q', 'bad')
+    peer.send('q', 'late')
+    peer.onDelivery = (delivery) => peer.settle(delivery, { outcome: 'rejected' })
+    peer.consume('q', 1)
+    await bench.advance(150)
+    assert.deepEqual([await bench.texts('q.dlq'), await bench.texts('q.late')], [['bad'], ['late']])
+    const check = async (): Promise<void> => {
+      const [late] = await bench.browse('q.late')
+      const { reason, origin, history } = JSON.parse(late!.annotations) as DeadLetterHistory
+      assert.deepEqual([reason, origin.queue, history.length], ['expired', 'q', 1])
+      assert.deepEqual([bench.status('q').departed['dead-lettered'], late!.expiry], [2, 0])
+    }
+    await check()
+    await bench.crash()
+    await bench.advance(60_000)
+    await check()
+  })
+
+  test('a rule for all queues makes no expiry queue of an expiry queue', async () => {
+    const policies = [{ match: '#', policy: { ttl: 100, expired: '{queue}.late' } }]
+    const bench = await Bench.inMemory({ policies })
+    bench.connect().send('q', 'm')
+    await bench.advance(150)
+    assert.deepEqual(await bench.texts('q.late'), ['m'])
+    await bench.advance(10_000)
+    assert.deepEqual(
+      bench.broker
+        .queues()
+        .map(({ definition }) => definition.name)
+        .sort(),
+      ['q', 'q.late'],
+    )
+    assert.equal(bench.status('q.late').departed.expired, 1)
   })
 
   test('the time to live of a dead-letter queue begins when the message arrives there, also after a restart', async () => {

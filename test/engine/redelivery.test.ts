@@ -1,6 +1,6 @@
 import { strict as assert } from 'node:assert'
 import { suite, test } from 'node:test'
-import { Bench, failed, type Received, rejected, released, textOf } from './support.ts'
+import { Bench, failed, type Received, rejected, released, steadyBackoff, textOf } from './support.ts'
 
 interface History {
   readonly origin: unknown
@@ -11,6 +11,13 @@ interface History {
 
 function historyOf({ annotations }: Pick<Received, 'annotations'>): History {
   return JSON.parse(annotations) as History
+}
+
+/** When the only message of 'q' comes back. */
+async function due(bench: Bench): Promise<number> {
+  const [message] = await bench.browse('q')
+  const [location] = await bench.locate(message!.lsn)
+  return location!.due
 }
 
 suite('promise 9: backoff, count and dead-lettering are per message, kept by the broker', () => {
@@ -31,6 +38,31 @@ suite('promise 9: backoff, count and dead-lettering are per message, kept by the
       await bench.advance(1)
     }
     assert.equal(bench.status('q').waiting, 0)
+  })
+
+  test('listed delays are used one after the other, and the last one from then on, also after a restart', async () => {
+    const bench = await Bench.onDisk()
+    const backoff = { ...steadyBackoff, delays: [50, 5_000, 10] }
+    bench.declare('q', { maxDeliveries: undefined, backoff })
+    let peer = bench.connect()
+    peer.send('q', 'm')
+    peer.consume('q')
+    await bench.idle()
+    for (const [failures, delay] of [50, 5_000, 10, 10].entries()) {
+      peer.settle(peer.takeOne(), failed)
+      await bench.idle()
+      if (failures === 1) {
+        await bench.restart()
+        peer = bench.connect()
+        peer.consume('q')
+      }
+      const rest = peer.received.length === 0 ? (await due(bench)) - bench.clock.wall() : 0
+      assert.ok(rest > delay * 0.9 && rest <= delay, `${rest} ms are left of ${delay}`)
+      await bench.advance(rest - 1)
+      assert.equal(peer.received.length, 0, `not before ${delay} ms`)
+      await bench.advance(1)
+    }
+    assert.equal(peer.takeOne().text, 'm')
   })
 
   test('jitter shortens the delay by at most its share', async () => {

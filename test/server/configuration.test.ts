@@ -15,6 +15,7 @@ import {
   variableOf,
 } from '../../src/server/config/settings.ts'
 import { readText } from '../../tools/house/repository.ts'
+import { Served, send } from './support.ts'
 
 function folder(t: TestContext): string {
   const directory = mkdtempSync(join(tmpdir(), 'millrace-configuration-'))
@@ -134,6 +135,34 @@ suite('where settings come from', () => {
   })
 })
 
+test('policies of millrace.yaml are what queues get that are created by being named', async (t) => {
+  const { policies } = readFile(
+    t,
+    `policies:
+  - { match: orders.*, maxMessages: 5, maxDeliveries: .inf, deadLetter: false, expired: late }
+  - match: '#'
+    ttl: 1h
+    backoff: { delays: [1s, 10s] }`,
+  )
+  assert.deepEqual(policies[0]!.policy, {
+    maxMessages: 5,
+    maxDeliveries: undefined,
+    deadLetter: undefined,
+    expired: 'late',
+  })
+  const served = await Served.start(t, { policies })
+  const connection = await served.connect(t)
+  for (const name of ['orders.new', 'else']) await send(connection, name, { durable: true, body: 'x' })
+  const mq = await served.server.client()
+  const reports = await mq.management.queues()
+  await mq.close()
+  const [orders, other] = ['orders.new', 'else'].map(
+    (name) => reports.find((each) => each.name === name)!.policy,
+  )
+  assert.deepEqual([orders!.maxMessages, orders!.expired, other!.maxMessages], [5, 'late', undefined])
+  assert.deepEqual([other!.ttl, other!.backoff.delays], [3_600_000, [1_000, 10_000]])
+})
+
 suite('one clear error per mistake', () => {
   const user = (rest: string) => `users:\n  - ${rest}`
   const inFile: [text: string, says: RegExp][] = [
@@ -150,6 +179,17 @@ suite('one clear error per mistake', () => {
     ['log: { level: loud }', /log\.level is one of debug, info, warn, error, not "loud"/],
     ['http: { tls: perhaps }', /http\.tls is true or false, not "perhaps"/],
     ['a: [', /^millrace\.yaml is not YAML: .* at line 1/],
+    ['policies: { match: a }', /policies is a list of rules, each with match and what queues/],
+    ['policies: [{ ttl: 1s }]', /policies\[0\]\.match is a name or a pattern such as .*, not nothing/],
+    ['policies: [{ match: a, tll: 1s }]', /policies\[0\] has the keys match, ttl, .*, and no tll/],
+    ['policies: [{ match: a, ttl: soon }]', /policies\[0\] of a: "soon" is not a duration/],
+    ['policies: [{ match: a, maxMessages: x }]', /policies\[0\] of a: maxMessages is a whole number/],
+    ['policies: [{ match: a, backoff: { delays: [] } }]', /backoff\.delays is a list of 1 to 100 durations/],
+    ['policies: [{ match: a, backoff: { dela: 1 } }]', /policies\[0\]\.backoff has the keys .*no dela/],
+    [
+      'policies: [{ match: a, deadLetter: true }]',
+      /\.deadLetter is the name of a queue such as .*, not true/,
+    ],
     ['users: alice', /users is a list of users, each with name, password and permissions, not "alice"/],
     [user('name: a'), /users\[0\]\.password of a is not what 'millrace passwd' prints/],
     [user('{ name: a, password: secret }'), /users\[0\]\.password of a is not what 'millrace passwd' prints/],

@@ -1,5 +1,5 @@
 import { MillraceError } from '../../model/errors.ts'
-import type { QueuePolicy } from '../../model/policy.ts'
+import { MAX_DELAYS, type QueuePolicy } from '../../model/policy.ts'
 
 /** What a request brings with it; every reader throws `argument-invalid` for what it is not. */
 export class Arguments {
@@ -48,7 +48,6 @@ type Check = (value: unknown) => boolean
 
 const positive: Check = (value) => typeof value === 'number' && value > 0
 const notNegative: Check = (value) => typeof value === 'number' && value >= 0
-const flag: Check = (value) => typeof value === 'boolean'
 const overflows: ReadonlySet<unknown> = new Set(['block', 'reject', 'drop-oldest', 'dead-letter'])
 
 /** What the fields of a policy may be; null stands for none where the field may be left out. */
@@ -61,14 +60,19 @@ const policyChecks: Readonly<Record<keyof QueuePolicy, Check>> = {
   maxDeliveries: (value) => value === null || positive(value),
   backoff: (value) => value instanceof Map && isBackoff(value),
   deadLetter: (value) => value === null || typeof value === 'string',
-  deadLetterExpired: flag,
+  expired: (value) => value === null || typeof value === 'string',
   deliveryTimeout: (value) => value === null || positive(value),
 }
 
 const backoffFields = ['delay', 'multiplier', 'maxDelay', 'jitter'] as const
 
 function isBackoff(value: ReadonlyMap<unknown, unknown>): boolean {
-  return backoffFields.every((field) => notNegative(value.get(field)))
+  return backoffFields.every((field) => notNegative(value.get(field))) && isDelays(value.get('delays'))
+}
+
+function isDelays(value: unknown): boolean {
+  if (value === undefined) return true
+  return Array.isArray(value) && value.length > 0 && value.length <= MAX_DELAYS && value.every(notNegative)
 }
 
 function policyOf(map: ReadonlyMap<unknown, unknown>): Partial<QueuePolicy> {

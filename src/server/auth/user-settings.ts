@@ -1,5 +1,5 @@
 import type { Operation } from '../../gateway/permissions.ts'
-import { type Kind, Mistake } from '../config/kinds.ts'
+import { type Kind, Mistake, record, show } from '../config/kinds.ts'
 import { type Credentials, parseCredentials } from './credentials.ts'
 
 const operations: readonly Operation[] = ['send', 'receive', 'browse', 'create', 'delete', 'manage']
@@ -18,8 +18,6 @@ export interface UserSettings {
   readonly credentials: Credentials
   readonly permissions: readonly Permission[]
 }
-
-type Fields = Readonly<Record<string, unknown>>
 
 /** The list `users` of millrace.yaml. */
 export const users: Kind<readonly UserSettings[]> = {
@@ -67,16 +65,4 @@ function readPermission(value: unknown, at: string): Permission {
   if (kind !== undefined && kind !== 'queue' && kind !== 'topic')
     throw new Mistake(`${at}.kind is queue or topic, or left out for both, not ${show(kind)}`)
   return { operations: list as readonly Operation[], destination, kind }
-}
-
-function record(value: unknown, at: string, known: readonly string[]): Fields {
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw new Mistake(`${at} has the keys ${known.join(', ')}; it is ${show(value)}`)
-  const stranger = Object.keys(value).find((key) => !known.includes(key))
-  if (stranger !== undefined) throw new Mistake(`${at} has the keys ${known.join(', ')}, and no ${stranger}`)
-  return value as Fields
-}
-
-function show(value: unknown): string {
-  return value === undefined ? 'nothing' : JSON.stringify(value)
 }

@@ -107,3 +107,20 @@ export const names: Kind<readonly string[]> = {
     return list.every((name) => typeof name === 'string' && name !== '') ? (list as string[]) : undefined
   },
 }
+
+/** A map of the file with these keys and no others. Throws Mistake. */
+export function record(
+  value: unknown,
+  at: string,
+  known: readonly string[],
+): Readonly<Record<string, unknown>> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new Mistake(`${at} has the keys ${known.join(', ')}; it is ${show(value)}`)
+  const stranger = Object.keys(value).find((key) => !known.includes(key))
+  if (stranger !== undefined) throw new Mistake(`${at} has the keys ${known.join(', ')}, and no ${stranger}`)
+  return value as Readonly<Record<string, unknown>>
+}
+
+export function show(value: unknown): string {
+  return value === undefined ? 'nothing' : JSON.stringify(value)
+}

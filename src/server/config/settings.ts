@@ -1,5 +1,7 @@
+import type { PolicyRule } from '../../engine/options.ts'
 import { type UserSettings, users } from '../auth/user-settings.ts'
 import { bytes, choice, count, duration, flag, type Kind, names, type Port, port, text } from './kinds.ts'
+import { policyRules } from './policy-rules.ts'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 export type LogFormat = 'text' | 'json'
@@ -18,6 +20,7 @@ export interface Configuration {
   readonly httpTls: boolean
   readonly httpNames: readonly string[]
   readonly users: readonly UserSettings[]
+  readonly policies: readonly PolicyRule[]
   readonly limitsMaxConnections: number
   readonly limitsConnectionsPerSecond: number
   readonly limitsMaxLinks: number
@@ -104,6 +107,13 @@ export const settings: Settings = {
     help: 'who may connect, and what for; without users everybody on this machine may do everything',
     fileOnly: true,
   },
+  policies: {
+    path: 'policies',
+    kind: policyRules,
+    fallback: [],
+    help: 'what queues do with their messages, by name; the first rule that matches counts when a queue is created',
+    fileOnly: true,
+  },
   limitsMaxConnections: {
     path: 'limits.maxConnections',
     kind: count(1),
@@ -185,7 +195,7 @@ type Kebab<S extends string> = S extends `${infer Head}${infer Rest}`
   : S
 
 /** Flags that set something; one for each setting that is not for the file only. */
-export type SettingFlag = Kebab<Exclude<keyof Configuration, 'users'>>
+export type SettingFlag = Kebab<Exclude<keyof Configuration, 'users' | 'policies'>>
 
 /** The settings that have a flag, by it. */
 export const settingsByFlag: ReadonlyMap<SettingFlag, keyof Configuration> = new Map(

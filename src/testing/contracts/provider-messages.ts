@@ -212,10 +212,12 @@ function testLevels(subject: ProviderSubject): void {
 
   contract(subject, ['ttl', 'policies'], 'JMS 3.4.9: an expired message is not delivered', async (bench) => {
     const mq = await bench.connect()
-    const texts = bench.queue({ policy: { deadLetterExpired: true } })
+    const late = bench.queue()
+    const texts = bench.queue({ policy: { expired: late.name } })
+    await assertEmpty(mq, late)
     await mq.send(texts, 'short', { ttl: 5 })
     await mq.send(texts, 'long', { ttl: '1h' })
-    const dead = await one(mq, deadLettersOf(texts))
+    const dead = await one(mq, late)
     assert.equal(dead.body, 'short')
     assert.equal(dead.deadLetter?.reason, 'expired')
     const alive = await one(mq, texts)
@@ -230,7 +232,7 @@ function testLevels(subject: ProviderSubject): void {
     'the ttl of the queue holds where the message has none',
     async (bench) => {
       const mq = await bench.connect()
-      const texts = bench.queue({ policy: { ttl: 5, deadLetterExpired: true } })
+      const texts = bench.queue({ policy: { ttl: 5, expired: '{queue}.dlq' } })
       await mq.send(texts, 'x')
       assert.equal((await one(mq, deadLettersOf(texts))).deadLetter?.reason, 'expired')
     },

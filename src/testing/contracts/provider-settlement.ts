@@ -113,6 +113,19 @@ function testRedelivery(subject: ProviderSubject): void {
       assert.ok(wait >= least[i]! * 0.9, `${wait} ms is less than ${least[i]} ms`)
   })
 
+  contract(subject, ['redelivery', 'policies'], 'a backoff of listed delays', async (bench) => {
+    const mq = await bench.connect()
+    const texts = bench.queue({ policy: { backoff: { delays: [1, 200, 1], jitter: 0 } } })
+    await mq.send(texts, 'x')
+    const waits: number[] = []
+    for (let i = 0; i < 4; i++) {
+      const message = await one(mq, texts)
+      waits.push(performance.now())
+      await (i < 3 ? message.fail() : message.acknowledge())
+    }
+    assert.ok(waits[2]! - waits[1]! >= 180, 'the second delay is the longest')
+  })
+
   contract(
     subject,
     ['redelivery', 'policies'],

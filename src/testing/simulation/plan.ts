@@ -100,7 +100,7 @@ export class Plan {
     const overflow = random.pick<Overflow>(['block', 'reject', 'drop-oldest', 'dead-letter'])
     const capacity = random.chance(0.5) ? { maxMessages: random.between(10, 60) } : { maxBytes: 8 * KiB }
     add('limited', { overflow, ...capacity })
-    add('aging', { ttl: random.between(20, 400), deadLetterExpired: random.chance(0.5) })
+    add('aging', { ttl: random.between(20, 400), expired: random.chance(0.5) ? '{queue}.dlq' : undefined })
     add('hasty', { deliveryTimeout: random.between(20, 100), maxDeliveries: 6 })
     add('fan-1', {})
     add('fan-2', { overflow: 'dead-letter', maxMessages: 400 })
