@@ -1,3 +1,4 @@
+import { choose } from './choice.ts'
 import type { Consumer } from './consumer.ts'
 import type { Core } from './core.ts'
 import { type Chunk, EntryFlag } from './index/chunk.ts'
@@ -107,7 +108,7 @@ export class Dispatcher {
       }
       const lsn = chunk.lsns[slot]!
       if (!this.core.isVisible(lsn, chunk.flags[slot]!)) return budget
-      const consumer = this.pick(queue, lsn)
+      const consumer = choose(queue, lsn)
       if (consumer === null) return 0
       if (consumer === undefined) {
         from = slot + 1
@@ -132,22 +133,6 @@ export class Dispatcher {
       this.schedule(queue)
     })
     return false
-  }
-
-  /** Whose turn it is: null when nobody has credit, undefined when nobody with credit wants this message. */
-  private pick(queue: Queue, lsn: number): Consumer | null | undefined {
-    const { consumers } = queue
-    let anyHungry = false
-    for (let i = 0; i < consumers.length; i++) {
-      const at = (queue.turn + i) % consumers.length
-      const consumer = consumers[at]!
-      if (!consumer.hungry) continue
-      anyHungry = true
-      if (consumer.excluded?.has(lsn)) continue
-      queue.turn = at + 1
-      return consumer
-    }
-    return anyHungry ? undefined : null
   }
 
   /** False when the message has to be loaded first. One that has expired or is damaged goes another way. */
