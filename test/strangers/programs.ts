@@ -1,25 +1,18 @@
-import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { built, type Command, run } from './command.ts'
+import { javaProgram } from './java.ts'
 
 const here = fileURLToPath(new URL('./', import.meta.url))
-const built = fileURLToPath(new URL('../../node_modules/.cache/strangers/', import.meta.url))
-
-export interface Command {
-  readonly file: string
-  readonly args: readonly string[]
-  readonly directory?: string
-  /** What a check is called in a line of output, and how it went, where the program is not one of ours. */
-  readonly pattern?: RegExp
-}
 
 /** By name: builds the program, if it needs that, and answers how to run its parts. Throws when something is missing. */
 export const programs: Readonly<Record<string, () => Command[]>> = {
   rhea: () => [{ file: process.execPath, args: [join(here, 'rhea/main.ts')] }],
   proton: () => [{ file: pythonWithProton(), args: [join(here, 'proton/main.py')] }],
   go: () => [...goAmqpsOwn(), goProgram()],
-  jms: () => [javaProgram()],
+  jms: () => [javaProgram({ name: 'jms', directory: join(here, 'jms'), main: 'Strangers' })],
 }
 
 /** The one of the distribution may stand behind another that has no proton. */
@@ -27,16 +20,6 @@ function pythonWithProton(): string {
   for (const python of ['python3', '/usr/bin/python3'])
     if (spawnSync(python, ['-c', 'import proton'], { stdio: 'ignore' }).status === 0) return python
   throw new Error('no python3 here has proton; install python3-qpid-proton')
-}
-
-function run(directory: string, file: string, ...args: string[]): string {
-  return execFileSync(file, args, {
-    cwd: directory,
-    encoding: 'utf8',
-    // Go would look for a C compiler, and no client needs one.
-    env: { ...process.env, CGO_ENABLED: '0' },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
 }
 
 function folder(name: string): string {
@@ -69,16 +52,4 @@ function goAmqpsOwn(): Command[] {
   const tests = [...source.matchAll(/^func (Test\w+)/gm)].map(([, name]) => name)
   const args = ['-test.v', '-test.timeout', '4m', '-test.run', `^(${tests.join('|')})$`]
   return [{ file, args, directory, pattern: /^--- (PASS|FAIL|SKIP): (\w+)/ }]
-}
-
-function javaProgram(): Command {
-  const classes = folder('jms/classes')
-  const libraries = folder('jms/lib')
-  const directory = join(here, 'jms')
-  const target = `-DoutputDirectory=${libraries}`
-  run(directory, 'mvn', '--batch-mode', '--quiet', 'dependency:copy-dependencies', target)
-  const classPath = `${libraries}/*`
-  const sources = readdirSync(directory).filter((name) => name.endsWith('.java'))
-  run(directory, 'javac', '-Xlint:all', '-Werror', '-cp', classPath, '-d', classes, ...sources)
-  return { file: 'java', args: ['-Xmx256m', '-cp', `${classes}:${classPath}`, 'Strangers'] }
 }
