@@ -42,6 +42,7 @@ export class EmbeddedSender implements ProviderSender {
       producer: producer.handle,
       sequence: 0,
       mandatory: true,
+      group: undefined,
     }
   }
 
@@ -79,6 +80,7 @@ export class EmbeddedSender implements ProviderSender {
     publication.expiry = message.expiry
     publication.sequence = this.sequence
     publication.mandatory = direct
+    publication.group = message.content.groupId
     this.home.engine.publish(this.home.connection, publication)
   }
 

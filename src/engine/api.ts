@@ -111,6 +111,8 @@ export interface Publication {
   readonly sequence: number
   /** Unroutable is refused with `message-unroutable` instead of being confirmed and dropped. */
   readonly mandatory: boolean
+  /** Message group (JMSXGroupID): its messages go to one consumer at a time, in order. '' is none. */
+  readonly group?: string | undefined
 }
 
 export interface ConsumerOptions {

@@ -1,12 +1,14 @@
 import type { Core } from './core.ts'
-import { ByteWriter, type PublishHead, writePublish } from './ports/operations.ts'
+import { groupNumber } from './index/group-number.ts'
+import { ByteWriter, PublishFlag, type PublishHead, writePublish } from './ports/operations.ts'
 import type { Queue } from './queue.ts'
 
 /** Puts a message into a queue's index. `flags` are the entry's. Used for new messages, dead letters and at replay. */
 export function enqueue(core: Core, queue: Queue, lsn: number, head: PublishHead, flags: number): void {
   const lane = queue.lane(head.priority)
   const expiry = queue.expiryOf(head)
-  if (lane.append(lsn, head.size, expiry, flags)) core.pager.filled(lane)
+  const group = head.flags & PublishFlag.grouped ? groupNumber(head.group) : 0
+  if (lane.append(lsn, head.size, expiry, flags, group)) core.pager.filled(lane)
   queue.published++
   core.entered(queue, lsn, flags)
   if (expiry > 0) core.expiring(queue, expiry)

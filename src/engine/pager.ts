@@ -1,4 +1,5 @@
 import { CHUNK_SLOTS, Chunk } from './index/chunk.ts'
+import { groupNumber } from './index/group-number.ts'
 import type { Lane, Residency } from './index/lane.ts'
 import { ByteWriter, OperationReader, PublishHead, readPublish } from './ports/operations.ts'
 import type { Store } from './ports/store.ts'
@@ -75,7 +76,8 @@ export class Pager implements Residency {
       (lsn, slice) => {
         if (!readPublish(reader.reset(slice.bytes, slice.start, slice.end), head)) return
         if (head.priority === lane.priority && head.queues.includes(queue.id)) {
-          rebuilt.append(lsn, head.size, queue.expiryOf(head), 0)
+          const group = head.group === '' ? 0 : groupNumber(head.group)
+          rebuilt.append(lsn, head.size, queue.expiryOf(head), 0, group)
         }
       },
       () => this.take(queue, lane, chunk, encode(rebuilt)),

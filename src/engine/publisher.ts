@@ -181,11 +181,13 @@ export class Publisher {
       (direct ? PublishFlag.direct : 0) |
       (head.expiry > 0 ? PublishFlag.expires : 0) |
       (publication.producer > 0 ? PublishFlag.producer : 0) |
-      (publication.durability === 'os' ? PublishFlag.os : 0)
+      (publication.durability === 'os' ? PublishFlag.os : 0) |
+      (publication.group ? PublishFlag.grouped : 0)
     head.priority = publication.priority
     head.format = publication.format
     head.producer = publication.producer
     head.sequence = publication.sequence
+    head.group = publication.group ?? ''
     head.exchange = publication.exchange
     head.key = publication.key
     head.size = size

@@ -17,6 +17,7 @@ interface Entry {
   readonly lsn: number
   readonly size: number
   readonly expiry: number
+  readonly group: number
   state: number
   deliveries: number
   failures: number
@@ -41,6 +42,7 @@ class Twin {
   evictions = 0
   private readonly random: SeededRandom
   private lsn = 0
+  private grouping = false
 
   constructor(random: SeededRandom) {
     this.random = random
@@ -60,11 +62,15 @@ class Twin {
       this.lsn += this.random.chance(0.9) ? 1 : this.random.between(2, 50)
       const size = this.random.between(0, 300)
       const expiry = this.random.chance(0.1) ? this.random.between(1, 1_000) : 0
-      if (this.lane.append(this.lsn, size, expiry, 0)) this.pager.filled(this.lane)
+      // Some chunks have no groups at all.
+      const group = this.grouping && this.random.chance(0.5) ? this.random.between(1, 2 ** 32 - 1) : 0
+      if (this.random.chance(0.001)) this.grouping = !this.grouping
+      if (this.lane.append(this.lsn, size, expiry, 0, group)) this.pager.filled(this.lane)
       this.entries.push({
         lsn: this.lsn,
         size,
         expiry,
+        group,
         state: StateCode.ready,
         deliveries: 0,
         failures: 0,
@@ -194,6 +200,7 @@ function entriesOf(chunk: Chunk): Entry[] {
       lsn: chunk.lsns[slot]!,
       size: chunk.sizes[slot]!,
       expiry: chunk.expiryOf(slot),
+      group: chunk.groupOf(slot),
       state,
       deliveries: chunk.deliveriesOf(slot),
       failures: chunk.failuresOf(slot),

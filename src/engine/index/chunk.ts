@@ -45,6 +45,8 @@ export class Chunk {
   expiries: Float64Array | null = null
   /** Wall milliseconds at which a waiting entry becomes ready. */
   private dues: Float64Array | null = null
+  /** Numbers of message groups (see groupNumber); 0: none. Null while no entry of the chunk belongs to one. */
+  groups: Uint32Array | null = null
   resident = true
   loading = false
   length = 0
@@ -67,7 +69,7 @@ export class Chunk {
     this.number = number
   }
 
-  append(lsn: number, size: number, expiry: number, flags: number): void {
+  append(lsn: number, size: number, expiry: number, flags: number, group = 0): void {
     const slot = this.length
     if (slot === this.lsns.length) this.grow()
     if (slot === 0) this.firstLsn = lsn
@@ -77,6 +79,7 @@ export class Chunk {
     this.states[slot] = READY
     this.flags[slot] = flags
     if (expiry > 0) this.setExpiry(slot, expiry)
+    if (group > 0) this.setGroup(slot, group)
     this.length = slot + 1
     this.live++
     this.ready++
@@ -139,6 +142,10 @@ export class Chunk {
     return this.failures === null ? 0 : this.failures[slot]!
   }
 
+  groupOf(slot: number): number {
+    return this.groups === null ? 0 : this.groups[slot]!
+  }
+
   setDeliveries(slot: number, count: number): void {
     if (this.deliveries === null) {
       if (count === 0) return
@@ -192,7 +199,10 @@ export class Chunk {
     return this.read(new OperationReader().reset(bytes, 0, bytes.length))
   }
 
-  /** entries := varint n, (varint lsnGap, varint size, u8 bits, [varint expiry], [varint deliveries, failures, due])[n] */
+  /**
+   * entries := varint n,
+   *   (varint lsnGap, varint size, u8 bits, [varint expiry], [varint deliveries, failures, due], [varint group])[n]
+   */
   write(writer: ByteWriter): void {
     writer.putVarint(this.live)
     let previous = 0
@@ -216,9 +226,10 @@ export class Chunk {
       const deliveries = bits & 32 ? reader.varint() : 0
       const failures = bits & 32 ? reader.varint() : 0
       const due = bits & 32 ? reader.varint() : 0
+      const group = bits & 64 ? reader.varint() : 0
       if (this.fromEarlierRun && bits & EntryFlag.memory) continue
       const slot = this.length
-      this.append(lsn, size, expiry, bits & 3)
+      this.append(lsn, size, expiry, bits & 3, group)
       this.setDeliveries(slot, deliveries)
       this.setFailures(slot, failures)
       if (due > 0) this.wait(slot, due)
@@ -293,13 +304,20 @@ export class Chunk {
     const counted = deliveries > 0 || failures > 0 || due > 0
     writer.putVarint(this.lsns[slot]! - previous)
     writer.putVarint(this.sizes[slot]!)
-    writer.putByte(this.flags[slot]! | (expiry > 0 ? 16 : 0) | (counted ? 32 : 0))
+    const group = this.groupOf(slot)
+    writer.putByte(this.flags[slot]! | (expiry > 0 ? 16 : 0) | (counted ? 32 : 0) | (group > 0 ? 64 : 0))
     if (expiry > 0) writer.putVarint(expiry)
     if (counted) {
       writer.putVarint(deliveries)
       writer.putVarint(failures)
       writer.putVarint(due)
     }
+    if (group > 0) writer.putVarint(group)
+  }
+
+  private setGroup(slot: number, group: number): void {
+    this.groups ??= new Uint32Array(this.lsns.length)
+    this.groups[slot] = group
   }
 
   private setExpiry(slot: number, expiry: number): void {
@@ -318,6 +336,7 @@ export class Chunk {
     this.failures = null
     this.expiries = null
     this.dues = null
+    this.groups = null
     this.length = 0
     this.scan = 0
   }
@@ -332,6 +351,7 @@ export class Chunk {
     if (this.failures !== null) this.failures = enlarged(this.failures, new Uint16Array(size))
     if (this.expiries !== null) this.expiries = enlarged(this.expiries, new Float64Array(size))
     if (this.dues !== null) this.dues = enlarged(this.dues, new Float64Array(size))
+    if (this.groups !== null) this.groups = enlarged(this.groups, new Uint32Array(size))
   }
 }
 

@@ -28,11 +28,11 @@ export class Lane {
   }
 
   /** Appends an entry; answers whether another chunk was full before. */
-  append(lsn: number, size: number, expiry: number, flags: number): boolean {
+  append(lsn: number, size: number, expiry: number, flags: number, group = 0): boolean {
     let tail = this.chunks[this.chunks.length - 1]
     const isFull = tail !== undefined && (tail.length === CHUNK_SLOTS || !tail.resident)
     if (tail === undefined || isFull) tail = this.addChunk()
-    tail.append(lsn, size, expiry, flags)
+    tail.append(lsn, size, expiry, flags, group)
     this.live++
     this.ready++
     this.bytes += size

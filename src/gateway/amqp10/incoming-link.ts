@@ -99,6 +99,7 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
       producer: identity?.handle ?? 0,
       sequence: 0,
       mandatory: true,
+      group: '',
     }
   }
 
@@ -159,6 +160,7 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
     publication.durability = head.durability
     publication.priority = head.priority
     publication.expiry = head.expiry(connection.gateway.wall)
+    publication.group = head.group
     publication.sequence = this.sequence
     publication.tag = connection.sends.add(this.number, id, size, settled)
     this.undecided++

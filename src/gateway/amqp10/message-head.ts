@@ -24,6 +24,8 @@ export class MessageHead {
   ttl: number = 0
   /** Wall milliseconds of absolute-expiry-time, looked up when there is no ttl; 0 when there is none. */
   absoluteExpiry = 0
+  /** properties.group-id; '' when there is none. */
+  group = ''
   payloadStart = 0
   /** Read on request: properties.to, and the capability that names its kind. */
   to: string | undefined
@@ -43,6 +45,7 @@ export class MessageHead {
     this.priority = DEFAULT_PRIORITY
     this.ttl = 0
     this.absoluteExpiry = 0
+    this.group = ''
     this.to = undefined
     this.toKind = undefined
     reader.reset(bytes, start, end)
@@ -127,10 +130,16 @@ export class MessageHead {
       this.to = symbolText(reader.value())
       at++
     }
-    if (this.ttl > 0 || count <= Field.absoluteExpiry) return
-    for (; at < Field.absoluteExpiry; at++) reader.skip()
-    const expiry = reader.value()
-    if (expiry instanceof Date) this.absoluteExpiry = Math.max(1, expiry.getTime())
+    if (this.ttl === 0 && count > Field.absoluteExpiry) {
+      for (; at < Field.absoluteExpiry; at++) reader.skip()
+      const expiry = reader.value()
+      if (expiry instanceof Date) this.absoluteExpiry = Math.max(1, expiry.getTime())
+      at++
+    }
+    if (count <= Field.groupId) return
+    for (; at < Field.groupId; at++) reader.skip()
+    const group = reader.value()
+    if (typeof group === 'string') this.group = group
   }
 
   /** The fields that are not read are passed over with the compound. */
