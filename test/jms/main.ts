@@ -1,6 +1,7 @@
 /**
- * The Joram tests of JMS conformance with Qpid JMS against `millrace serve`: npm run test:jms [-- TEST…].
- * Needs a JDK and Maven. The last line is `N passed, M failed`.
+ * JMS conformance of `millrace serve` with Qpid JMS: npm run test:jms [-- TEST…]. First our own checks of JMS 2.0, with the
+ * client of jakarta.jms, then the Joram tests, which are of JMS 1.1, with that of javax.jms. Needs a JDK and Maven. Each
+ * program has its line of sums; the last line is that of the Joram tests, `N passed, M failed`.
  */
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
@@ -12,14 +13,18 @@ import { Run } from '../strangers/run.ts'
 const JORAM_TESTS = 196
 
 const asked = process.argv.slice(2)
+const all = asked.length === 0
+// Joram's are called Class.test.
+const [joram, own] = [asked.filter((name) => name.includes('.')), asked.filter((name) => !name.includes('.'))]
 
 requireTools()
 const run = await Run.start(console.log)
-await runJoram()
+if (all || own.length > 0) await runOwn()
+if (all || joram.length > 0) await runJoram()
 await run.stop()
-const joram = run.results.filter(({ program }) => program === 'joram')
 for (const { program, check, reason } of run.failures) console.log(`FAILED ${program}: ${check}: ${reason}`)
-console.log(sumOf(joram))
+console.log(`JMS 2.0: ${sumOf('jms2')}`)
+console.log(sumOf('joram'))
 process.exit(run.failures.length === 0 ? 0 : 1)
 
 function requireTools(): void {
@@ -33,15 +38,29 @@ function requireTools(): void {
   process.exit(1)
 }
 
+async function runOwn(): Promise<void> {
+  const [directory, shared] = [folder('./jms2/'), folder('../strangers/jms/')]
+  await run.program('jms2', () => [javaProgram({ name: 'jms2', directory, shared, main: 'Jms2' })], own)
+}
+
 async function runJoram(): Promise<void> {
-  const directory = fileURLToPath(new URL('./joram/', import.meta.url))
-  await run.program('joram', () => [javaProgram({ name: 'joram', directory, main: 'Joram' })], asked)
-  const ran = run.results.length
-  if (asked.length === 0 && ran !== JORAM_TESTS)
+  const directory = folder('./joram/')
+  await run.program('joram', () => [javaProgram({ name: 'joram', directory, main: 'Joram' })], joram)
+  const ran = resultsOf('joram').length
+  if (all && ran !== JORAM_TESTS)
     run.failed('joram', 'the whole suite', `${ran} of its ${JORAM_TESTS} tests were run`)
 }
 
-function sumOf(results: readonly Result[]): string {
+function folder(name: string): string {
+  return fileURLToPath(new URL(name, import.meta.url))
+}
+
+function resultsOf(program: string): readonly Result[] {
+  return run.results.filter((result) => result.program === program)
+}
+
+function sumOf(program: string): string {
+  const results = resultsOf(program)
   const passed = results.filter(({ verdict }) => verdict === 'ok').length
   return `${passed} passed, ${results.length - passed} failed`
 }

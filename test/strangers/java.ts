@@ -5,9 +5,9 @@ import { built, type Command, run } from './command.ts'
 export interface JavaSources {
   /** Of what is built of them. */
   readonly name: string
-  /** Where the pom.xml is that names what they are compiled against, and perhaps sources and properties. */
+  /** Sources, perhaps properties, and the pom.xml that names what they are compiled against. */
   readonly directory: string
-  /** Other sources that belong to the program. */
+  /** Where other sources are that belong to the program, and then the pom.xml. */
   readonly shared?: string | undefined
   readonly main: string
 }
@@ -22,7 +22,7 @@ export function javaProgram({ name, directory, shared, main }: JavaSources): Com
     mkdirSync(folder, { recursive: true })
   }
   const target = `-DoutputDirectory=${libraries}`
-  run(directory, 'mvn', '--batch-mode', '--quiet', 'dependency:copy-dependencies', target)
+  run(shared ?? directory, 'mvn', '--batch-mode', '--quiet', 'dependency:copy-dependencies', target)
   const folders = shared === undefined ? [directory] : [directory, shared]
   const sources = folders.flatMap((folder) => filesOf(folder, '.java'))
   const classPath = `${libraries}/*`
