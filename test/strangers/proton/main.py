@@ -4,7 +4,7 @@ import time
 
 from proton import SASL, Condition, ConnectionException, Delivery, Link, Message, symbol
 from proton.handlers import MessagingHandler
-from proton.reactor import AtMostOnce, Backoff, Container, Copy, DurableSubscription
+from proton.reactor import AtMostOnce, Backoff, Container, Copy, DurableSubscription, Selector
 from proton.utils import SendException
 
 from client import (LIMITED, LOGIN, TLS_URL, URL, Anonymous, Capabilities, Connection, Failed, NoSource,
@@ -205,6 +205,66 @@ def shared_subscription():
         anew = connection.receiver(name, *options, name=subscription)
         connection.must_be_empty(anew, 'the subscription made anew')
         anew.close()
+
+
+def sized(connection, address, sizes, *options):
+    sender = connection.sender(address, *options)
+    for size in sizes:
+        sender.send(Message(body=size, durable=True, properties={'size': size}))
+    sender.close()
+
+
+def selector_on_a_queue():
+    with Connection() as connection:
+        queue = fresh('select')
+        large = connection.receiver(queue, Selector('size > 10'))
+        sized(connection, queue, [1, 20, 2, 30])
+        equal(connection.accept(large, 2), [20, 30], 'what was selected')
+        connection.must_be_empty(large, 'the queue for the selector')
+        equal(connection.accept(connection.receiver(queue), 2), [1, 2], 'what was left')
+
+
+def selector_on_a_topic():
+    with Connection() as connection:
+        name = fresh('select')
+        large = connection.receiver(name, Capabilities('topic'), Selector('size > 10', 'jms-selector'))
+        every = connection.receiver(name, Capabilities('topic'))
+        sized(connection, name, [1, 20, 30], Capabilities('topic'))
+        equal(connection.accept(large, 2), [20, 30], 'what was selected')
+        connection.must_be_empty(large, 'the subscription')
+        equal(connection.accept(every, 3), [1, 20, 30], 'what the other got')
+
+
+def selector_of_a_durable_subscription():
+    name = fresh('select-durable')
+    options = (DurableSubscription(), Capabilities('topic'))
+    with Connection(fresh('selecting')) as connection:
+        large = connection.receiver(name, *options, Selector('size > 10'), name='sub')
+        connection.detach(large)
+        sized(connection, name, [1, 20], Capabilities('topic'))
+        again = connection.receiver(name, *options, Selector('size > 10'), name='sub')
+        equal(connection.accept(again, 1), [20], 'what came in the meantime')
+        connection.must_be_empty(again, 'the subscription')
+        again.close()
+
+
+def browse_with_a_selector():
+    with Connection() as connection:
+        queue = fresh('browse-select')
+        sized(connection, queue, [1, 20, 2, 30])
+        browser = connection.receiver(queue, Copy(), Selector('size > 10'))
+        equal([message.body for message, _ in connection.drain(browser)], [20, 30], 'what the browser saw')
+        browser.close()
+        equal(connection.accept(connection.receiver(queue), 4), [1, 20, 2, 30], 'what was left')
+
+
+def invalid_selector():
+    with Connection() as connection:
+        queue = fresh('invalid')
+        for wrong in ('size >', "name = 'open", 'a b', 'NOT'):
+            must_refuse(lambda text=wrong: connection.receiver(queue, Selector(text)), 'amqp:invalid-field')
+        connection.send(queue, 'unharmed')
+        equal(connection.accept(connection.receiver(queue), 1), ['unharmed'], 'what came afterwards')
 
 
 def request_and_reply():
@@ -427,6 +487,11 @@ CHECKS = {
     'topic': topic,
     'durable subscription': durable_subscription,
     'shared subscription': shared_subscription,
+    'selector on a queue': selector_on_a_queue,
+    'selector on a topic': selector_on_a_topic,
+    'selector of a durable subscription': selector_of_a_durable_subscription,
+    'browse with a selector': browse_with_a_selector,
+    'invalid selector': invalid_selector,
     'request and reply': request_and_reply,
     'anonymous producer': anonymous_producer,
     'large message': large_message,

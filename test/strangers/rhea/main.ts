@@ -3,10 +3,11 @@ import { runChecks } from './checks.ts'
 import { connections } from './connections.ts'
 import { destinations } from './destinations.ts'
 import { contents } from './messages.ts'
+import { selectors } from './selectors.ts'
 import { settlement } from './settlement.ts'
 
 const passed = await runChecks(
-  { ...settlement, ...destinations, ...contents, ...connections },
+  { ...settlement, ...destinations, ...selectors, ...contents, ...connections },
   process.argv.slice(2),
 )
 process.exit(passed ? 0 : 1)
