@@ -8,6 +8,7 @@ import { embedded } from './embedded/provider.ts'
 registerProvider(embedded())
 registerProvider(amqp)
 
+export type { BodyKind } from './client/bodies.ts'
 export { QueueBrowser } from './client/browser.ts'
 export { ConnectionFactory, type ConnectOptions, connect, registerProvider } from './client/connect.ts'
 export { Connection, type ConnectionEvents, type ConnectionOptions } from './client/connection.ts'
@@ -33,10 +34,12 @@ export { BrowsedMessage, Message } from './client/message.ts'
 export type { SendOptions } from './client/outgoing.ts'
 export type { PolicyOptions } from './client/policy.ts'
 export { MessageProducer, type ProducerOptions } from './client/producer.ts'
+export { type Conversions, convert } from './client/properties.ts'
 export type * from './client/provider.ts'
 export { type AcknowledgeMode, Session, type SessionOptions } from './client/session.ts'
 export type { StandardIssue, StandardResult, StandardSchema } from './client/standard-schema.ts'
 export type { SubscribeOptions } from './client/subscriptions.ts'
+export { typed } from './client/typed.ts'
 export {
   type CloseOptions,
   type Handler,
@@ -56,5 +59,13 @@ export type { DeadLetterReason, Durability, Outcome } from './model/delivery.ts'
 export type { Destination, DestinationKind } from './model/destination.ts'
 export { type Duration, milliseconds } from './model/duration.ts'
 export { type ErrorCode, errorCatalogue, isMillraceError, MillraceError } from './model/errors.ts'
-export type { Body, MessageContent, PropertyValue } from './model/message.ts'
+export type {
+  Body,
+  MessageContent,
+  PropertyValue,
+  ReceivedContent,
+  SentValue,
+  TypedValue,
+  TypeName,
+} from './model/message.ts'
 export type { Overflow, QueuePolicy } from './model/policy.ts'

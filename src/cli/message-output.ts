@@ -8,7 +8,7 @@ export function describeMessage(message: Message | BrowsedMessage): Record<strin
     messageId: message.messageId,
     state: 'state' in message ? message.state : undefined,
     body: message.body,
-    bodyKind: message.bodyKind,
+    bodyKind: message.kind,
     destination: message.destination,
     properties: message.properties,
     priority: message.priority,

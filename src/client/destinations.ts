@@ -71,6 +71,28 @@ function make(
   return Object.freeze({ kind, name, schema, policy })
 }
 
+const kinds: ReadonlySet<unknown> = new Set<DestinationKind>([
+  'queue',
+  'topic',
+  'temporary-queue',
+  'temporary-topic',
+])
+
+/** Whether it is a queue or topic at all: programs without types may give anything. */
+export function isDestination(value: unknown): value is Destination {
+  const { kind, name } = (value ?? {}) as { kind?: unknown; name?: unknown }
+  return kinds.has(kind) && typeof name === 'string'
+}
+
+/** Throws `destination-invalid`. */
+export function assertDestination(value: unknown): asserts value is Destination {
+  if (isDestination(value)) return
+  throw new MillraceError(
+    'destination-invalid',
+    `a destination is made by queue(name) or topic(name), it is not ${typeof value === 'string' ? JSON.stringify(value) : String(value)}`,
+  )
+}
+
 /** Names go over the wire as short strings in every protocol. */
 export const MAX_NAME_BYTES = 255
 

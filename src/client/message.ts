@@ -1,6 +1,9 @@
 import type { Destination } from '../model/destination.ts'
 import { MillraceError } from '../model/errors.ts'
 import type { Body, PropertyValue } from '../model/message.ts'
+import { plain } from './bodies.ts'
+import { BYTES_ID } from './outgoing.ts'
+import { type Conversions, convert } from './properties.ts'
 import type { DeadLetter, Incoming, ProviderSettlement } from './provider.ts'
 import type { StandardSchema } from './standard-schema.ts'
 import { describeIssues } from './standard-schema.ts'
@@ -22,6 +25,8 @@ export class Message<T = unknown> {
   settled = false
   private readonly consumer: Settling
   private readonly redeliveries: number
+  /** What the body was sent as, once it has been looked at; then what the schema has made of it. */
+  private decoded: Body | undefined
   private value: { readonly body: T } | undefined
 
   static {
@@ -39,19 +44,55 @@ export class Message<T = unknown> {
     this.redeliveries = redeliveries
   }
 
-  /** What was sent: text, bytes or the JSON value; after a schema, its output. */
+  /**
+   * What was sent: text, bytes, the JSON value, an object for a map, an array for a stream; undefined when there is no body;
+   * after a schema, its output. It is this receiver's own: changing it changes nothing for anybody else.
+   */
   get body(): T {
-    this.value ??= { body: plain(this.incoming.content.body) as T }
+    this.value ??= { body: plain(this.encoded) as T }
     return this.value.body
   }
 
-  /** How the body is encoded: text, bytes, json, or another AMQP value. */
-  get bodyKind(): Body['kind'] {
-    return this.incoming.content.body.kind
+  /** How the body was sent: text, bytes, json, map, stream, or as another AMQP value. */
+  get kind(): Body['kind'] {
+    return this.encoded.kind
   }
 
+  private get encoded(): Body {
+    this.decoded ??= this.incoming.content.body
+    return this.decoded
+  }
+
+  /** What the sender has set; frozen. */
   get properties(): Readonly<Record<string, PropertyValue>> {
     return this.incoming.content.properties ?? {}
+  }
+
+  /**
+   * One property, by JMSXGroupID, JMSXGroupSeq, JMSXDeliveryCount and JMSXUserID also what has a member of its own here;
+   * undefined when there is none. With `as`, read as that type: see `convert`. Throws `message-format-invalid`.
+   */
+  property(name: string): PropertyValue | undefined
+  property<K extends keyof Conversions>(name: string, as: K): Conversions[K] | undefined
+  property(name: string, as?: keyof Conversions): PropertyValue | undefined {
+    const value = this.defined(name) ?? own(this.properties, name)
+    return as === undefined ? value : convert(value, as)
+  }
+
+  /** The properties that JMS defines (3.5.9). */
+  private defined(name: string): PropertyValue | undefined {
+    switch (name) {
+      case 'JMSXGroupID':
+        return this.groupId
+      case 'JMSXGroupSeq':
+        return this.groupSequence
+      case 'JMSXDeliveryCount':
+        return this.deliveryCount
+      case 'JMSXUserID':
+        return this.userId
+      default:
+        return undefined
+    }
   }
 
   /** JMSMessageID. Begins with 'ID:' unless the sender chose otherwise. */
@@ -59,12 +100,26 @@ export class Message<T = unknown> {
     return this.incoming.content.messageId
   }
 
+  /** JMSCorrelationID. One of bytes is shown as 'ID:AMQP_BINARY:' and hexadecimal digits. */
   get correlationId(): string | undefined {
     return this.incoming.content.correlationId
   }
 
+  /** JMSCorrelationIDAsBytes: of an id that was sent as bytes. */
+  get correlationIdBytes(): Uint8Array | undefined {
+    const { correlationId } = this
+    if (!correlationId?.startsWith(BYTES_ID)) return undefined
+    return new Uint8Array(Buffer.from(correlationId.slice(BYTES_ID.length), 'hex'))
+  }
+
+  /** JMSReplyTo: where the sender expects an answer. */
   get replyTo(): Destination | undefined {
     return this.incoming.content.replyTo
+  }
+
+  /** Who sent it, as the sender says (JMSXUserID); the broker does not check it. */
+  get userId(): string | undefined {
+    return this.incoming.content.userId
   }
 
   /** Where it was sent to; of a dead letter, where it was sent first. */
@@ -162,7 +217,7 @@ export class Message<T = unknown> {
   validate(schema: StandardSchema): string | undefined | Promise<string | undefined> {
     let input: unknown
     try {
-      input = plain(this.incoming.content.body)
+      input = plain(this.encoded)
     } catch (error) {
       return (error as Error).message
     }
@@ -204,7 +259,7 @@ function refuseBrowsed(): Promise<never> {
 
 const browsed: Settling = { acknowledge: refuseBrowsed, settle: refuseBrowsed }
 
-/** The body as the application sees it; a message without body (JMS Message) has undefined. */
-function plain(body: Body): unknown {
-  return body.kind === 'value' && body.value === null ? undefined : body.value
+/** The objects of properties have inherited members, which are nobody's properties. */
+function own<T>(values: Readonly<Record<string, T>>, name: string): T | undefined {
+  return Object.hasOwn(values, name) ? values[name] : undefined
 }

@@ -2,7 +2,10 @@ import type { Durability } from '../model/delivery.ts'
 import type { Destination } from '../model/destination.ts'
 import { type Duration, milliseconds } from '../model/duration.ts'
 import { MillraceError } from '../model/errors.ts'
-import type { Body, MessageContent, PropertyValue } from '../model/message.ts'
+import type { MessageContent, SentValue } from '../model/message.ts'
+import { type BodyKind, copyBody, toBody } from './bodies.ts'
+import { isDestination } from './destinations.ts'
+import { checkProperties, copyValues } from './properties.ts'
 import type { Outgoing } from './provider.ts'
 
 export interface SendOptions {
@@ -12,9 +15,18 @@ export interface SendOptions {
   readonly priority?: number | undefined
   /** It is not delivered any more when it is older than this. */
   readonly ttl?: Duration | undefined
-  /** Application properties. A number is sent as a 32-bit integer or a double; give a bigint for a long. */
-  readonly properties?: Readonly<Record<string, PropertyValue>> | undefined
-  readonly correlationId?: string | undefined
+  /**
+   * How the body is sent. 'map': an object of simple values, 'stream': an array of them, for JMS clients that read such
+   * messages. Default: 'text' for a string, 'bytes' for a Uint8Array, 'json' for everything else.
+   */
+  readonly kind?: BodyKind | undefined
+  /**
+   * Application properties, under names that a selector can name. A number is sent as a 32-bit integer or a double; give a
+   * bigint for a long, `typed('double', 1)` for another type.
+   */
+  readonly properties?: Readonly<Record<string, SentValue>> | undefined
+  /** What the message belongs to: the id of another message, or a text or bytes of the application's own. */
+  readonly correlationId?: string | Uint8Array | undefined
   readonly replyTo?: Destination | undefined
   /** Default: 'ID:' and a unique text. */
   readonly messageId?: string | undefined
@@ -40,7 +52,10 @@ export interface SendDefaults {
 
 const none: SendOptions = {}
 
-/** What goes to the provider. Throws `argument-invalid`, `duration-invalid`, `message-invalid`. */
+/** Begins the text form of an id of bytes. */
+export const BYTES_ID = 'ID:AMQP_BINARY:'
+
+/** What goes to the provider. Throws `argument-invalid`, `duration-invalid`, `message-format-invalid`. */
 export function makeOutgoing(
   destination: Destination,
   body: unknown,
@@ -55,7 +70,7 @@ export function makeOutgoing(
     destination,
     content:
       options === none
-        ? { body: toBody(body), messageId, timestamp, expiration: expiry || undefined }
+        ? { body: toBody(body, undefined), messageId, timestamp, expiration: expiry || undefined }
         : describe(body, options, messageId, timestamp, expiry),
     durability: options.durability === undefined ? defaults.durability : checkDurability(options.durability),
     priority: options.priority === undefined ? defaults.priority : checkPriority(options.priority),
@@ -71,28 +86,57 @@ function describe(
   timestamp: number,
   expiry: number,
 ): MessageContent {
-  const { replyTo } = options
+  const { properties, replyTo, correlationId } = options
   return {
-    body: toBody(body),
-    properties: options.properties,
-    messageId: options.messageId ?? messageId,
-    correlationId: options.correlationId,
-    replyTo: replyTo && { kind: replyTo.kind, name: replyTo.name },
-    type: options.type,
-    contentType: options.contentType,
-    groupId: options.group,
-    groupSequence: options.groupSequence,
+    body: toBody(body, options.kind),
+    properties: properties && checkProperties(properties),
+    messageId: checkText('messageId', options.messageId) ?? messageId,
+    correlationId:
+      correlationId instanceof Uint8Array
+        ? bytesId(correlationId)
+        : checkText('correlationId', correlationId),
+    replyTo: replyTo && checkReplyTo(replyTo),
+    type: checkText('type', options.type),
+    contentType: checkText('contentType', options.contentType),
+    groupId: checkText('group', options.group),
+    groupSequence: checkGroupSequence(options.groupSequence),
     timestamp,
     expiration: expiry || undefined,
   }
 }
 
-/** text, bytes or nothing are sent as such; everything else as JSON. */
-function toBody(body: unknown): Body {
-  if (typeof body === 'string') return { kind: 'text', value: body }
-  if (body instanceof Uint8Array) return { kind: 'bytes', value: body }
-  if (body === undefined) return { kind: 'value', value: null }
-  return { kind: 'json', value: body }
+/** A copy that the sender of the message cannot change any more. Throws `message-invalid`. */
+export function copyContent(content: MessageContent): MessageContent {
+  const { body, properties } = content
+  return { ...content, body: copyBody(body), properties: properties && copyValues(properties) }
+}
+
+function checkText(option: string, value: string | undefined): string | undefined {
+  if (value === undefined || typeof value === 'string') return value
+  throw new MillraceError('argument-invalid', `${option} is a text, not ${typeof value}`)
+}
+
+/** The text that stands for an id of bytes (JMS mapping), and is sent as bytes again. */
+function bytesId(bytes: Uint8Array): string {
+  if (bytes.length === 0)
+    throw new MillraceError('argument-invalid', 'a correlationId of bytes has at least one')
+  return BYTES_ID + Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex').toUpperCase()
+}
+
+function checkReplyTo(replyTo: Destination): Destination {
+  if (isDestination(replyTo)) return { kind: replyTo.kind, name: replyTo.name }
+  throw new MillraceError(
+    'argument-invalid',
+    'replyTo is a queue or topic, as queue(name) and topic(name) make them',
+  )
+}
+
+function checkGroupSequence(value: number | undefined): number | undefined {
+  if (value === undefined || (Number.isInteger(value) && value >= 0 && value < 2 ** 32)) return value
+  throw new MillraceError(
+    'argument-invalid',
+    `groupSequence is a whole number of 32 bits, not ${String(value)}`,
+  )
 }
 
 const durabilities: readonly Durability[] = ['disk', 'os', 'memory']

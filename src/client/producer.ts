@@ -2,11 +2,11 @@ import { randomBytes } from 'node:crypto'
 import type { Durability } from '../model/delivery.ts'
 import { type Duration, milliseconds } from '../model/duration.ts'
 import { type ErrorCode, MillraceError } from '../model/errors.ts'
-import type { Body } from '../model/message.ts'
-import { MAX_NAME_BYTES, type TypedDestination } from './destinations.ts'
+import { assertDestination, MAX_NAME_BYTES, type TypedDestination } from './destinations.ts'
 import {
   checkDurability,
   checkPriority,
+  copyContent,
   makeOutgoing,
   type SendDefaults,
   type SendOptions,
@@ -81,7 +81,7 @@ export class MessageProducer<Input = unknown> implements AsyncDisposable {
 
   /**
    * Resolves when the message has reached the durability asked for. Rejects, with nothing sent, with `closed`,
-   * `message-invalid`, `message-too-large`, `destination-conflict`, `queue-full`, `memory-full`, `disk-full`,
+   * `destination-invalid`, `message-invalid`, `message-format-invalid`, `message-too-large`, `destination-conflict`, `queue-full`, `memory-full`, `disk-full`,
    * `journal-failed`.
    */
   sendTo<T>(destination: TypedDestination<T>, body: T, options?: SendOptions): Promise<SendReceipt>
@@ -96,6 +96,7 @@ export class MessageProducer<Input = unknown> implements AsyncDisposable {
       if (problem) return refuse('argument-invalid', problem)
     }
     try {
+      assertDestination(destination)
       const id = this.idPrefix + (this.sent++).toString(36)
       const checked = destination.schema || destination.policy ? this.check(destination, body) : undefined
       const outgoing = makeOutgoing(destination, body, options, this.defaults, id)
@@ -125,7 +126,7 @@ export class MessageProducer<Input = unknown> implements AsyncDisposable {
 
   /** Sends when the earlier sends that had to wait have been handed over, so that the order of calls is kept. */
   private async inTurn(checked: Promise<void> | undefined, outgoing: Outgoing): Promise<SendReceipt> {
-    const kept = { ...outgoing, content: { ...outgoing.content, body: snapshot(outgoing.content.body) } }
+    const kept = { ...outgoing, content: copyContent(outgoing.content) }
     const before = this.gate
     const passed = Promise.withResolvers<void>()
     this.gate = passed.promise
@@ -177,22 +178,5 @@ function assertValid(result: StandardResult<unknown>): void {
   throw new MillraceError(
     'message-invalid',
     `the body does not fit the schema: ${describeIssues(result.issues)}`,
-  )
-}
-
-/** A copy that the sender of the message cannot change any more. Throws `message-invalid`. */
-function snapshot(body: Body): Body {
-  if (body.kind === 'bytes') return { kind: 'bytes', value: new Uint8Array(body.value) }
-  if (body.kind !== 'json') return body
-  let text: string | undefined
-  try {
-    text = JSON.stringify(body.value)
-  } catch (cause) {
-    throw new MillraceError('message-invalid', 'the body cannot be written as JSON', { cause })
-  }
-  if (text !== undefined) return { kind: 'json', value: JSON.parse(text) }
-  throw new MillraceError(
-    'message-invalid',
-    `the body cannot be written as JSON: it is a ${typeof body.value}`,
   )
 }

@@ -2,7 +2,7 @@ import type { DeadLetterReason, Durability, Outcome } from '../model/delivery.ts
 import type { Destination } from '../model/destination.ts'
 import type { Duration } from '../model/duration.ts'
 import type { MillraceError } from '../model/errors.ts'
-import type { MessageContent } from '../model/message.ts'
+import type { MessageContent, ReceivedContent } from '../model/message.ts'
 import type { QueuePolicy } from '../model/policy.ts'
 import type { ConnectionReport, LocationReport, QueueReport, TopicReport } from '../model/reports.ts'
 
@@ -226,7 +226,7 @@ export interface ProviderSettlement {
 export interface Incoming {
   /** Rising by one within the receiver, from 1; 0 for a browsed message. */
   readonly tag: number
-  readonly content: MessageContent
+  readonly content: ReceivedContent
   readonly destination: Destination
   readonly priority: number
   /** 1 on first delivery. */

@@ -33,6 +33,10 @@ export const errorCatalogue: Readonly<Record<ErrorCode, { retryable: boolean; su
   'destination-conflict': { retryable: false, summary: 'The destination exists with a different definition' },
   'message-too-large': { retryable: false, summary: 'The message is larger than the limit' },
   'message-invalid': { retryable: false, summary: 'The message does not fit the schema or the format' },
+  'message-format-invalid': {
+    retryable: false,
+    summary: 'A value is of a type that a message cannot carry or convert (JMS MessageFormatException)',
+  },
   'message-read-only': {
     retryable: false,
     summary: 'A received message cannot be changed (JMS MessageNotWriteableException)',
@@ -97,6 +101,7 @@ export type ErrorCode =
   | 'destination-conflict'
   | 'message-too-large'
   | 'message-invalid'
+  | 'message-format-invalid'
   | 'message-read-only'
   | 'message-unroutable'
   | 'message-damaged'

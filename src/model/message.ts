@@ -1,24 +1,41 @@
 import type { Destination } from './destination.ts'
 
-/** Values of application properties: what JMS allows, plus bigint for 64-bit integers and bytes for AMQP's sake. */
+/** Values of application properties: what JMS allows, plus bigint for 64-bit integers, Date and bytes for AMQP's sake. */
 export type PropertyValue = string | number | bigint | boolean | Date | Uint8Array | null
 
+/** The types of JMS that JavaScript has no type of its own for. */
+export type TypeName = 'byte' | 'short' | 'int' | 'long' | 'float' | 'double' | 'char'
+
+/** A value that is to be sent as that type; it is received as number, bigint (long) or string (char). */
+export interface TypedValue {
+  readonly type: TypeName
+  readonly value: number | bigint | string
+}
+
+/** What a sender may give as property, as entry of a map or as element of a stream. */
+export type SentValue = PropertyValue | TypedValue
+
 /**
- * The body, as the sender meant it.
+ * The body, as the sender meant it (JMS 3.11).
  * text = amqp-value string; bytes = data; json = data with content type application/json (never native serialization);
- * value = any other amqp-value or amqp-sequence, as decoded, for interoperation.
+ * map = amqp-value map with texts as keys; stream = amqp-sequence, or amqp-value list; value = any other amqp-value, as
+ * decoded, for interoperation, and null for a message without body.
  */
 export type Body =
   | { readonly kind: 'text'; readonly value: string }
   | { readonly kind: 'bytes'; readonly value: Uint8Array }
   | { readonly kind: 'json'; readonly value: unknown }
+  | { readonly kind: 'map'; readonly value: ReadonlyMap<string, unknown> }
+  | { readonly kind: 'stream'; readonly value: readonly unknown[] }
   | { readonly kind: 'value'; readonly value: unknown }
 
 /** The parts of a message that travel unchanged from sender to receiver (AMQP 1.0: the bare message and annotations). */
 export interface MessageContent {
   readonly body: Body
-  readonly properties?: Readonly<Record<string, PropertyValue>> | undefined
+  readonly properties?: Readonly<Record<string, SentValue>> | undefined
   readonly messageId?: string | undefined
+  /** Who sent it, as the sender says; JMSXUserID. */
+  readonly userId?: string | undefined
   readonly correlationId?: string | undefined
   readonly replyTo?: Destination | undefined
   readonly to?: Destination | undefined
@@ -31,6 +48,11 @@ export interface MessageContent {
   readonly timestamp?: number | undefined
   /** Wall milliseconds after which it must not be delivered. */
   readonly expiration?: number | undefined
+}
+
+/** The same as it is received: the values are plain. */
+export interface ReceivedContent extends MessageContent {
+  readonly properties?: Readonly<Record<string, PropertyValue>> | undefined
 }
 
 /** Number under which the engine knows the encoding of a payload: AMQP 1.0 sections without the header section. */

@@ -8,11 +8,13 @@ import {
   type Context,
   type Destination,
   type Message,
+  type PropertyValue,
   queue,
   type StandardSchema,
   type Subscription,
   type Topic,
   topic,
+  typed,
 } from '../../src/index.ts'
 
 interface Mail {
@@ -25,7 +27,7 @@ const mail = queue<Mail>('mail')
 const prices: Topic<number> = topic<number>('prices.eur')
 
 /** Never called. */
-export async function typed(mq: Context, reply: Destination, audit: Subscription<number>): Promise<void> {
+export async function program(mq: Context, reply: Destination, audit: Subscription<number>): Promise<void> {
   await mq.send(mail, { to: 'ada' })
   // @ts-expect-error: not a body of this queue
   await mq.send(mail, { from: 'ada' })
@@ -38,7 +40,6 @@ export async function typed(mq: Context, reply: Destination, audit: Subscription
   // @ts-expect-error: properties are not nested
   await mq.send(mail, { to: 'ada' }, { properties: { nested: {} } })
   await mq.send(reply, { anything: true })
-
   const message = await mq.receive(mail, { timeout: '5s' })
   const to: string | undefined = message?.body.to
   // @ts-expect-error: a received message is read-only
@@ -84,6 +85,23 @@ export async function typed(mq: Context, reply: Destination, audit: Subscription
   // @ts-expect-error: there is no such event
   mq.on('exploded', () => {})
   void [to, at, price]
+}
+
+/** Never called. */
+export async function contents(mq: Context, reply: Destination, message: Message): Promise<void> {
+  await mq.send(reply, { n: typed('long', 1n) }, { kind: 'map', properties: { price: typed('double', 1) } })
+  // @ts-expect-error: there is no such kind
+  await mq.send(reply, 'x', { kind: 'object' })
+  // @ts-expect-error: a character is no byte
+  typed('byte', 'x')
+  const [raw, number, text]: [PropertyValue | undefined, number | undefined, string | undefined] = [
+    message.property('n'),
+    message.property('n', 'number'),
+    message.property('n', 'string'),
+  ]
+  // @ts-expect-error: there is no such conversion
+  message.property('n', 'int')
+  void [raw, number, text]
 }
 
 test('destinations are frozen values that can be compared and sent', () => {

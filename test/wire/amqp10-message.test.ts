@@ -12,7 +12,17 @@ import { Writer } from '../../src/wire/amqp10/writer.ts'
 const seed = Number(process.env['SEED'] ?? Date.now() % 1_000_000)
 
 const fields = [
-  ...(['body', 'properties', 'messageId', 'correlationId', 'replyTo', 'to', 'type', 'contentType'] as const),
+  ...([
+    'body',
+    'properties',
+    'userId',
+    'messageId',
+    'correlationId',
+    'replyTo',
+    'to',
+    'type',
+    'contentType',
+  ] as const),
   ...(['groupId', 'groupSequence', 'timestamp', 'expiration'] as const),
 ]
 
@@ -47,7 +57,10 @@ const body = fc.oneof(
   text.map((value) => ({ kind: 'text' as const, value })),
   fc.uint8Array().map((array) => ({ kind: 'bytes' as const, value: new Uint8Array(array) })),
   fc.jsonValue().map((value) => ({ kind: 'json' as const, value })),
-  fc.array(text).map((value) => ({ kind: 'value' as const, value })),
+  fc
+    .uniqueArray(fc.tuple(text, property), { selector: ([name]) => name })
+    .map((entries) => ({ kind: 'map' as const, value: new Map(entries) })),
+  fc.array(property).map((value) => ({ kind: 'stream' as const, value })),
   fc.bigInt({ min: 0n, max: 99n }).map((value) => ({ kind: 'value' as const, value })),
 )
 const content = fc.record(
@@ -55,6 +68,7 @@ const content = fc.record(
     body,
     properties: fc.dictionary(fc.oneof(text, fc.constant('__proto__')), property),
     messageId: text,
+    userId: text,
     correlationId: text,
     replyTo: destination,
     to: destination,
@@ -99,6 +113,8 @@ test('JMS mapping: the annotation names the message type, and the smallest messa
     [{ kind: 'text', value: '' }, 5],
     [{ kind: 'bytes', value: new Uint8Array() }, 3],
     [{ kind: 'json', value: 1 }, 3],
+    [{ kind: 'map', value: new Map() }, 2],
+    [{ kind: 'stream', value: [] }, 4],
     [{ kind: 'value', value: new Map() }, 2],
     [{ kind: 'value', value: [] }, 4],
     [{ kind: 'value', value: null }, 0],
@@ -128,7 +144,7 @@ test('core 3.2.6, 3.2.7: several data or sequence sections are one body', () => 
   const data = sections([Section.data, Uint8Array.of(1)], [Section.data, Uint8Array.of(2, 3)])
   assert.deepEqual(decodeMessage(data).body, { kind: 'bytes', value: Uint8Array.of(1, 2, 3) })
   const sequence = sections([Section.sequence, [1]], [Section.sequence, ['two']])
-  assert.deepEqual(decodeMessage(sequence).body, { kind: 'value', value: [1, 'two'] })
+  assert.deepEqual(decodeMessage(sequence).body, { kind: 'stream', value: [1, 'two'] })
 })
 
 test('symbolic descriptors of sections are understood', () => {
@@ -195,14 +211,51 @@ test('what cannot be carried is refused with message-invalid', () => {
     { body: { kind: 'json', value: undefined } },
     { body: { kind: 'json', value: circular } },
     { body: { kind: 'json', value: 1n } },
-    { body: { kind: 'text', value: '' }, properties: { nested: {} as never } },
-    { body: { kind: 'text', value: '' }, properties: { list: [] as never } },
   ]
   for (const message of refused) assert.throws(() => encodeMessage(message), { code: 'message-invalid' })
   assert.deepEqual(
     decodeMessage(encodeShared({ body: { kind: 'text', value: 'after' } })).body.value,
     'after',
   )
+})
+
+test('JMS 3.5.3, 3.11.3: properties, entries and elements are simple values, all else is message-format-invalid', () => {
+  const unusable = [
+    {},
+    [],
+    new Map(),
+    () => 1,
+    Symbol('s'),
+    2n ** 64n,
+    -(2n ** 63n) - 1n,
+    new Date(Number.NaN),
+    { type: 'int', value: 1 },
+  ]
+  for (const value of unusable) {
+    const bodies: MessageContent[] = [
+      { body: { kind: 'text', value: '' }, properties: { value: value as never } },
+      { body: { kind: 'map', value: new Map([['value', value]]) } },
+      { body: { kind: 'stream', value: [0, value] } },
+    ]
+    for (const message of bodies)
+      assert.throws(() => encodeMessage(message), {
+        code: 'message-format-invalid',
+        message: /"value"|element 1/,
+      })
+  }
+})
+
+test('JMS 3.10: a body is decoded anew each time, so that nobody sees what another has changed', () => {
+  const bodies = [
+    { kind: 'json', value: { a: [1] } },
+    { kind: 'bytes', value: Uint8Array.of(1) },
+    { kind: 'map', value: new Map([['a', 1]]) },
+    { kind: 'stream', value: [1] },
+  ] as const
+  for (const body of bodies) {
+    const view = decodeMessage(encodeMessage({ body }))
+    assert.notEqual(view.body.value, view.body.value)
+  }
 })
 
 test('a body declared as JSON that is not JSON is message-invalid when it is read, and nothing else suffers', () => {

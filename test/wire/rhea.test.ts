@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import rhea from 'rhea'
+import { typed } from '../../src/client/typed.ts'
 import type { MessageContent } from '../../src/model/message.ts'
 import { encodeMessage } from '../../src/wire/amqp10/message-encoder.ts'
 import { decodeMessage } from '../../src/wire/amqp10/message-view.ts'
@@ -24,6 +25,7 @@ const content: MessageContent = {
   replyTo: { kind: 'temporary-queue', name: 'answers' },
   type: 'Order',
   contentType: 'text/plain',
+  userId: 'ada',
   groupId: 'g',
   groupSequence: 300,
   timestamp: 1_700_000_000_000,
@@ -37,6 +39,7 @@ test('rhea reads the sections that are written here', () => {
     [message.message_id, message.correlation_id, message.to, message.reply_to, message.subject],
     ['ID:one', 'two', 'prices', 'answers', 'Order'],
   )
+  assert.equal(String(message.user_id), 'ada')
   assert.deepEqual([message.content_type, message.group_id, message.group_sequence], ['text/plain', 'g', 300])
   assert.deepEqual(
     [Number(message.creation_time), Number(message.absolute_expiry_time)],
@@ -60,6 +63,30 @@ test('rhea reads bytes, JSON and structured values that are written here', () =>
   })
   assert.deepEqual(data({ kind: 'value', value: [1, 'two', null, true] }), [1, 'two', null, true])
   assert.deepEqual({ ...data({ kind: 'value', value: new Map([['k', 'v']]) }) }, { k: 'v' })
+})
+
+test('JMS mapping: a map is an amqp-value map, a stream an amqp-sequence, both annotated, and typed values keep their type', () => {
+  const map = rhea.message.decode(
+    encodeMessage({
+      body: {
+        kind: 'map',
+        value: new Map<string, unknown>([
+          ['n', 1],
+          ['price', typed('double', 1)],
+          ['c', typed('char', 'x')],
+        ]),
+      },
+      properties: { short: typed('short', 7), float: typed('float', 0.5), whole: typed('long', 3) },
+    }),
+  )
+  assert.deepEqual({ ...map.body }, { n: 1, price: 1, c: 120 })
+  assert.deepEqual({ ...map.application_properties }, { short: 7, float: 0.5, whole: 3 })
+  assert.deepEqual({ ...map.message_annotations }, { 'x-opt-jms-msg-type': 2 })
+  const stream = rhea.message.decode(
+    encodeMessage({ body: { kind: 'stream', value: [1, 'two', null, true] } }),
+  )
+  assert.deepEqual([stream.body.typecode, stream.body.content], [0x76, [1, 'two', null, true]])
+  assert.deepEqual({ ...stream.message_annotations }, { 'x-opt-jms-msg-type': 4 })
 })
 
 test('what rhea writes is read here', () => {
@@ -109,5 +136,19 @@ test('what rhea writes is read here', () => {
   })
   assert.equal(Buffer.from(decodeMessage(sections).body.value as Uint8Array).toString(), 'abc')
   const sequence = rhea.message.encode({ body: rhea.message.sequence_section([1, 'two']) })
-  assert.deepEqual(decodeMessage(sequence).body.kind, 'value')
+  assert.deepEqual(decodeMessage(sequence).body, { kind: 'stream', value: [1, 'two'] })
+  const list = rhea.message.encode({ body: [1, 'two', rhea.types.wrap_symbol('three')] })
+  assert.deepEqual(decodeMessage(list).body, { kind: 'stream', value: [1, 'two', 'three'] })
+  const map = rhea.message.encode({ body: { n: rhea.types.wrap_short(-2), c: rhea.types.wrap_char(120) } })
+  assert.deepEqual(decodeMessage(map).body, {
+    kind: 'map',
+    value: new Map<string, unknown>([
+      ['n', -2],
+      ['c', 'x'],
+    ]),
+  })
+  const bytes = rhea.message.encode({ body: Buffer.from('ab') })
+  assert.deepEqual(decodeMessage(bytes).body, { kind: 'bytes', value: Uint8Array.of(97, 98) })
+  const user = rhea.message.encode({ user_id: 'ada', body: '' })
+  assert.equal(decodeMessage(user).userId, 'ada')
 })

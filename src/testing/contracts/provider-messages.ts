@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import type { Message } from '../../client/message.ts'
 import type { StandardSchema } from '../../client/standard-schema.ts'
+import { typed } from '../../client/typed.ts'
 import type { PropertyValue } from '../../model/message.ts'
 import { assertEmpty, contract, deadLettersOf, one, type ProviderSubject, take } from './provider-subject.ts'
 
@@ -21,77 +22,6 @@ export function testMessages(subject: ProviderSubject): void {
       received.map(({ messageId }) => messageId),
       receipts.map(({ messageId }) => messageId),
     )
-  })
-
-  contract(subject, [], 'text, bytes, JSON and nothing come back as they were sent', async (bench) => {
-    const mq = await bench.connect()
-    const anything = bench.queue<unknown>()
-    const bodies = ['', 'naïve 水 🚀', new Uint8Array(), Uint8Array.of(0, 255), { a: [1, null, { b: 'c' }] }]
-    const all = [...bodies, [], 42, -0.5, true, null, undefined]
-    for (const body of all) await mq.send(anything, body)
-    const kinds = []
-    for (const body of all) {
-      const message = await one(mq, anything)
-      assert.deepEqual(message.body, body)
-      kinds.push(message.bodyKind)
-    }
-    assert.deepEqual(kinds, [
-      ...['text', 'text', 'bytes', 'bytes'],
-      ...['json', 'json', 'json', 'json', 'json', 'json', 'value'],
-    ])
-  })
-
-  contract(subject, [], 'properties of all types and the JMS headers come back', async (bench) => {
-    const mq = await bench.connect()
-    const texts = bench.queue()
-    const properties: Record<string, PropertyValue> = {
-      text: 'é',
-      integer: -7,
-      double: 0.1,
-      large: 2 ** 40,
-      long: 2n ** 62n,
-      yes: true,
-      no: false,
-      when: new Date(1_700_000_000_123),
-      bytes: Uint8Array.of(1, 2, 3),
-      nothing: null,
-    }
-    const replyTo = { kind: 'topic', name: 'answers.here' } as const
-    const before = Date.now()
-    await mq.send(texts, 'x', {
-      properties,
-      replyTo,
-      correlationId: 'c-1',
-      messageId: 'ID:mine',
-      type: 'Order',
-      group: 'g',
-      groupSequence: 3,
-      contentType: 'text/plain',
-    })
-    const message = await one(mq, texts)
-    assert.deepEqual({ ...message.properties }, properties)
-    assert.deepEqual(message.replyTo, replyTo)
-    assert.deepEqual(
-      [message.correlationId, message.messageId, message.type, message.groupId, message.groupSequence],
-      ['c-1', 'ID:mine', 'Order', 'g', 3],
-    )
-    assert.equal(message.contentType, 'text/plain')
-    assert.deepEqual(message.destination, { kind: 'queue', name: texts.name })
-    assert.ok(message.timestamp! >= before && message.timestamp! <= Date.now(), 'the time of the send call')
-    assert.deepEqual([message.deliveryCount, message.redelivered, message.expiration], [1, false, undefined])
-    assert.equal(message.priority, 4)
-  })
-
-  contract(subject, [], 'JMS 3.9: a received message is read-only', async (bench) => {
-    const mq = await bench.connect()
-    const texts = bench.queue<unknown>()
-    await mq.send(texts, Uint8Array.of(1, 2), { properties: { a: 1 } })
-    const message = await one(mq, texts)
-    assert.throws(() => Object.assign(message, { body: 'other' }), { code: 'message-read-only' })
-    assert.throws(() => Object.assign(message.properties, { a: 2 }), TypeError)
-    ;(message.body as Uint8Array)[0] = 99
-    await message.release()
-    assert.deepEqual((await one(mq, texts)).body, Uint8Array.of(1, 2), 'redelivery gives the original')
   })
 
   contract(subject, [], 'a body of 3 MiB comes back, in order with its small neighbours', async (bench) => {
@@ -149,8 +79,23 @@ export function testMessages(subject: ProviderSubject): void {
       await assert.rejects(mq.send(anything, body), { code: 'message-invalid' })
     }
     await assert.rejects(mq.send(anything, 'x', { properties: { nested: {} as never } }), {
-      code: 'message-invalid',
+      code: 'message-format-invalid',
     })
+    const unusable = [
+      { messageId: 7 },
+      { correlationId: {} },
+      { correlationId: new Uint8Array() },
+      { replyTo: 'answers' },
+      { type: 1 },
+      { contentType: 1 },
+      { group: 1 },
+      { groupSequence: -1 },
+      { groupSequence: 2 ** 32 },
+    ]
+    for (const options of unusable)
+      await assert.rejects(mq.send(anything, 'x', options as never), { code: 'argument-invalid' })
+    for (const destination of ['orders', undefined, { name: 'orders' }, { kind: 'queue' }])
+      await assert.rejects(mq.send(destination as never, 'x'), { code: 'destination-invalid' })
     await assert.rejects(mq.send(anything, 'x', { priority: 10 }), { code: 'argument-invalid' })
     await assert.rejects(mq.send(anything, 'x', { durability: 'paper' as never }), {
       code: 'argument-invalid',
@@ -163,18 +108,214 @@ export function testMessages(subject: ProviderSubject): void {
     const mq = await bench.connect()
     const anything = bench.queue<unknown>({ policy: { maxMessages: 100 } })
     for (let round = 0; round < 2; round++) {
-      const [bytes, object] = [Uint8Array.of(1), { n: 1 }]
-      const sent = [mq.send(anything, bytes), mq.send(anything, object)]
+      const [bytes, object, stream] = [Uint8Array.of(1), { n: 1 }, [1]]
+      const properties = { n: 1, bytes }
+      const sent = [
+        mq.send(anything, bytes, { properties }),
+        mq.send(anything, object),
+        mq.send(anything, object, { kind: 'map' }),
+        mq.send(anything, stream, { kind: 'stream' }),
+      ]
       bytes[0] = 2
       object.n = 2
+      stream[0] = 2
+      properties.n = 2
       await Promise.all(sent)
-      const received = await take(mq, anything, 2)
-      assert.deepEqual([received[0]!.body, received[1]!.body], [Uint8Array.of(1), { n: 1 }])
+      const received = await take(mq, anything, 4)
+      assert.deepEqual(
+        received.map(({ body }) => body),
+        [Uint8Array.of(1), { n: 1 }, { n: 1 }, [1]],
+      )
+      assert.deepEqual({ ...received[0]!.properties }, { n: 1, bytes: Uint8Array.of(1) })
     }
   })
 
+  testKinds(subject)
+  testHeaders(subject)
   testLevels(subject)
   testSchemas(subject)
+}
+
+function testKinds(subject: ProviderSubject): void {
+  contract(subject, [], 'text, bytes, JSON and nothing come back as they were sent', async (bench) => {
+    const mq = await bench.connect()
+    const anything = bench.queue<unknown>()
+    const bodies = ['', 'naïve 水 🚀', new Uint8Array(), Uint8Array.of(0, 255), { a: [1, null, { b: 'c' }] }]
+    const all = [...bodies, [], 42, -0.5, true, null, undefined]
+    for (const body of all) await mq.send(anything, body)
+    const kinds = []
+    for (const body of all) {
+      const message = await one(mq, anything)
+      assert.deepEqual(message.body, body)
+      kinds.push(message.kind)
+    }
+    assert.deepEqual(kinds, [
+      ...['text', 'text', 'bytes', 'bytes'],
+      ...['json', 'json', 'json', 'json', 'json', 'json', 'value'],
+    ])
+  })
+
+  contract(
+    subject,
+    [],
+    'JMS 3.11: maps and streams come back as they were sent, read-only',
+    async (bench) => {
+      const mq = await bench.connect()
+      const maps = bench.queue<unknown>()
+      const map = {
+        text: 'é',
+        n: -7,
+        big: 2n ** 40n,
+        yes: true,
+        no: null,
+        bytes: Uint8Array.of(1),
+        price: typed('double', 1),
+      }
+      await mq.send(maps, { ...map, absent: undefined }, { kind: 'map' })
+      await mq.send(maps, [1, 'two', null, false, typed('char', 'é')], { kind: 'stream' })
+      await mq.send(maps, 'text', { kind: 'json' })
+      const [first, second, third] = await take(mq, maps, 3)
+      assert.deepEqual([first!.kind, second!.kind, third!.kind], ['map', 'stream', 'json'])
+      assert.deepEqual(first!.body, { ...map, price: 1 })
+      assert.deepEqual(second!.body, [1, 'two', null, false, 'é'])
+      assert.equal(third!.body, 'text')
+      assert.throws(() => Object.assign(first!.body as object, { n: 1 }), TypeError)
+      assert.throws(() => (second!.body as unknown[]).push(1), TypeError)
+    },
+  )
+
+  contract(subject, [], 'JMS 3.11: a body that is not of the kind asked for is refused', async (bench) => {
+    const mq = await bench.connect()
+    const anything = bench.queue<unknown>()
+    const wrong = { text: 1, bytes: 'text', map: [1], stream: { a: 1 } } as const
+    for (const [kind, body] of Object.entries(wrong)) {
+      await assert.rejects(mq.send(anything, body, { kind: kind as keyof typeof wrong }), {
+        code: 'message-format-invalid',
+      })
+    }
+    for (const body of [new Map(), new Date(), null, { '': 1 }, { nested: {} }]) {
+      await assert.rejects(mq.send(anything, body, { kind: 'map' }), { code: 'message-format-invalid' })
+    }
+    await assert.rejects(mq.send(anything, [undefined], { kind: 'stream' }), {
+      code: 'message-format-invalid',
+    })
+    await assert.rejects(mq.send(anything, 'x', { kind: 'object' as never }), { code: 'argument-invalid' })
+    await assertEmpty(mq, anything)
+  })
+}
+
+function testHeaders(subject: ProviderSubject): void {
+  contract(subject, [], 'properties of all types and the JMS headers come back', async (bench) => {
+    const mq = await bench.connect()
+    const texts = bench.queue()
+    const properties: Record<string, PropertyValue> = {
+      text: 'é',
+      integer: -7,
+      double: 0.1,
+      large: 2 ** 40,
+      long: 2n ** 62n,
+      yes: true,
+      no: false,
+      when: new Date(1_700_000_000_123),
+      bytes: Uint8Array.of(1, 2, 3),
+      nothing: null,
+    }
+    const replyTo = { kind: 'topic', name: 'answers.here' } as const
+    const before = Date.now()
+    await mq.send(texts, 'x', {
+      properties,
+      replyTo,
+      correlationId: 'c-1',
+      messageId: 'ID:mine',
+      type: 'Order',
+      group: 'g',
+      groupSequence: 3,
+      contentType: 'text/plain',
+    })
+    const message = await one(mq, texts)
+    assert.deepEqual({ ...message.properties }, properties)
+    assert.deepEqual(message.replyTo, replyTo)
+    assert.deepEqual(
+      [message.correlationId, message.messageId, message.type, message.groupId, message.groupSequence],
+      ['c-1', 'ID:mine', 'Order', 'g', 3],
+    )
+    assert.equal(message.contentType, 'text/plain')
+    assert.deepEqual(message.destination, { kind: 'queue', name: texts.name })
+    assert.ok(message.timestamp! >= before && message.timestamp! <= Date.now(), 'the time of the send call')
+    assert.deepEqual([message.deliveryCount, message.redelivered, message.expiration], [1, false, undefined])
+    assert.equal(message.priority, 4)
+    const defined = ['JMSXGroupID', 'JMSXGroupSeq', 'JMSXDeliveryCount', 'JMSXUserID']
+    assert.deepEqual(
+      defined.map((name) => message.property(name)),
+      ['g', 3, 1, undefined],
+      'JMS 3.5.9: the properties that JMS defines',
+    )
+    assert.deepEqual([message.property('text'), message.property('toString')], ['é', undefined])
+    assert.equal(message.property('long', 'string'), String(2n ** 62n), 'JMS 3.5.4')
+    assert.throws(() => message.property('text', 'number'), { code: 'message-format-invalid' })
+  })
+
+  contract(subject, [], 'JMS 3.4.5: a correlation id is a text or bytes', async (bench) => {
+    const mq = await bench.connect()
+    const texts = bench.queue()
+    const bytes = Uint8Array.of(0, 171, 255)
+    await mq.send(texts, 'x', { correlationId: bytes })
+    await mq.send(texts, 'y', { correlationId: 'order 7' })
+    const [first, second] = await take(mq, texts, 2)
+    assert.deepEqual([first!.correlationIdBytes, first!.correlationId], [bytes, 'ID:AMQP_BINARY:00ABFF'])
+    assert.deepEqual([second!.correlationIdBytes, second!.correlationId], [undefined, 'order 7'])
+  })
+
+  contract(
+    subject,
+    [],
+    'JMS 3.5.1: names of properties that no selector could name are refused',
+    async (bench) => {
+      const mq = await bench.connect()
+      const texts = bench.queue()
+      for (const name of [
+        '',
+        'a-b',
+        '1st',
+        'a b',
+        'Null',
+        'between',
+        'JMSPriority',
+        'JMSXGroupID',
+        'JMS_vendor',
+      ]) {
+        await assert.rejects(
+          mq.send(texts, 'x', { properties: { [name]: 1 } }),
+          { code: 'argument-invalid' },
+          name,
+        )
+      }
+      const properties = { _a$1: 1, größe: 2, jmsx: 3, nullable: 4, 水: 5 }
+      await mq.send(texts, 'x', { properties })
+      assert.deepEqual({ ...(await one(mq, texts)).properties }, properties)
+    },
+  )
+
+  contract(subject, [], 'JMS 3.9: a received message is read-only', async (bench) => {
+    const mq = await bench.connect()
+    const texts = bench.queue<unknown>()
+    await mq.send(texts, Uint8Array.of(1, 2), { properties: { a: 1 } })
+    const message = await one(mq, texts)
+    assert.throws(() => Object.assign(message, { body: 'other' }), { code: 'message-read-only' })
+    assert.throws(() => Object.assign(message.properties, { a: 2 }), TypeError)
+    ;(message.body as Uint8Array)[0] = 99
+    await message.release()
+    const again = await one(mq, texts)
+    assert.deepEqual(again.body, Uint8Array.of(1, 2), 'redelivery gives the original')
+    await again.acknowledge()
+    await mq.send(texts, { list: [1] })
+    const session = mq.connection.createSession()
+    const consumer = await session.createConsumer(texts)
+    const changed = (await consumer.receive())!.body as { list: number[] }
+    changed.list.push(2)
+    session.recover()
+    assert.deepEqual((await consumer.receive())!.body, { list: [1] }, 'and so does recover')
+  })
 }
 
 function testLevels(subject: ProviderSubject): void {

@@ -7,6 +7,11 @@ export function invalid(message: string): MillraceError {
   return new MillraceError('message-invalid', message)
 }
 
+/** For values of types that messages do not have: JMS MessageFormatException. */
+export function formatInvalid(message: string): MillraceError {
+  return new MillraceError('message-format-invalid', message)
+}
+
 export function tooDeep(): MillraceError {
   return invalid(`values nest deeper than ${MAX_DEPTH} levels`)
 }

@@ -1,5 +1,5 @@
-import type { Body, MessageContent, PropertyValue } from '../../model/message.ts'
-import { invalid } from './checks.ts'
+import type { Body, MessageContent, SentValue } from '../../model/message.ts'
+import { formatInvalid, invalid } from './checks.ts'
 import {
   DESTINATION_KEY,
   destinationKinds,
@@ -10,7 +10,7 @@ import {
   REPLY_TO_KEY,
   Section,
 } from './sections.ts'
-import { Uuid } from './values.ts'
+import { Typed, Uuid } from './values.ts'
 import { Writer } from './writer.ts'
 
 /** A writer that has grown for a large message goes back to this size afterwards. */
@@ -18,7 +18,7 @@ const KEPT_BYTES = 1 << 20
 
 const shared = new Writer(4096)
 
-/** The sections of `content` in a buffer of its own. Throws `message-invalid`. */
+/** The sections of `content` in a buffer of its own. Throws `message-invalid`, `message-format-invalid`. */
 export function encodeMessage(content: MessageContent): Buffer {
   return Buffer.from(encodeShared(content))
 }
@@ -84,6 +84,10 @@ function jmsType(body: Body): number | undefined {
     case 'bytes':
     case 'json':
       return JmsType.bytes
+    case 'map':
+      return JmsType.map
+    case 'stream':
+      return JmsType.stream
     case 'value':
       if (body.value === null || body.value === undefined) return JmsType.message
       if (body.value instanceof Map) return JmsType.map
@@ -98,6 +102,7 @@ function writeProperties(writer: Writer, content: MessageContent): void {
   const mark = writer.beginCompound(0xc0)
   const list = fields.begin(writer)
   if (content.messageId !== undefined) writeId(list.at(Field.messageId), content.messageId)
+  if (content.userId !== undefined) list.at(Field.userId).utf8(content.userId)
   if (content.to !== undefined) list.at(Field.to).string(content.to.name)
   if (content.type !== undefined) list.at(Field.subject).string(content.type)
   if (content.replyTo !== undefined) list.at(Field.replyTo).string(content.replyTo.name)
@@ -144,10 +149,7 @@ function writeId(writer: Writer, id: string): void {
   else writer.string(id)
 }
 
-function writeApplicationProperties(
-  writer: Writer,
-  properties: Readonly<Record<string, PropertyValue>>,
-): void {
+function writeApplicationProperties(writer: Writer, properties: Readonly<Record<string, SentValue>>): void {
   writer.descriptor(Section.applicationProperties)
   const mark = writer.beginCompound(0xc1)
   let count = 0
@@ -155,19 +157,36 @@ function writeApplicationProperties(
     const value = properties[name]
     if (value === undefined) continue
     writer.string(name)
-    if (typeof value === 'object' && value !== null && !isSimpleObject(value)) {
-      throw invalid(
-        `property ${JSON.stringify(name)} is neither text, number, boolean, bigint, Date, bytes nor null`,
-      )
-    }
-    writer.value(value)
+    writeSimple(writer, value, 'property', name)
     count += 2
   }
   writer.endCompound(mark, count)
 }
 
-function isSimpleObject(value: object): boolean {
-  return value instanceof Date || value instanceof Uint8Array
+/** A value of the types that properties, maps and streams have (JMS 3.5.3, 3.11.3). */
+function writeSimple(writer: Writer, value: unknown, part: string, name: string | number): void {
+  if (!isSimple(value)) {
+    throw formatInvalid(
+      `the ${part} ${JSON.stringify(name)} is neither text, number, boolean, bigint of 64 bits, valid Date, bytes nor null`,
+    )
+  }
+  writer.value(value)
+}
+
+function isSimple(value: unknown): boolean {
+  switch (typeof value) {
+    case 'string':
+    case 'number':
+    case 'boolean':
+      return true
+    case 'bigint':
+      return BigInt.asIntN(64, value) === value || BigInt.asUintN(64, value) === value
+    case 'object':
+      if (value instanceof Date) return !Number.isNaN(value.getTime())
+      return value === null || value instanceof Uint8Array || value instanceof Typed
+    default:
+      return false
+  }
 }
 
 function writeBody(writer: Writer, body: Body): void {
@@ -180,10 +199,31 @@ function writeBody(writer: Writer, body: Body): void {
       return writer.binary(body.value)
     case 'json':
       return writeJson(writer, body.value)
+    case 'map':
+      writer.descriptor(Section.value)
+      return writeMap(writer, body.value)
+    case 'stream':
+      writer.descriptor(Section.sequence)
+      return writeStream(writer, body.value)
     case 'value':
       writer.descriptor(Section.value)
       return writer.value(body.value)
   }
+}
+
+function writeMap(writer: Writer, entries: ReadonlyMap<string, unknown>): void {
+  const mark = writer.beginCompound(0xc1)
+  for (const [name, value] of entries) {
+    writer.string(name)
+    writeSimple(writer, value, 'entry', name)
+  }
+  writer.endCompound(mark, entries.size * 2)
+}
+
+function writeStream(writer: Writer, elements: readonly unknown[]): void {
+  const mark = writer.beginCompound(0xc0)
+  for (let i = 0; i < elements.length; i++) writeSimple(writer, elements[i], 'element', i)
+  writer.endCompound(mark, elements.length)
 }
 
 function writeJson(writer: Writer, value: unknown): void {

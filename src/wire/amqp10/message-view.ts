@@ -1,5 +1,5 @@
 import type { Destination } from '../../model/destination.ts'
-import type { Body, MessageContent, PropertyValue } from '../../model/message.ts'
+import type { Body, PropertyValue, ReceivedContent } from '../../model/message.ts'
 import { invalid } from './checks.ts'
 import { Reader } from './reader.ts'
 import {
@@ -32,7 +32,7 @@ export function findProperty(payload: Uint8Array, name: string): unknown {
  * A message over the bytes it came in. Each getter decodes its own part, so that what nobody looks at costs nothing; the
  * sections are located once, at the first use. Getters throw `message-invalid` when the bytes are not a message.
  */
-export class MessageView implements MessageContent {
+export class MessageView implements ReceivedContent {
   private readonly bytes: Uint8Array
   private readonly start: number
   private readonly end: number
@@ -42,7 +42,6 @@ export class MessageView implements MessageContent {
   private propertiesAt = -1
   private applicationAt = -1
   private bodyAt = -1
-  private decodedBody: Body | undefined
   private decodedProperties: Readonly<Record<string, PropertyValue>> | undefined
 
   constructor(bytes: Uint8Array, start: number, end: number) {
@@ -51,9 +50,16 @@ export class MessageView implements MessageContent {
     this.end = end
   }
 
+  /** Decoded anew each time, so that nobody sees what another has changed in it. */
   get body(): Body {
-    this.decodedBody ??= this.decodeBody()
-    return this.decodedBody
+    this.locate()
+    if (this.bodyAt < 0) return { kind: 'value', value: null }
+    const json = text(this.field(Field.contentType))?.startsWith(JSON_CONTENT_TYPE)
+    reader.reset(this.bytes, this.bodyAt, this.end)
+    const code = reader.descriptor()
+    if (code === Section.data) return json ? { kind: 'json', value: this.json() } : this.data()
+    if (code === Section.sequence) return { kind: 'stream', value: this.sequences().map(simple) }
+    return bodyOf(reader.value())
   }
 
   get properties(): Readonly<Record<string, PropertyValue>> {
@@ -63,6 +69,12 @@ export class MessageView implements MessageContent {
 
   get messageId(): string | undefined {
     return idText(this.field(Field.messageId))
+  }
+
+  /** As text; a sender may have written anything into it. */
+  get userId(): string | undefined {
+    const value = this.field(Field.userId)
+    return value instanceof Uint8Array ? Buffer.from(value).toString() : text(value)
   }
 
   get correlationId(): string | undefined {
@@ -187,18 +199,6 @@ export class MessageView implements MessageContent {
     return Object.freeze(properties)
   }
 
-  private decodeBody(): Body {
-    this.locate()
-    if (this.bodyAt < 0) return { kind: 'value', value: null }
-    const json = text(this.field(Field.contentType))?.startsWith(JSON_CONTENT_TYPE)
-    reader.reset(this.bytes, this.bodyAt, this.end)
-    const code = reader.descriptor()
-    if (code === Section.data) return json ? { kind: 'json', value: this.json() } : this.data()
-    if (code === Section.sequence) return { kind: 'value', value: this.sequences() }
-    const value = reader.value()
-    return typeof value === 'string' ? { kind: 'text', value } : { kind: 'value', value }
-  }
-
   private data(): Body {
     const first = binary(reader.value())
     if (reader.done) return { kind: 'bytes', value: first }
@@ -225,6 +225,19 @@ export class MessageView implements MessageContent {
     while (!reader.done && reader.descriptor() === section) parts.push(take(reader.value()))
     return parts
   }
+}
+
+/** The body that an amqp-value section holds. */
+function bodyOf(value: unknown): Body {
+  if (typeof value === 'string') return { kind: 'text', value }
+  if (Array.isArray(value)) return { kind: 'stream', value: value.map(simple) }
+  if (value instanceof Uint8Array) return { kind: 'bytes', value }
+  if (!(value instanceof Map)) return { kind: 'value', value }
+  for (const key of value.keys()) {
+    if (typeof key !== 'string') return { kind: 'value', value }
+  }
+  for (const [key, entry] of value) value.set(key, simple(entry))
+  return { kind: 'map', value }
 }
 
 function concatenate(first: Uint8Array, rest: readonly Uint8Array[]): Uint8Array {
