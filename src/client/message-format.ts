@@ -2,4 +2,4 @@
  * The encoding of messages for providers that carry AMQP 1.0 sections as opaque payloads.
  */
 export { encodeShared } from '../wire/amqp10/message-encoder.ts'
-export { findProperty, MessageView } from '../wire/amqp10/message-view.ts'
+export { findDeduplicationId, findProperty, MessageView } from '../wire/amqp10/message-view.ts'

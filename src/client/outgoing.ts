@@ -36,6 +36,11 @@ export interface SendOptions {
   /** Message group (JMSXGroupID), and the position in it (JMSXGroupSeq). */
   readonly group?: string | undefined
   readonly groupSequence?: number | undefined
+  /**
+   * An id of the application's own, of at most 256 bytes. A queue whose policy has `deduplication` stores a message of an id
+   * once, whoever sends it again; a repetition is confirmed like the original.
+   */
+  readonly deduplicationId?: string | undefined
   /** Number of the message, from 1, for a producer that was created with an `id`; see ProducerOptions. */
   readonly sequence?: number | undefined
   /** Stops waiting for the confirmation; whether the message was sent is then unknown. */
@@ -100,6 +105,7 @@ function describe(
     contentType: checkText('contentType', options.contentType),
     groupId: checkText('group', options.group),
     groupSequence: checkGroupSequence(options.groupSequence),
+    deduplicationId: checkDeduplicationId(options.deduplicationId),
     timestamp,
     expiration: expiry || undefined,
   }
@@ -136,6 +142,14 @@ function checkGroupSequence(value: number | undefined): number | undefined {
   throw new MillraceError(
     'argument-invalid',
     `groupSequence is a whole number of 32 bits, not ${String(value)}`,
+  )
+}
+
+function checkDeduplicationId(id: string | undefined): string | undefined {
+  if (id === undefined || (typeof id === 'string' && id !== '' && Buffer.byteLength(id) <= 256)) return id
+  throw new MillraceError(
+    'argument-invalid',
+    `deduplicationId is a text of 1 to 256 bytes, not ${JSON.stringify(id)?.slice(0, 60)}`,
   )
 }
 

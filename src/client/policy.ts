@@ -1,6 +1,6 @@
 import { type Duration, milliseconds } from '../model/duration.ts'
 import { MillraceError } from '../model/errors.ts'
-import { MAX_DELAYS, type Overflow, type QueuePolicy } from '../model/policy.ts'
+import { MAX_DEDUPLICATION_COUNT, MAX_DELAYS, type Overflow, type QueuePolicy } from '../model/policy.ts'
 
 /** What a queue does with its messages, as users write it; what is left out keeps the broker's default. */
 export interface PolicyOptions {
@@ -32,6 +32,15 @@ export interface PolicyOptions {
   readonly deadLetter?: string | false | undefined
   /** Queue for expired messages, '{queue}' standing for this queue's name; false (default): they are counted and dropped. */
   readonly expired?: string | false | undefined
+  /**
+   * Stores messages of one `deduplicationId` once: ids are remembered for `window` (default 10 min), at most `count` of them
+   * (default 100,000, at most 1,000,000; the oldest are forgotten first), also after a restart and after the message has left.
+   * true: with these defaults.
+   */
+  readonly deduplication?:
+    | boolean
+    | { readonly window?: Duration | undefined; readonly count?: number | undefined }
+    | undefined
   /** How long a consumer may hold a delivery before it is taken back. */
   readonly deliveryTimeout?: Duration | undefined
 }
@@ -54,6 +63,7 @@ export function resolvePolicy(options: PolicyOptions): Partial<QueuePolicy> {
   if (options.overflow !== undefined) policy.overflow = overflow(options.overflow)
   if (options.deadLetter !== undefined) policy.deadLetter = options.deadLetter || undefined
   if (options.expired !== undefined) policy.expired = options.expired || undefined
+  if (options.deduplication !== undefined) policy.deduplication = deduplication(options.deduplication)
   if (options.backoff !== undefined) policy.backoff = backoff(options.backoff)
   return policy
 }
@@ -67,6 +77,17 @@ function count(name: string, value: number): number | undefined {
 function overflow(value: Overflow): Overflow {
   if (overflows.includes(value)) return value
   throw new MillraceError('argument-invalid', `overflow is one of ${overflows.join(', ')}, not ${value}`)
+}
+
+function deduplication(options: NonNullable<PolicyOptions['deduplication']>): QueuePolicy['deduplication'] {
+  if (options === false) return undefined
+  const { window = 600_000, count = 100_000 } = options === true ? {} : options
+  if (Number.isSafeInteger(count) && count > 0 && count <= MAX_DEDUPLICATION_COUNT)
+    return { window: milliseconds(window), count }
+  throw new MillraceError(
+    'argument-invalid',
+    `deduplication.count is a whole number from 1 to ${MAX_DEDUPLICATION_COUNT}, not ${count}`,
+  )
 }
 
 function backoff(options: NonNullable<PolicyOptions['backoff']>): QueuePolicy['backoff'] {

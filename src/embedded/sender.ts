@@ -43,6 +43,7 @@ export class EmbeddedSender implements ProviderSender {
       sequence: 0,
       mandatory: true,
       group: undefined,
+      deduplicationId: undefined,
     }
   }
 
@@ -81,6 +82,7 @@ export class EmbeddedSender implements ProviderSender {
     publication.sequence = this.sequence
     publication.mandatory = direct
     publication.group = message.content.groupId
+    publication.deduplicationId = message.content.deduplicationId
     this.home.engine.publish(this.home.connection, publication)
   }
 

@@ -1,4 +1,4 @@
-import { findProperty } from '../client/message-format.ts'
+import { findDeduplicationId, findProperty } from '../client/message-format.ts'
 import type { Engine } from '../engine/api.ts'
 import { Broker } from '../engine/broker.ts'
 import type { EngineOptions } from '../engine/options.ts'
@@ -31,6 +31,7 @@ export interface BrokerParts {
 export type Ended = (closed: Promise<void>) => void
 
 const contents: Contents = {
+  deduplicationId: (format, payload) => (format === FORMAT_AMQP10 ? findDeduplicationId(payload) : undefined),
   property: (format, payload, name) => (format === FORMAT_AMQP10 ? findProperty(payload, name) : undefined),
 }
 

@@ -109,6 +109,8 @@ export interface Publication {
   /** Handle from openProducer, and the producer's sequence, rising by one a message; 0: no identity. */
   readonly producer: number
   readonly sequence: number
+  /** Under which queues with `deduplication` know it; of at most 256 bytes. Absent: what the payload says. */
+  readonly deduplicationId?: string | undefined
   /** Unroutable is refused with `message-unroutable` instead of being confirmed and dropped. */
   readonly mandatory: boolean
   /** Message group (JMSXGroupID): its messages go to one consumer at a time, in order. '' is none. */

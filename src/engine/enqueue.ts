@@ -1,4 +1,5 @@
 import type { Core } from './core.ts'
+import { EntryFlag } from './index/chunk.ts'
 import { groupNumber } from './index/group-number.ts'
 import { ByteWriter, PublishFlag, type PublishHead, writePublish } from './ports/operations.ts'
 import type { Queue } from './queue.ts'
@@ -10,6 +11,8 @@ export function enqueue(core: Core, queue: Queue, lsn: number, head: PublishHead
   const group = head.flags & PublishFlag.grouped ? groupNumber(head.group) : 0
   if (lane.append(lsn, head.size, expiry, flags, group)) core.pager.filled(lane)
   queue.published++
+  if (head.flags & PublishFlag.deduplicated)
+    queue.seen?.add(head.deduplicationId, (flags & EntryFlag.memory) !== 0, head.publishedAt)
   core.entered(queue, lsn, flags)
   if (expiry > 0) core.expiring(queue, expiry)
 }

@@ -3,6 +3,7 @@ import { isMillraceError, MillraceError } from '../model/errors.ts'
 import type { Publication } from './api.ts'
 import type { Connection } from './connection.ts'
 import type { Core } from './core.ts'
+import { MAX_DEDUPLICATION_ID_BYTES } from './deduplication.ts'
 import { encodeVolatile, enqueue } from './enqueue.ts'
 import { Holds } from './holds.ts'
 import { EntryFlag } from './index/chunk.ts'
@@ -40,8 +41,9 @@ export class Publisher {
       if (this.core.ended !== null) throw this.core.ended
       // Before any refusal: what is stored already is not refused, however short we are of room.
       if (this.isDuplicate(connection, publication)) return
-      this.check(publication)
       this.routeTo(connection, publication)
+      if (this.isRepetition(connection, publication)) return
+      this.check(publication)
       const waited = this.targets.find((queue) => queue.held > 0)
       const attempt = waited === undefined ? this.store(connection, publication) : { full: waited }
       if (attempt !== 'stored') this.holds.hold(connection, publication, attempt.full)
@@ -63,9 +65,10 @@ export class Publisher {
 
   private retry(connection: Connection, publication: Publication): Queue | undefined {
     try {
-      this.check(publication)
       if (this.isDuplicate(connection, publication)) return undefined
       this.routeTo(connection, publication)
+      if (this.isRepetition(connection, publication)) return undefined
+      this.check(publication)
       const attempt = this.store(connection, publication)
       return attempt === 'stored' ? undefined : attempt.full
     } catch (error) {
@@ -108,13 +111,41 @@ export class Publisher {
   }
 
   /** A resend of what is stored is confirmed with the original. */
-  private isDuplicate(connection: Connection, { producer, sequence, tag, body }: Publication): boolean {
+  private isDuplicate(connection: Connection, publication: Publication): boolean {
+    const { producer, sequence } = publication
     if (producer === 0 || !this.core.producers.isDuplicate(producer, sequence)) return false
-    this.core.confirms.publishedOnDisk(this.core.log.lastOperation, connection, tag)
-    if (this.core.log.lastOperation <= this.core.log.durable)
-      this.core.confirms.durable(this.core.log.durable)
-    if (body !== undefined) this.bodies.abort(body)
+    this.confirmAgain(connection, publication)
     return true
+  }
+
+  /** Takes the targets out that know its id. One that they all know is confirmed with the original. */
+  private isRepetition(connection: Connection, publication: Publication): boolean {
+    const { head, targets, core } = this
+    head.deduplicationId = ''
+    if (!targets.some(deduplicates)) return false
+    const { format, payload, producer, sequence } = publication
+    const id = publication.deduplicationId ?? core.contents.deduplicationId(format, payload) ?? ''
+    if (id === '') return false
+    checkDeduplicationId(id)
+    head.deduplicationId = id
+    const isVolatile = this.keepsInMemory(publication)
+    const now = core.wall()
+    const fresh = targets.filter(({ seen }) => !seen?.has(id, isVolatile, now))
+    if (fresh.length === 0) {
+      if (producer > 0) core.producers.stored(producer, sequence, core.clock.monotonic())
+      this.confirmAgain(connection, publication)
+      return true
+    }
+    targets.splice(0, targets.length, ...fresh)
+    return false
+  }
+
+  /** What came before it is durable by then, the original included. */
+  private confirmAgain(connection: Connection, { tag, body }: Publication): void {
+    const { log, confirms } = this.core
+    confirms.publishedOnDisk(log.lastOperation, connection, tag)
+    if (log.lastOperation <= log.durable) confirms.durable(log.durable)
+    if (body !== undefined) this.bodies.abort(body)
   }
 
   private routeTo(connection: Connection, publication: Publication): void {
@@ -182,7 +213,8 @@ export class Publisher {
       (head.expiry > 0 ? PublishFlag.expires : 0) |
       (publication.producer > 0 ? PublishFlag.producer : 0) |
       (publication.durability === 'os' ? PublishFlag.os : 0) |
-      (publication.group ? PublishFlag.grouped : 0)
+      (publication.group ? PublishFlag.grouped : 0) |
+      (head.deduplicationId === '' ? 0 : PublishFlag.deduplicated)
     head.priority = publication.priority
     head.format = publication.format
     head.producer = publication.producer
@@ -245,4 +277,16 @@ export class Publisher {
       core.confirms.publishedInPageCache(lsn, connection, publication.tag)
     }
   }
+}
+
+function deduplicates({ seen }: Queue): boolean {
+  return seen !== null
+}
+
+function checkDeduplicationId(id: string): void {
+  if (Buffer.byteLength(id) <= MAX_DEDUPLICATION_ID_BYTES) return
+  throw new MillraceError(
+    'message-invalid',
+    `a deduplication id has at most ${MAX_DEDUPLICATION_ID_BYTES} bytes; ${JSON.stringify(id.slice(0, 40))}… has ${Buffer.byteLength(id)}`,
+  )
 }

@@ -2,6 +2,7 @@ import type { Departure } from '../model/delivery.ts'
 import type { QueueDefinition } from '../model/policy.ts'
 import type { Consumer } from './consumer.ts'
 import type { DeadLetterHistory } from './dead-letters.ts'
+import { SeenIds } from './deduplication.ts'
 import type { Chunk } from './index/chunk.ts'
 import { Lane, type Residency } from './index/lane.ts'
 import { StateCode } from './lifecycle.ts'
@@ -62,6 +63,8 @@ export class Queue {
   loading = false
   /** Wall time for which a sweep of expired messages is set; Infinity: none. */
   sweepAt: number = Number.POSITIVE_INFINITY
+  /** Null while the policy does not ask for it. */
+  readonly seen: SeenIds | null
   /** For lifetime 'idle': monotonic time of the last use, and whether a deadline is set. */
   idleSince = 0
   idleWatched = false
@@ -72,6 +75,8 @@ export class Queue {
     this.id = id
     this.residency = residency
     this.definition = definition
+    const { deduplication } = definition.policy
+    this.seen = deduplication === undefined ? null : new SeenIds(deduplication)
   }
 
   get name(): string {

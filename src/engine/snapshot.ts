@@ -17,12 +17,15 @@ import type { Settlements } from './settlements.ts'
  * producers := 2 | asOf | varint n, (text id, varint handle, varint last, list missing)[n]
  * queue     := 3 | asOf | varint id | text JSON { definition, deleting, bindings, counts }
  * chunks    := 4 | asOf | varint queue | u8 priority | varint n, chunk[n]       (of a queue before it, in order)
+ * seen      := 5 | asOf | varint queue | varint n, (text id, varint wall ms)[n]  (of a queue before it, oldest first)
  * chunk     := 0 | entries (see Chunk.write)
  *            | 1 | varint page, first, last, live, bytes, minExpiry (0: none) | patches
  */
-const SECTION = { topology: 1, producers: 2, queue: 3, chunks: 4 } as const
+const SECTION = { topology: 1, producers: 2, queue: 3, chunks: 4, seen: 5 } as const
 /** Chunks of one lane in one section: some megabytes at most. */
 const CHUNKS_A_SECTION = 200
+/** Deduplication ids in one section. */
+const IDS_A_SECTION = 20_000
 const INLINE = 0
 const PAGED = 1
 
@@ -59,6 +62,7 @@ export class Snapshots {
       // A deep queue has several sections, all as of the same LSN.
       const sections = [this.section(SECTION.queue, (writer) => writeFacts(writer, queue))]
       for (const part of chunksInParts(queue)) sections.push(this.section(SECTION.chunks, part))
+      for (const part of seenInParts(queue)) sections.push(this.section(SECTION.seen, part))
       yield* sections
     }
   }
@@ -82,6 +86,8 @@ export class Snapshots {
       this.readQueue(reader, asOf)
     } else if (kind === SECTION.chunks) {
       this.readChunks(reader)
+    } else if (kind === SECTION.seen) {
+      this.readSeen(reader)
     }
   }
 
@@ -130,6 +136,14 @@ export class Snapshots {
     Object.assign(queue.departed, facts.departed)
     this.bindings.restore(queue, facts.bindings)
     if (facts.deleting) topology.detach(queue)
+  }
+
+  private readSeen(reader: OperationReader): void {
+    const seen = this.core.topology.byId.get(reader.varint())?.seen
+    for (let left = reader.varint(); left > 0 && !reader.failed; left--) {
+      const id = reader.text()
+      seen?.add(id, false, reader.varint())
+    }
   }
 
   private readChunks(reader: OperationReader): void {
@@ -181,6 +195,21 @@ function* chunksInParts(queue: Queue): Generator<(writer: ByteWriter) => void> {
         writer.putByte(lane.priority)
         writer.putVarint(part.length)
         for (const chunk of part) writeChunk(writer, chunk)
+      }
+    }
+  }
+}
+
+function* seenInParts(queue: Queue): Generator<(writer: ByteWriter) => void> {
+  const entries = queue.seen === null ? [] : [...queue.seen.entries()]
+  for (let from = 0; from < entries.length; from += IDS_A_SECTION) {
+    const part = entries.slice(from, from + IDS_A_SECTION)
+    yield (writer) => {
+      writer.putVarint(queue.id)
+      writer.putVarint(part.length)
+      for (const [id, at] of part) {
+        writer.putText(id)
+        writer.putVarint(at)
       }
     }
   }

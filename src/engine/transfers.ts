@@ -124,9 +124,9 @@ export class Transfers {
     transfer.done?.()
   }
 
-  /** Its producer's sequence was counted before. */
+  /** Its producer's sequence and its id were counted before; where it goes its id does not count. */
   private label(head: PublishHead, queue: Queue, target: Queue, lsn: number): void {
-    const dropped = PublishFlag.direct | PublishFlag.due | PublishFlag.producer
+    const dropped = PublishFlag.direct | PublishFlag.due | PublishFlag.producer | PublishFlag.deduplicated
     head.flags = (head.flags & ~dropped) | PublishFlag.replaces
     head.due = 0
     head.queues = [target.id]

@@ -44,6 +44,8 @@ export interface MessageContent {
   readonly contentType?: string | undefined
   readonly groupId?: string | undefined
   readonly groupSequence?: number | undefined
+  /** By which queues with `deduplication` recognize that the message is sent again. */
+  readonly deduplicationId?: string | undefined
   /** Wall milliseconds of the send call. */
   readonly timestamp?: number | undefined
   /** Wall milliseconds after which it must not be delivered. */

@@ -16,6 +16,16 @@ export interface Backoff {
   readonly jitter: number
 }
 
+/** For how long, and how many of, the ids of messages are remembered, so that one that is sent again is stored once. */
+export interface Deduplication {
+  /** Milliseconds. */
+  readonly window: number
+  readonly count: number
+}
+
+/** Ids that a policy may have remembered. */
+export const MAX_DEDUPLICATION_COUNT = 1_000_000
+
 /** What a queue does with its messages; plain data, journalled with the queue. */
 export interface QueuePolicy {
   /** Milliseconds after which an unconsumed message expires; the shorter of this and the message's own wins. */
@@ -32,6 +42,8 @@ export interface QueuePolicy {
   readonly deadLetter?: string | undefined
   /** Queue that takes expired messages; '{queue}' stands for this queue's name. undefined: they are counted and dropped. */
   readonly expired?: string | undefined
+  /** Messages that bear the deduplication id of an earlier one are confirmed and not stored; undefined: ids do not matter. */
+  readonly deduplication?: Deduplication | undefined
   /** Milliseconds a consumer may hold a delivery before it is taken back; undefined: for ever. */
   readonly deliveryTimeout?: number | undefined
 }

@@ -198,6 +198,8 @@ const json = {
   property(_format: number, payload: Uint8Array, name: string): unknown {
     return (JSON.parse(Buffer.from(payload).toString()) as Record<string, unknown>)[name]
   },
+  deduplicationId: (_format: number, payload: Uint8Array) =>
+    /^id=(\S+)/.exec(Buffer.from(payload).toString())?.[1],
 }
 
 /** A delivery as a test keeps it. */

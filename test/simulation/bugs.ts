@@ -13,6 +13,9 @@ import {
 } from '../../src/storage/format.ts'
 import type { SimulationOptions } from '../../src/testing/index.ts'
 
+/** The kind of the sections of a checkpoint that hold deduplication ids. */
+const SEEN_SECTION = 5
+
 type Tampering = NonNullable<SimulationOptions['tampering']>
 
 /** Faults of a kind that programmers make, each put between two real parts. */
@@ -24,6 +27,12 @@ export const bugs: Readonly<Record<string, Tampering>> = {
           client.written(lsn)
           client.durable(lsn)
         },
+      })),
+  },
+  'forgets at a restart which ids it has seen': {
+    store: (store) =>
+      withClient(store, (client) => ({
+        restore: (section) => section[0] !== SEEN_SECTION && client.restore(section),
       })),
   },
   'skips the checksum': { disk: skipChecksums },

@@ -1,4 +1,5 @@
 import { MillraceError } from '../../model/errors.ts'
+import { findDeduplicationId } from '../../wire/amqp10/message-view.ts'
 import type { AmqpConnection } from './connection.ts'
 
 /** Kept in one buffer up to this size; beyond, a body is handed to the engine as it comes. */
@@ -20,6 +21,8 @@ export class IncomingBody {
   payload: Uint8Array = new Uint8Array(0)
   /** The engine's number of the body when it is large. */
   number: number | undefined
+  /** Of a large message: the engine does not look into bodies that it is given in parts. */
+  deduplicationId: string | undefined
   private readonly connection: AmqpConnection
   /** Reads what stands before the payload and answers where that begins. */
   private readonly readHead: (bytes: Uint8Array) => number
@@ -64,6 +67,7 @@ export class IncomingBody {
     const beginning = Buffer.concat(this.parts)
     const payload = beginning.subarray(this.readHead(beginning))
     this.parts.length = 0
+    this.deduplicationId = findDeduplicationId(payload)
     this.number = engine.openBody(number)
     this.pass(payload)
   }

@@ -100,6 +100,7 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
       sequence: 0,
       mandatory: true,
       group: '',
+      deduplicationId: undefined,
     }
   }
 
@@ -128,6 +129,7 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
     head.read(bytes, start, end, this.options.destination instanceof Relay)
     publication.payload = bytes.subarray(head.payloadStart, end)
     publication.body = undefined
+    publication.deduplicationId = undefined
     this.publish(id, settled, end - start)
   }
 
@@ -144,6 +146,7 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
     body.end()
     publication.payload = body.payload
     publication.body = body.number
+    publication.deduplicationId = body.deduplicationId
     this.publish(part.id, part.settled, body.size)
   }
 

@@ -1,5 +1,5 @@
 import { MillraceError } from '../../model/errors.ts'
-import { MAX_DELAYS, type QueuePolicy } from '../../model/policy.ts'
+import { MAX_DEDUPLICATION_COUNT, MAX_DELAYS, type QueuePolicy } from '../../model/policy.ts'
 
 /** What a request brings with it; every reader throws `argument-invalid` for what it is not. */
 export class Arguments {
@@ -61,6 +61,7 @@ const policyChecks: Readonly<Record<keyof QueuePolicy, Check>> = {
   backoff: (value) => value instanceof Map && isBackoff(value),
   deadLetter: (value) => value === null || typeof value === 'string',
   expired: (value) => value === null || typeof value === 'string',
+  deduplication: (value) => value === null || (value instanceof Map && isDeduplication(value)),
   deliveryTimeout: (value) => value === null || positive(value),
 }
 
@@ -73,6 +74,11 @@ function isBackoff(value: ReadonlyMap<unknown, unknown>): boolean {
 function isDelays(value: unknown): boolean {
   if (value === undefined) return true
   return Array.isArray(value) && value.length > 0 && value.length <= MAX_DELAYS && value.every(notNegative)
+}
+
+function isDeduplication(value: ReadonlyMap<unknown, unknown>): boolean {
+  const count = value.get('count')
+  return positive(value.get('window')) && positive(count) && Number(count) <= MAX_DEDUPLICATION_COUNT
 }
 
 function policyOf(map: ReadonlyMap<unknown, unknown>): Partial<QueuePolicy> {

@@ -13,6 +13,7 @@ const fields: readonly (keyof PolicyOptions)[] = [
   'backoff',
   'deadLetter',
   'expired',
+  'deduplication',
   'deliveryTimeout',
 ]
 
@@ -37,6 +38,8 @@ function readRule(value: unknown, at: string): PolicyRule {
   if (typeof match !== 'string' || match === '')
     throw new Mistake(`${at}.match is a name or a pattern such as orders.* or '#', not ${show(match)}`)
   if (policy['backoff'] !== undefined) record(policy['backoff'], `${at}.backoff`, backoffFields)
+  if (typeof policy['deduplication'] === 'object')
+    record(policy['deduplication'], `${at}.deduplication`, ['window', 'count'])
   for (const name of ['deadLetter', 'expired'] as const) {
     const to = policy[name]
     if (to !== undefined && to !== false && (typeof to !== 'string' || to === ''))

@@ -134,6 +134,31 @@ export function testMessages(subject: ProviderSubject): void {
   testHeaders(subject)
   testLevels(subject)
   testSchemas(subject)
+  testDeduplication(subject)
+}
+
+function testDeduplication(subject: ProviderSubject): void {
+  contract(
+    subject,
+    ['policies'],
+    'a queue with deduplication stores messages of one id once, small or large, and confirms each',
+    async (bench) => {
+      const mq = await bench.connect()
+      const anything = bench.queue<unknown>({ policy: { deduplication: { window: '1h', count: 10 } } })
+      const large = new Uint8Array(1024 * 1024).fill(7)
+      for (const [i, body] of ['a', 'b', large, large, 'c'].entries())
+        await mq.send(anything, body, { deduplicationId: ['x', 'x', 'y', 'y', 'z'][i] })
+      await mq.send(anything, 'd', { properties: { _AMQ_DUPL_ID: 'z' } })
+      await mq.send(anything, 'e')
+      const received = await take(mq, anything, 4)
+      assert.deepEqual(
+        received.map(({ body }) => (body instanceof Uint8Array ? body.length : body)),
+        ['a', large.length, 'c', 'e'],
+      )
+      for (const deduplicationId of ['', 'x'.repeat(257)])
+        await assert.rejects(mq.send(anything, 'f', { deduplicationId }), { code: 'argument-invalid' })
+    },
+  )
 }
 
 function testKinds(subject: ProviderSubject): void {

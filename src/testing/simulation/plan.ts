@@ -9,6 +9,9 @@ import type { Target } from './messages.ts'
 import type { Reference } from './reference.ts'
 
 const KiB = 1024
+/** The queue that stores what is sent to it once, by its id. */
+export const ONCE = 'once'
+const FOR_EVER = 1e12
 const dlqOf = (queue: string): string => `${queue}.dlq`
 
 /** What a seed makes of the broker: its sizes, its queues and how messages get into them. */
@@ -105,6 +108,7 @@ export class Plan {
     add('fan-1', {})
     add('fan-2', { overflow: 'dead-letter', maxMessages: 400 })
     add('volatile', {}, 'memory')
+    add(ONCE, { deduplication: { window: FOR_EVER, count: 100_000 } })
   }
 }
 

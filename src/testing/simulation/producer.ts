@@ -3,6 +3,7 @@ import type { Broker } from '../../engine/broker.ts'
 import type { Durability } from '../../model/delivery.ts'
 import { isMillraceError } from '../../model/errors.ts'
 import { contentOf, type SentMessage, type Target } from './messages.ts'
+import { ONCE } from './plan.ts'
 import { Violation } from './violation.ts'
 import type { Actor, World } from './world.ts'
 
@@ -26,6 +27,8 @@ export class Producer implements Actor {
   private readonly open = new Map<number, SentMessage>()
   /** To be sent again, in the order in which they were sent. */
   private again: SentMessage[] = []
+  /** Confirmed, for good, by a queue that knows their ids: to send one of them again changes nothing. */
+  private readonly known: SentMessage[] = []
 
   constructor(world: World, name: string, insistent: boolean) {
     this.world = world
@@ -59,6 +62,7 @@ export class Producer implements Actor {
       }
       return
     }
+    if (this.known.length > 0 && random.chance(0.1)) this.repeat(broker)
     const target = random.pick(this.world.plan.targets)
     const burst = target.key === 'deep' ? random.between(1, 60) : random.between(1, 12)
     const mixed = random.chance(0.5)
@@ -66,6 +70,14 @@ export class Producer implements Actor {
       this.world.report.count('operations')
       this.send(broker, this.compose(mixed ? random.pick(this.world.plan.targets) : target))
     }
+  }
+
+  /** As a program does that does not remember what it has sent. */
+  private repeat(broker: Broker): void {
+    const [message] = this.known.splice(this.world.random.between(0, this.known.length - 1), 1)
+    this.world.report.count('repeated')
+    this.world.report.count('operations')
+    this.send(broker, message!)
   }
 
   /** Sends many small messages to one queue, as fast as the broker takes them. */
@@ -172,6 +184,7 @@ export class Producer implements Actor {
       producer: this.handle,
       sequence: this.insistent ? Number(message.id.split('/')[1]) : 0,
       mandatory: false,
+      deduplicationId: target.key === ONCE ? message.id : undefined,
     })
     // The sender may use its buffer again.
     payload.fill(0)
@@ -197,6 +210,8 @@ export class Producer implements Actor {
         this.world.report.count('confirmed')
         this.world.note('confirmed', message.id)
         this.world.reference.confirmed(message)
+        if (!this.insistent && message.target.key === ONCE && message.level === 'disk')
+          this.known.push(message)
       } else if (!isMillraceError(error) || !UNKNOWN.has(error.code)) {
         this.refused(message, error.code)
       } else if (this.insistent) {

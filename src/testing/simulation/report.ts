@@ -6,6 +6,7 @@ const counts = [
   'events',
   'sent',
   'resent',
+  'repeated',
   'confirmed',
   'refused',
   'deliveries',

@@ -1,6 +1,7 @@
 import type { Body, MessageContent, SentValue } from '../../model/message.ts'
 import { formatInvalid, invalid } from './checks.ts'
 import {
+  DEDUPLICATION_KEY,
   DESTINATION_KEY,
   destinationKinds,
   Field,
@@ -55,8 +56,8 @@ function annotationPrefix(): Uint8Array {
 
 function writeAnnotations(writer: Writer, content: MessageContent): void {
   const type = jmsType(content.body)
-  const { to, replyTo } = content
-  if (!to && !replyTo && type !== undefined) {
+  const { to, replyTo, deduplicationId } = content
+  if (!to && !replyTo && deduplicationId === undefined && type !== undefined) {
     writer.raw(typeAnnotation)
     return writer.byte(type)
   }
@@ -73,6 +74,11 @@ function writeAnnotations(writer: Writer, content: MessageContent): void {
   if (type !== undefined) put(MESSAGE_TYPE_KEY, type)
   if (to) put(DESTINATION_KEY, destinationKinds.indexOf(to.kind))
   if (replyTo) put(REPLY_TO_KEY, destinationKinds.indexOf(replyTo.kind))
+  if (deduplicationId !== undefined) {
+    writer.symbol(DEDUPLICATION_KEY)
+    writer.string(deduplicationId)
+    count += 2
+  }
   writer.endCompound(mark, count)
   if (count === 0) writer.at = start
 }

@@ -3,6 +3,8 @@ import type { Body, PropertyValue, ReceivedContent } from '../../model/message.t
 import { invalid } from './checks.ts'
 import { Reader } from './reader.ts'
 import {
+  DEDUPLICATION_KEY,
+  DEDUPLICATION_PROPERTY,
   DESTINATION_KEY,
   destinationKinds,
   Field,
@@ -26,6 +28,11 @@ export function decodeMessage(bytes: Uint8Array, start = 0, end: number = bytes.
 /** The value of one application property, without decoding the others; undefined when absent or not decodable. */
 export function findProperty(payload: Uint8Array, name: string): unknown {
   return new MessageView(payload, 0, payload.length).property(name)
+}
+
+/** The id by which repetitions are recognized; undefined when there is none, or none that is a text. */
+export function findDeduplicationId(payload: Uint8Array): string | undefined {
+  return new MessageView(payload, 0, payload.length).deduplicationId
 }
 
 /**
@@ -120,11 +127,22 @@ export class MessageView implements ReceivedContent {
     return typeof value === 'number' ? value : undefined
   }
 
+  get deduplicationId(): string | undefined {
+    const id = this.attempt(() => this.annotation(DEDUPLICATION_KEY)) ?? this.property(DEDUPLICATION_PROPERTY)
+    return typeof id === 'string' ? id : undefined
+  }
+
   /** One application property, without decoding the others. Undefined when absent or not decodable. */
   property(name: string): unknown {
-    try {
+    return this.attempt(() => {
       this.locate()
       return this.lookup(this.applicationAt, name)
+    })
+  }
+
+  private attempt(read: () => unknown): unknown {
+    try {
+      return read()
     } catch {
       return undefined
     }
@@ -151,15 +169,18 @@ export class MessageView implements ReceivedContent {
   private locate(): void {
     if (this.located) return
     reader.reset(this.bytes, this.start, this.end)
-    while (!reader.done && this.bodyAt < 0) {
+    while (!reader.done) {
       const section = reader.at
       const code = reader.descriptor()
       const at = reader.at
       if (code === Section.messageAnnotations) this.annotationsAt = at
       else if (code === Section.properties) this.propertiesAt = at
       else if (code === Section.applicationProperties) this.applicationAt = at
-      else if (code >= Section.data && code <= Section.value) this.bodyAt = section
-      else if (!(code >= Section.header && code <= Section.footer))
+      else if (code >= Section.data && code <= Section.value) {
+        // Nothing is behind it that is looked for, and of a large body only the beginning may be there.
+        this.bodyAt = section
+        break
+      } else if (!(code >= Section.header && code <= Section.footer))
         throw invalid('the bytes are not a message')
       reader.skip()
     }

@@ -43,6 +43,11 @@ export const MESSAGE_TYPE_KEY = 'x-opt-jms-msg-type'
 export const DESTINATION_KEY = 'x-opt-jms-dest'
 export const REPLY_TO_KEY = 'x-opt-jms-reply-to'
 
+/** Message annotation with the id by which repetitions are recognized. */
+export const DEDUPLICATION_KEY = 'x-opt-deduplication-id'
+/** Property that says the same, for clients that cannot set annotations, such as those of JMS. Artemis has it, too. */
+export const DEDUPLICATION_PROPERTY = '_AMQ_DUPL_ID'
+
 /** Values of x-opt-jms-dest and x-opt-jms-reply-to, by position. */
 export const destinationKinds = ['queue', 'topic', 'temporary-queue', 'temporary-topic'] as const
 
