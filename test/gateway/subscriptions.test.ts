@@ -69,6 +69,35 @@ test('another container has subscriptions of its own under the same names', asyn
   assert.deepEqual([await a.take(), await b.take()], [['m'], ['m']])
 })
 
+test('containers and names that look alike when put together are different subscriptions', async () => {
+  const bench = await GatewayBench.start()
+  const [one, two] = [await bench.client({ containerId: 'a:b' }), await bench.client({ containerId: 'a' })]
+  const alone = await subscribe(one, 'c')
+  const other = await subscribe(two, 'b:c')
+  const shared = await subscribe(one, 'd', 'news', ['shared'])
+  const alike = await subscribe(one, 'd:shared')
+  await publish(bench, 'news', 'm')
+  for (const subscriber of [alone, other, shared, alike]) assert.deepEqual(await subscriber.take(), ['m'])
+})
+
+test('a durable subscription is shared or not: the other kind of that name is refused (JMS 8.3.3, 8.3.4)', async () => {
+  const bench = await GatewayBench.start()
+  const client = await bench.client({ containerId: 'c' })
+  for (const [first, second] of [
+    [[], ['shared']],
+    [['shared'], []],
+  ] as const) {
+    await (await subscribe(client, 's', 'news', [...first])).leave(false)
+    assert.equal((await subscribe(client, 's', 'news', [...second])).refusal, 'amqp:precondition-failed')
+    await publish(bench, 'news', 'kept')
+    const again = await subscribe(client, 's', 'news', [...first])
+    assert.deepEqual(await again.take(), ['kept'], 'what is there stays')
+    await again.leave(true)
+  }
+  const other = await bench.client({ containerId: 'other' })
+  assert.equal((await subscribe(other, 's', 'news', ['shared'])).refusal, undefined)
+})
+
 test('an attach without source finds the subscription of its link name; closing it unsubscribes', async () => {
   const bench = await GatewayBench.start()
   const client = await bench.client({ containerId: 'c' })

@@ -9,6 +9,7 @@ import {
   type DurableSubscription,
   ensureSubscription,
   ensureVolatile,
+  sharedVolatileQueue,
   subscribedTopic,
   subscriptionQueue,
 } from '../management/subscriptions.ts'
@@ -31,7 +32,7 @@ export function subscriptionNode(
     return durableNode(connection, attach, source, topic, shared)
   const { engine, gateway } = connection
   const { clientId, name } = subscriptionOf(connection, attach.name, source.capabilities, shared)
-  const queue = `volatile:${shared ? `${clientId}:${name}:shared` : gateway.uniqueName()}`
+  const queue = shared ? sharedVolatileQueue(clientId, name) : `volatile:${gateway.uniqueName()}`
   const before = subscribedTopic(engine, queue)
   if (before !== undefined && before !== topic) {
     throw new MillraceError(

@@ -14,8 +14,22 @@ export interface DurableSubscription {
 }
 
 /** The queue behind a durable subscription. */
-export function subscriptionQueue({ clientId, name, shared }: DurableSubscription): string {
-  return `sub:${clientId}:${name}${shared ? ':shared' : ''}`
+export function subscriptionQueue(subscription: DurableSubscription): string {
+  return `sub:${identityOf(subscription)}`
+}
+
+/** The queue behind a subscription that ends with the last of its sharers. */
+export function sharedVolatileQueue(clientId: string, name: string): string {
+  return `volatile:${identityOf({ clientId, name, shared: true })}`
+}
+
+/** No two owners and names come to the same: the colon is what parts them. */
+function identityOf({ clientId, name, shared }: DurableSubscription): string {
+  return `${escaped(clientId)}:${escaped(name)}${shared ? ':shared' : ''}`
+}
+
+function escaped(text: string): string {
+  return text.replaceAll('%', '%25').replaceAll(':', '%3A')
 }
 
 /** The topic that a subscription's queue is bound to; undefined when there is no such subscription. */
@@ -27,7 +41,8 @@ export function subscribedTopic(engine: Engine, queue: string): string | undefin
 
 /**
  * Makes sure that the subscription exists as asked for, and answers its queue. One of another topic is replaced, with what it
- * holds. Throws `destination-in-use` when that has consumers.
+ * holds. Throws `destination-in-use` when that has consumers, `destination-conflict` when the name belongs to a subscription
+ * of the other kind, shared or not (JMS 8.3.3, 8.3.4).
  */
 export function ensureSubscription(
   engine: Engine,
@@ -36,14 +51,19 @@ export function ensureSubscription(
   options: { policy?: Partial<QueuePolicy> | undefined; lifetime?: Lifetime | undefined } = {},
 ): string {
   const queue = subscriptionQueue(subscription)
+  const { name, shared } = subscription
+  if (engine.queue(subscriptionQueue({ ...subscription, shared: !shared }))) {
+    const kind = shared ? 'not shared' : 'shared'
+    throw new MillraceError(
+      'destination-conflict',
+      `the subscription ${JSON.stringify(name)} is ${kind}; unsubscribe it before, or take another name`,
+    )
+  }
   const existing = engine.queue(queue)
   if (existing) {
     if (subscribedTopic(engine, queue) === topic) return queue
     if (existing.consumers > 0) {
-      throw new MillraceError(
-        'destination-in-use',
-        `subscription ${subscription.name} has consumers and another topic`,
-      )
+      throw new MillraceError('destination-in-use', `subscription ${name} has consumers and another topic`)
     }
     // Its name is free at once.
     engine.deleteQueue(queue, { ifUnused: true }, () => {})
