@@ -3,3 +3,4 @@
  */
 export { encodeShared } from '../wire/amqp10/message-encoder.ts'
 export { findDeduplicationId, findProperty, MessageView } from '../wire/amqp10/message-view.ts'
+export { selectableValue } from '../wire/amqp10/selection.ts'

@@ -1,4 +1,4 @@
-import { findDeduplicationId, findProperty } from '../client/message-format.ts'
+import { findDeduplicationId, findProperty, selectableValue } from '../client/message-format.ts'
 import type { Engine } from '../engine/api.ts'
 import { Broker } from '../engine/broker.ts'
 import type { EngineOptions } from '../engine/options.ts'
@@ -33,6 +33,8 @@ export type Ended = (closed: Promise<void>) => void
 const contents: Contents = {
   deduplicationId: (format, payload) => (format === FORMAT_AMQP10 ? findDeduplicationId(payload) : undefined),
   property: (format, payload, name) => (format === FORMAT_AMQP10 ? findProperty(payload, name) : undefined),
+  selectable: (format, payload, start, end, identifier) =>
+    format === FORMAT_AMQP10 ? selectableValue(payload, start, end, identifier) : undefined,
 }
 
 /** Any connection of this process, as those from elsewhere see it. */

@@ -7,11 +7,14 @@ import { departures, OperationType, PublishFlag, type PublishHead } from './port
 interface Body {
   readonly connection: Connection
   readonly chunks: number[]
+  /** The first bytes, where its headers and properties are: routing looks at them. */
+  beginning: Uint8Array
   /** Bytes that do not fill a chunk yet. */
   rest: Buffer
   size: number
 }
 
+const BEGINNING_BYTES = 64 * 1024
 const nothing = new Uint8Array(0)
 
 /**
@@ -29,7 +32,7 @@ export class Bodies {
 
   start(connection: Connection): number {
     const id = this.nextId++
-    this.open.set(id, { connection, chunks: [], rest: Buffer.alloc(0), size: 0 })
+    this.open.set(id, { connection, chunks: [], beginning: nothing, rest: Buffer.alloc(0), size: 0 })
     connection.bodies.add(id)
     return id
   }
@@ -38,6 +41,8 @@ export class Bodies {
     const body = this.find(id)
     const { chunkBytes } = this.core.options
     body.size += bytes.length
+    const missing = BEGINNING_BYTES - body.beginning.length
+    if (missing > 0) body.beginning = Buffer.concat([body.beginning, bytes.subarray(0, missing)])
     let rest = body.rest.length === 0 ? bytes : Buffer.concat([body.rest, bytes])
     while (rest.length >= chunkBytes) {
       body.chunks.push(this.writeChunk(rest.subarray(0, chunkBytes)))
@@ -49,6 +54,10 @@ export class Bodies {
 
   sizeOf(id: number): number {
     return this.find(id).size
+  }
+
+  beginningOf(id: number): Uint8Array {
+    return this.find(id).beginning
   }
 
   abort(id: number): void {

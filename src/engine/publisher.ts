@@ -12,6 +12,7 @@ import { hasRoom, type Overflow, queueFull } from './overflow.ts'
 import { OperationType, PublishFlag, PublishHead, writePublish } from './ports/operations.ts'
 import type { Queue } from './queue.ts'
 import type { RoutingKey } from './routing/exchange.ts'
+import { MessageValues } from './selection-values.ts'
 
 /** What became of an attempt to store a publication. */
 type Attempt = 'stored' | { readonly full: Queue }
@@ -24,6 +25,7 @@ export class Publisher {
   private readonly holds: Holds
   private readonly head = new PublishHead()
   private readonly targets: Queue[] = []
+  private readonly values = new MessageValues()
 
   constructor(core: Core, overflow: Overflow) {
     this.core = core
@@ -160,10 +162,12 @@ export class Publisher {
 
   private routeThrough(connection: Connection, publication: Publication): void {
     const key: RoutingKey = { text: publication.key, syntax: publication.syntax ?? 'dotted' }
-    const { contents } = this.core
-    const property = (name: string): unknown =>
-      contents.property(publication.format, publication.payload, name)
-    this.core.topology.route(publication.exchange, key, connection.clientId, property, this.targets)
+    this.head.priority = publication.priority
+    this.head.format = publication.format
+    const beginning =
+      publication.body === undefined ? publication.payload : this.bodies.beginningOf(publication.body)
+    this.values.reset(this.core.contents, this.head, beginning, publication.durability !== 'memory')
+    this.core.topology.route(publication.exchange, key, connection, this.values, this.targets)
     if (this.targets.length > 0 || !publication.mandatory) return
     throw new MillraceError(
       'message-unroutable',

@@ -7,7 +7,7 @@ import type { Chunk } from './index/chunk.ts'
 import { Lane, type Residency } from './index/lane.ts'
 import { StateCode } from './lifecycle.ts'
 import { PublishFlag, type PublishHead } from './ports/operations.ts'
-import type { Binding } from './routing/exchange.ts'
+import type { Binding } from './routing/binding-set.ts'
 
 const PRIORITIES = 10
 

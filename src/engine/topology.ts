@@ -1,17 +1,18 @@
 import { DEFAULT_EXCHANGE, TOPIC_EXCHANGE } from '../model/destination.ts'
 import { MillraceError } from '../model/errors.ts'
 import type { BindingDefinition, ExchangeDefinition, QueueDefinition } from '../model/policy.ts'
+import { parseSelector } from '../model/selector/selector.ts'
 import type { QueueDeclaration } from './api.ts'
 import type { Residency } from './index/lane.ts'
 import type { Log } from './log.ts'
 import type { Policies } from './options.ts'
 import { Queue } from './queue.ts'
+import type { Binding } from './routing/binding-set.ts'
 import {
-  type Binding,
   bindingId,
   createExchange,
   type Exchange,
-  type PropertyLookup,
+  type RoutedMessage,
   type RoutingKey,
 } from './routing/exchange.ts'
 
@@ -25,6 +26,12 @@ export type TopologyChange =
   | { readonly op: 'exchange'; readonly definition: ExchangeDefinition }
   | { readonly op: 'exchange-gone'; readonly name: string }
   | { readonly op: 'bind' | 'unbind'; readonly binding: BindingDefinition }
+
+/** Whose message is routed. */
+interface Publisher {
+  readonly id: number
+  readonly clientId: string | undefined
+}
 
 /** Queues, exchanges and bindings. Every change is journalled and applied by the same code as at replay. */
 export class Topology {
@@ -130,6 +137,7 @@ export class Topology {
   bind(definition: BindingDefinition): void {
     this.exchangeOf(definition.exchange)
     this.queueFor(definition.queue, false)
+    if (definition.selector !== undefined) parseSelector(definition.selector)
     if (this.findBinding(definition) === undefined) this.change({ op: 'bind', binding: definition })
   }
 
@@ -150,8 +158,8 @@ export class Topology {
   route(
     exchange: string,
     key: RoutingKey,
-    clientId: string | undefined,
-    property: PropertyLookup,
+    publisher: Publisher,
+    message: RoutedMessage,
     into: Queue[],
   ): void {
     into.length = 0
@@ -160,8 +168,8 @@ export class Topology {
     // Alternates may form a ring; a message gives up after a few.
     for (let hops = 0; at !== undefined && into.length === 0 && hops < MAX_ALTERNATES; hops++) {
       this.routed.clear()
-      at.route(key, property, this.routed)
-      for (const binding of this.routed) this.addTarget(binding, clientId, into)
+      at.route(key, message, this.routed)
+      for (const binding of this.routed) this.addTarget(binding, publisher, into)
       at = at.definition.alternate === undefined ? undefined : this.exchanges.get(at.definition.alternate)
     }
   }
@@ -217,7 +225,8 @@ export class Topology {
     const queue = this.queues.get(definition.queue)
     const exchange = this.exchanges.get(definition.exchange)
     if (queue === undefined || exchange === undefined || this.findBinding(definition) !== undefined) return
-    const binding = { definition, id: bindingId(definition), queue: queue.id }
+    const selector = definition.selector === undefined ? undefined : parseSelector(definition.selector)
+    const binding = { definition, id: bindingId(definition), queue: queue.id, selector }
     exchange.bind(binding)
     queue.bindings.add(binding)
   }
@@ -235,9 +244,10 @@ export class Topology {
     for (const binding of queue.bindings) this.removeBinding(binding)
   }
 
-  private addTarget(binding: Binding, clientId: string | undefined, into: Queue[]): void {
-    const { noLocal } = binding.definition
-    if (noLocal !== undefined && noLocal === clientId) return
+  private addTarget(binding: Binding, publisher: Publisher, into: Queue[]): void {
+    const { noLocal, noLocalConnection } = binding.definition
+    if (noLocal !== undefined && noLocal === publisher.clientId) return
+    if (noLocalConnection === publisher.id) return
     const queue = this.byId.get(binding.queue)
     if (queue === undefined || queue.routing === this.routings) return
     queue.routing = this.routings

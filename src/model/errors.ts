@@ -31,6 +31,10 @@ export const errorCatalogue: Readonly<Record<ErrorCode, { retryable: boolean; su
   'destination-invalid': { retryable: false, summary: 'The name or kind of the destination is not usable' },
   'destination-in-use': { retryable: true, summary: 'The destination or subscription has active consumers' },
   'destination-conflict': { retryable: false, summary: 'The destination exists with a different definition' },
+  'selector-invalid': {
+    retryable: false,
+    summary: 'The selector is not one of the language (JMS InvalidSelectorException)',
+  },
   'message-too-large': { retryable: false, summary: 'The message is larger than the limit' },
   'message-invalid': { retryable: false, summary: 'The message does not fit the schema or the format' },
   'message-format-invalid': {
@@ -99,6 +103,7 @@ export type ErrorCode =
   | 'destination-invalid'
   | 'destination-in-use'
   | 'destination-conflict'
+  | 'selector-invalid'
   | 'message-too-large'
   | 'message-invalid'
   | 'message-format-invalid'

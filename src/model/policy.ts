@@ -86,8 +86,12 @@ export interface BindingDefinition {
   readonly headers?:
     | { readonly match: 'all' | 'any'; readonly values: Readonly<Record<string, unknown>> }
     | undefined
+  /** Take only messages of which this selector is true (docs/selectors.md). */
+  readonly selector?: string | undefined
   /** Do not take messages published by this client id (JMS noLocal). */
   readonly noLocal?: string | undefined
+  /** The same for a connection that has no client id, by its number: for queues that do not outlive it. */
+  readonly noLocalConnection?: number | undefined
 }
 
 /** Ending of the names of dead-letter queues, unless a policy names others. */

@@ -13,6 +13,7 @@ import type {
 import { Broker } from '../../src/engine/broker.ts'
 import { MemoryStore } from '../../src/engine/memory/store.ts'
 import type { EngineOptions } from '../../src/engine/options.ts'
+import type { Contents } from '../../src/engine/ports/contents.ts'
 import type { Store } from '../../src/engine/ports/store.ts'
 import type { MillraceError } from '../../src/model/errors.ts'
 import type { QueuePolicy } from '../../src/model/policy.ts'
@@ -193,13 +194,17 @@ function promises(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
 }
 
-/** Payloads in tests of headers exchanges are JSON objects. */
-const json = {
-  property(_format: number, payload: Uint8Array, name: string): unknown {
+/** Payloads in tests of headers exchanges and selectors are JSON objects. */
+const json: Contents = {
+  property(_format, payload, name) {
     return (JSON.parse(Buffer.from(payload).toString()) as Record<string, unknown>)[name]
   },
-  deduplicationId: (_format: number, payload: Uint8Array) =>
-    /^id=(\S+)/.exec(Buffer.from(payload).toString())?.[1],
+  deduplicationId: (_format, payload) => /^id=(\S+)/.exec(Buffer.from(payload).toString())?.[1],
+  selectable(_format, payload, start, end, identifier) {
+    const text = Buffer.from(payload.subarray(start, end)).toString()
+    const value = text.startsWith('{') ? (JSON.parse(text) as Record<string, unknown>)[identifier] : undefined
+    return Number.isInteger(value) ? BigInt(value as number) : value
+  },
 }
 
 /** A delivery as a test keeps it. */

@@ -1,19 +1,19 @@
 import type { BindingDefinition, ExchangeDefinition, KeySyntax } from '../../model/policy.ts'
+import type { PropertyLookup } from '../../model/selector/selector.ts'
+import { type Binding, BindingSet } from './binding-set.ts'
 import { type Level, splitKey, splitPattern } from './levels.ts'
 import { TopicTrie } from './trie.ts'
 
-/** Looks up a property of the message being routed; only headers exchanges do. */
-export type PropertyLookup = (name: string) => unknown
-
-/** A binding in force: its definition, what tells it from others of its exchange, and the queue it leads to. */
-export interface Binding {
-  readonly definition: BindingDefinition
-  readonly id: string
-  readonly queue: number
+/** A message on its way through an exchange: its properties as its receiver sees them, and as selectors do. */
+export interface RoutedMessage {
+  readonly property: PropertyLookup
+  readonly lookup: PropertyLookup
 }
 
-export function bindingId({ queue, key, syntax, headers, noLocal }: BindingDefinition): string {
-  return JSON.stringify([queue, key, syntax ?? 'dotted', headers ?? null, noLocal ?? null])
+export function bindingId(definition: BindingDefinition): string {
+  const { queue, key, syntax, headers, noLocal, noLocalConnection, selector } = definition
+  const rest = [headers ?? null, noLocal ?? null, noLocalConnection ?? null, selector ?? null]
+  return JSON.stringify([queue, key, syntax ?? 'dotted', ...rest])
 }
 
 /** Bindings of one exchange, arranged for its kind. `route` adds the bindings that take a message. */
@@ -23,7 +23,7 @@ export interface Exchange {
   readonly bindings: ReadonlyMap<string, Binding>
   bind(binding: Binding): void
   unbind(binding: Binding): void
-  route(key: RoutingKey, property: PropertyLookup, into: Set<Binding>): void
+  route(key: RoutingKey, message: RoutedMessage, into: Set<Binding>): void
 }
 
 /** A key as the sender wrote it, and how its protocol splits it into levels. */
@@ -48,6 +48,7 @@ export function createExchange(definition: ExchangeDefinition): Exchange {
 class FanoutExchange implements Exchange {
   readonly definition: ExchangeDefinition
   readonly bindings: Map<string, Binding> = new Map()
+  private readonly all = new BindingSet()
 
   constructor(definition: ExchangeDefinition) {
     this.definition = definition
@@ -55,67 +56,103 @@ class FanoutExchange implements Exchange {
 
   bind(binding: Binding): void {
     this.bindings.set(binding.id, binding)
+    this.all.add(binding)
   }
 
   unbind(binding: Binding): void {
     this.bindings.delete(binding.id)
+    this.all.delete(binding)
   }
 
-  route(_key: RoutingKey, _property: PropertyLookup, into: Set<Binding>): void {
-    for (const binding of this.bindings.values()) into.add(binding)
-  }
-}
-
-class DirectExchange extends FanoutExchange {
-  private readonly byKey = new Map<string, Binding[]>()
-
-  override bind(binding: Binding): void {
-    super.bind(binding)
-    const same = this.byKey.get(binding.definition.key)
-    if (same === undefined) this.byKey.set(binding.definition.key, [binding])
-    else same.push(binding)
-  }
-
-  override unbind(binding: Binding): void {
-    super.unbind(binding)
-    const { key } = binding.definition
-    const rest = (this.byKey.get(key) ?? []).filter((other) => other !== binding)
-    if (rest.length > 0) this.byKey.set(key, rest)
-    else this.byKey.delete(key)
-  }
-
-  override route(key: RoutingKey, _property: PropertyLookup, into: Set<Binding>): void {
-    for (const binding of this.byKey.get(key.text) ?? []) into.add(binding)
+  route(_key: RoutingKey, message: RoutedMessage, into: Set<Binding>): void {
+    this.all.collect(message.lookup, into)
   }
 }
 
-class TopicExchange extends FanoutExchange {
-  private readonly trie = new TopicTrie<Binding>()
+/** Bindings of one key, or of one pattern, are a set. */
+abstract class KeyedExchange implements Exchange {
+  readonly definition: ExchangeDefinition
+  readonly bindings: Map<string, Binding> = new Map()
+  protected readonly sets: Map<string, BindingSet> = new Map()
 
-  override bind(binding: Binding): void {
-    super.bind(binding)
-    this.trie.add(patternOf(binding), binding)
+  constructor(definition: ExchangeDefinition) {
+    this.definition = definition
   }
 
-  override unbind(binding: Binding): void {
-    super.unbind(binding)
-    this.trie.remove(patternOf(binding), binding)
+  bind(binding: Binding): void {
+    this.bindings.set(binding.id, binding)
+    const name = this.nameOf(binding.definition)
+    let set = this.sets.get(name)
+    if (set === undefined) {
+      set = new BindingSet()
+      this.sets.set(name, set)
+      this.opened(binding.definition, set)
+    }
+    set.add(binding)
   }
 
-  override route(key: RoutingKey, _property: PropertyLookup, into: Set<Binding>): void {
-    this.trie.match(splitKey(key.text, key.syntax), into)
+  unbind(binding: Binding): void {
+    this.bindings.delete(binding.id)
+    const name = this.nameOf(binding.definition)
+    const set = this.sets.get(name)
+    set?.delete(binding)
+    if (!set?.empty) return
+    this.sets.delete(name)
+    this.closed(binding.definition, set)
+  }
+
+  abstract route(key: RoutingKey, message: RoutedMessage, into: Set<Binding>): void
+  /** What the bindings of one set have in common. */
+  protected abstract nameOf(definition: BindingDefinition): string
+  protected opened(_definition: BindingDefinition, _set: BindingSet): void {}
+  protected closed(_definition: BindingDefinition, _set: BindingSet): void {}
+}
+
+class DirectExchange extends KeyedExchange {
+  override route(key: RoutingKey, message: RoutedMessage, into: Set<Binding>): void {
+    this.sets.get(key.text)?.collect(message.lookup, into)
+  }
+
+  protected override nameOf({ key }: BindingDefinition): string {
+    return key
+  }
+}
+
+class TopicExchange extends KeyedExchange {
+  private readonly trie = new TopicTrie<BindingSet>()
+  private readonly found = new Set<BindingSet>()
+
+  override route(key: RoutingKey, message: RoutedMessage, into: Set<Binding>): void {
+    this.found.clear()
+    this.trie.match(splitKey(key.text, key.syntax), this.found)
+    for (const set of this.found) set.collect(message.lookup, into)
+  }
+
+  protected override nameOf({ key, syntax }: BindingDefinition): string {
+    return `${syntax ?? 'dotted'} ${key}`
+  }
+
+  protected override opened(definition: BindingDefinition, set: BindingSet): void {
+    this.trie.add(patternOf(definition), set)
+  }
+
+  protected override closed(definition: BindingDefinition, set: BindingSet): void {
+    this.trie.remove(patternOf(definition), set)
   }
 }
 
 class HeadersExchange extends FanoutExchange {
-  override route(_key: RoutingKey, property: PropertyLookup, into: Set<Binding>): void {
-    for (const binding of this.bindings.values())
-      if (headersMatch(binding.definition, property)) into.add(binding)
+  override route(_key: RoutingKey, message: RoutedMessage, into: Set<Binding>): void {
+    for (const binding of this.bindings.values()) {
+      const { definition, selector } = binding
+      if (headersMatch(definition, message.property) && (selector?.matches(message.lookup) ?? true))
+        into.add(binding)
+    }
   }
 }
 
-function patternOf(binding: Binding): Level[] {
-  return splitPattern(binding.definition.key, binding.definition.syntax ?? 'dotted')
+function patternOf({ key, syntax }: BindingDefinition): Level[] {
+  return splitPattern(key, syntax ?? 'dotted')
 }
 
 /** A binding value of null asks only that the header be there (RabbitMQ: void). No values: all matches, any does not. */

@@ -50,7 +50,11 @@ export class Machine {
     const disk = tampering.disk?.(mount) ?? mount
     const real = new Journal({ disk, clock: this.clock, options: journal })
     const store = tampering.store?.(real) ?? real
-    const contents = { property: () => undefined, deduplicationId: () => undefined }
+    const contents = {
+      property: () => undefined,
+      selectable: () => undefined,
+      deduplicationId: () => undefined,
+    }
     const whole = new Broker({ store, clock: this.clock, random: this.random, contents }, engine)
     const broker = tampering.broker?.(whole) ?? whole
     const life = this.life

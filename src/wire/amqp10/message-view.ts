@@ -13,7 +13,7 @@ import {
   REPLY_TO_KEY,
   Section,
 } from './sections.ts'
-import { AmqpChar, AmqpSymbol, Uuid } from './values.ts'
+import { AmqpChar, AmqpSymbol, idText, Uuid } from './values.ts'
 
 const emptyProperties: Readonly<Record<string, PropertyValue>> = Object.freeze({})
 
@@ -282,15 +282,6 @@ function text(value: unknown): string | undefined {
 
 function millis(value: unknown): number | undefined {
   return value instanceof Date ? value.getTime() : undefined
-}
-
-/** Ids of other types than text get the prefix by which the JMS mapping shows them. */
-function idText(value: unknown): string | undefined {
-  if (typeof value === 'string') return value
-  if (typeof value === 'bigint') return `ID:AMQP_ULONG:${value}`
-  if (value instanceof Uuid) return `ID:AMQP_UUID:${value}`
-  if (value instanceof Uint8Array) return `ID:AMQP_BINARY:${Buffer.from(value).toString('hex').toUpperCase()}`
-  return undefined
 }
 
 /** A property value in the types of the model: what only names things becomes text. */

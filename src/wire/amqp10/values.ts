@@ -120,3 +120,12 @@ export class Typed {
     this.value = value
   }
 }
+
+/** Ids of other types than text get the prefix by which the JMS mapping shows them. */
+export function idText(value: unknown): string | undefined {
+  if (typeof value === 'string') return value
+  if (typeof value === 'bigint') return `ID:AMQP_ULONG:${value}`
+  if (value instanceof Uuid) return `ID:AMQP_UUID:${value}`
+  if (value instanceof Uint8Array) return `ID:AMQP_BINARY:${Buffer.from(value).toString('hex').toUpperCase()}`
+  return undefined
+}
