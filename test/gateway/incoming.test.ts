@@ -226,7 +226,9 @@ test('an address names a queue or topic by prefix, capability, existence, defaul
   assert.deepEqual(await send('b', ['topic']), ['m'])
   assert.deepEqual(await send('there'), [])
   assert.deepEqual(await send('elsewhere'), ['m'])
-  assert.equal((await client.sender({ address: 'queue://' })).refusal, 'amqp:invalid-field')
+  const nameless = await client.sender({ address: 'queue://' })
+  assert.equal(nameless.refusal, 'amqp:not-found', 'what JMS clients call an invalid destination')
+  assert.equal(nameless.detach?.error?.info?.get('millrace:code'), 'destination-invalid')
 })
 
 test('transactions are refused as not implemented', async () => {

@@ -2,10 +2,8 @@ import jakarta.jms.DeliveryMode;
 import jakarta.jms.InvalidSelectorRuntimeException;
 import jakarta.jms.JMSConsumer;
 import jakarta.jms.JMSContext;
-import jakarta.jms.JMSRuntimeException;
 import jakarta.jms.Message;
 import jakarta.jms.Queue;
-import jakarta.jms.TemporaryQueue;
 import jakarta.jms.Topic;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -23,7 +21,6 @@ final class Selection {
         CHECKS.put("selectors over headers", Selection::headers);
         CHECKS.put("selectors in transactions", Selection::transactions);
         CHECKS.put("invalid selectors", Selection::invalid);
-        CHECKS.put("temporary queue of another connection", Selection::temporaryOfAnother);
     }
 
     private Selection() {}
@@ -140,18 +137,5 @@ final class Selection {
             context.createProducer().send(queue, "unharmed");
             Strangers.equal(Jms2.next(context.createConsumer(queue)), "unharmed", "what came afterwards");
         });
-    }
-
-    /** 6.2.2: only consumers of the connection that made it. */
-    private static void temporaryOfAnother() throws Exception {
-        Jms2.with(context -> Jms2.with(other -> {
-            TemporaryQueue queue = context.createTemporaryQueue();
-            Queue requests = context.createQueue(Broker.fresh("requests"));
-            context.createProducer().setJMSReplyTo(queue).send(requests, "where to answer");
-            Queue seen = (Queue) Jms2.nextMessage(other.createConsumer(requests)).getJMSReplyTo();
-            Jms2.mustFail(JMSRuntimeException.class, "a consumer of another", () -> other.createConsumer(seen));
-            other.createProducer().send(seen, "the answer");
-            Strangers.equal(Jms2.next(context.createConsumer(queue)), "the answer", "what came");
-        }));
     }
 }

@@ -1,7 +1,10 @@
+import jakarta.jms.InvalidDestinationException;
 import jakarta.jms.InvalidDestinationRuntimeException;
 import jakarta.jms.JMSConsumer;
 import jakarta.jms.JMSContext;
 import jakarta.jms.JMSRuntimeException;
+import jakarta.jms.Queue;
+import jakarta.jms.TemporaryQueue;
 import jakarta.jms.Topic;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -9,7 +12,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
-/** The four kinds of subscriptions (Jakarta Messaging 3.1, 4.2 and 8.3). */
+/** The four kinds of subscriptions (Jakarta Messaging 3.1, 4.2 and 8.3), and destinations that are somebody else's or none. */
 final class Subscriptions {
     static final Map<String, Strangers.Check> CHECKS = new LinkedHashMap<>();
 
@@ -31,6 +34,8 @@ final class Subscriptions {
         CHECKS.put("unsubscribe", Subscriptions::unsubscribe);
         CHECKS.put("no local", Subscriptions::noLocal);
         CHECKS.put("no local, durable", Subscriptions::noLocalDurable);
+        CHECKS.put("temporary queue of another connection", Subscriptions::temporaryOfAnother);
+        CHECKS.put("invalid destinations", Subscriptions::invalidDestinations);
     }
 
     private Subscriptions() {}
@@ -256,6 +261,35 @@ final class Subscriptions {
             Jms2.mustBeEmpty(consumer, "the subscription");
             consumer.close();
             context.unsubscribe("sub");
+        });
+    }
+
+    /** 6.2.2: only consumers of the connection that made it. */
+    private static void temporaryOfAnother() throws Exception {
+        Jms2.with(context -> Jms2.with(other -> {
+            TemporaryQueue queue = context.createTemporaryQueue();
+            Queue requests = context.createQueue(Broker.fresh("requests"));
+            context.createProducer().setJMSReplyTo(queue).send(requests, "where to answer");
+            Queue seen = (Queue) Jms2.nextMessage(other.createConsumer(requests)).getJMSReplyTo();
+            Jms2.mustFail(JMSRuntimeException.class, "a consumer of another", () -> other.createConsumer(seen));
+            other.createProducer().send(seen, "the answer");
+            Strangers.equal(Jms2.next(context.createConsumer(queue)), "the answer", "what came");
+        }));
+    }
+
+    /** 10.3: a name that the broker cannot use. */
+    private static void invalidDestinations() throws Exception {
+        Jms2.with(context -> {
+            Queue unusable = context.createQueue("x".repeat(2_000));
+            Strangers.Check consume = () -> context.createConsumer(unusable);
+            Strangers.Check send = () -> context.createProducer().send(unusable, "to nowhere");
+            for (Map.Entry<String, Strangers.Check> each : Map.of("a consumer", consume, "a send", send).entrySet())
+                Jms2.mustFail(InvalidDestinationRuntimeException.class, each.getKey(), each.getValue());
+            Strangers.mustThrow(
+                InvalidDestinationException.class, "a browser", () -> Jms2.browse(context, unusable, null));
+            TemporaryQueue gone = context.createTemporaryQueue();
+            gone.delete();
+            Jms2.mustFail(JMSRuntimeException.class, "a consumer of what is gone", () -> context.createConsumer(gone));
         });
     }
 }
