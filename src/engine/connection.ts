@@ -15,6 +15,8 @@ export class Connection {
   closed = false
   /** In the list of those to be flushed at the end of the turn. */
   flushing = false
+  /** Half messages that are not durable yet: their ids, by the tags of their publications. */
+  readonly preparing: Map<number, string> = new Map()
   private outcomes: PublishOutcome[] = []
   private requests: number[] = []
   private notices: ((sink: ConnectionSink) => void)[] = []
@@ -29,7 +31,9 @@ export class Connection {
   }
 
   outcome(tag: number, error: MillraceError | undefined): void {
-    this.outcomes.push({ tag, error })
+    const prepared = this.preparing.size === 0 ? undefined : this.preparing.get(tag)
+    if (prepared !== undefined) this.preparing.delete(tag)
+    this.outcomes.push(prepared === undefined ? { tag, error } : { tag, error, prepared })
   }
 
   settled(request: number): void {

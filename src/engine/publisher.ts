@@ -5,14 +5,18 @@ import type { Connection } from './connection.ts'
 import type { Core } from './core.ts'
 import { MAX_DEDUPLICATION_ID_BYTES } from './deduplication.ts'
 import { encodeVolatile, enqueue } from './enqueue.ts'
+import type { HalfMessages } from './half-messages.ts'
 import { Holds } from './holds.ts'
 import { EntryFlag } from './index/chunk.ts'
 import { Bodies } from './large-bodies.ts'
+import { isUndecided, StateCode } from './lifecycle.ts'
 import { hasRoom, type Overflow, queueFull } from './overflow.ts'
 import { OperationType, PublishFlag, PublishHead, writePublish } from './ports/operations.ts'
 import type { Queue } from './queue.ts'
 import type { RoutingKey } from './routing/exchange.ts'
 import { MessageValues } from './selection-values.ts'
+import type { Transaction } from './transaction.ts'
+import type { Transactions } from './transactions.ts'
 
 /** What became of an attempt to store a publication. */
 type Attempt = 'stored' | { readonly full: Queue }
@@ -22,25 +26,32 @@ export class Publisher {
   readonly bodies: Bodies
   private readonly core: Core
   private readonly overflow: Overflow
+  private readonly transactions: Transactions
+  private readonly halves: HalfMessages
   private readonly holds: Holds
   private readonly head = new PublishHead()
   private readonly targets: Queue[] = []
   private readonly values = new MessageValues()
 
-  constructor(core: Core, overflow: Overflow) {
+  constructor(core: Core, overflow: Overflow, transactions: Transactions, halves: HalfMessages) {
     this.core = core
     this.overflow = overflow
+    this.transactions = transactions
+    this.halves = halves
     this.bodies = new Bodies(core)
     this.holds = new Holds(
       core,
       (connection, publication) => this.retry(connection, publication),
       (connection, publication, error) => this.refuse(connection, publication, error),
     )
+    transactions.refuseHeld = (id, tags, error) =>
+      this.holds.refuseAll(error, ({ transaction, tag }) => transaction === id && tags.has(tag))
   }
 
   publish(connection: Connection, publication: Publication): void {
     try {
       if (this.core.ended !== null) throw this.core.ended
+      this.checkTransaction(connection, publication)
       // Before any refusal: what is stored already is not refused, however short we are of room.
       if (this.isDuplicate(connection, publication)) return
       this.routeTo(connection, publication)
@@ -48,7 +59,7 @@ export class Publisher {
       this.check(publication)
       const waited = this.targets.find((queue) => queue.held > 0)
       const attempt = waited === undefined ? this.store(connection, publication) : { full: waited }
-      if (attempt !== 'stored') this.holds.hold(connection, publication, attempt.full)
+      if (attempt !== 'stored') this.hold(connection, publication, attempt.full)
     } catch (error) {
       this.refuse(connection, publication, error)
     }
@@ -62,17 +73,28 @@ export class Publisher {
 
   /** Refuses everything that waits. */
   end(error: MillraceError): void {
-    this.holds.refuseAll(error)
+    this.holds.refuseAll(error, () => true)
+  }
+
+  private hold(connection: Connection, publication: Publication, full: Queue): void {
+    this.holds.hold(connection, publication, full)
+    if (publication.transaction !== undefined)
+      this.transactions.use(connection, publication.transaction).held.add(publication.tag)
   }
 
   private retry(connection: Connection, publication: Publication): Queue | undefined {
     try {
+      this.checkTransaction(connection, publication)
       if (this.isDuplicate(connection, publication)) return undefined
       this.routeTo(connection, publication)
-      if (this.isRepetition(connection, publication)) return undefined
-      this.check(publication)
-      const attempt = this.store(connection, publication)
-      return attempt === 'stored' ? undefined : attempt.full
+      if (!this.isRepetition(connection, publication)) {
+        this.check(publication)
+        const attempt = this.store(connection, publication)
+        if (attempt !== 'stored') return attempt.full
+      }
+      if (publication.transaction !== undefined)
+        this.transactions.heldNoMore(connection, publication.transaction, publication.tag)
+      return undefined
     } catch (error) {
       this.refuse(connection, publication, error)
       return undefined
@@ -84,6 +106,15 @@ export class Publisher {
     if (publication.body !== undefined) this.bodies.abort(publication.body)
     connection.outcome(publication.tag, error)
     this.core.touch(connection)
+    if (publication.transaction !== undefined)
+      this.transactions.heldNoMore(connection, publication.transaction, publication.tag, error)
+  }
+
+  /** Throws what is wrong with the transaction, or with the half message. */
+  private checkTransaction(connection: Connection, publication: Publication): void {
+    const { transaction, prepare, tag } = publication
+    if (transaction !== undefined) this.transactions.use(connection, transaction, tag)
+    if (prepare !== undefined) this.halves.check(publication)
   }
 
   private check(publication: Publication): void {
@@ -97,7 +128,7 @@ export class Publisher {
         `the message has ${size} bytes; the limit is ${maxMessageBytes} (maxMessageBytes)`,
       )
     }
-    if (publication.durability === 'memory') return
+    if (publication.durability === 'memory' && publication.prepare === undefined) return
     if (!core.spaceAvailable) {
       throw new MillraceError(
         'disk-full',
@@ -115,7 +146,7 @@ export class Publisher {
   /** A resend of what is stored is confirmed with the original. */
   private isDuplicate(connection: Connection, publication: Publication): boolean {
     const { producer, sequence } = publication
-    if (producer === 0 || !this.core.producers.isDuplicate(producer, sequence)) return false
+    if (!isIdentified(publication) || !this.core.producers.isDuplicate(producer, sequence)) return false
     this.confirmAgain(connection, publication)
     return true
   }
@@ -124,7 +155,8 @@ export class Publisher {
   private isRepetition(connection: Connection, publication: Publication): boolean {
     const { head, targets, core } = this
     head.deduplicationId = ''
-    if (!targets.some(deduplicates)) return false
+    // A half message has an id of its own by which it is decided.
+    if (publication.prepare !== undefined || !targets.some(deduplicates)) return false
     const { format, payload, producer, sequence } = publication
     const id = publication.deduplicationId ?? core.contents.deduplicationId(format, payload) ?? ''
     if (id === '') return false
@@ -134,7 +166,7 @@ export class Publisher {
     const now = core.wall()
     const fresh = targets.filter(({ seen }) => !seen?.has(id, isVolatile, now))
     if (fresh.length === 0) {
-      if (producer > 0) core.producers.stored(producer, sequence, core.clock.monotonic())
+      if (isIdentified(publication)) core.producers.stored(producer, sequence, core.clock.monotonic())
       this.confirmAgain(connection, publication)
       return true
     }
@@ -168,7 +200,7 @@ export class Publisher {
       publication.body === undefined ? publication.payload : this.bodies.beginningOf(publication.body)
     this.values.reset(this.core.contents, this.head, beginning, publication.durability !== 'memory')
     this.core.topology.route(publication.exchange, key, connection, this.values, this.targets)
-    if (this.targets.length > 0 || !publication.mandatory) return
+    if (this.targets.length > 0 || !(publication.mandatory || publication.prepare)) return
     throw new MillraceError(
       'message-unroutable',
       `no queue is bound to exchange ${JSON.stringify(publication.exchange)} for key ${JSON.stringify(publication.key)}`,
@@ -181,12 +213,14 @@ export class Publisher {
       publication.body === undefined ? publication.payload.length : this.bodies.sizeOf(publication.body)
     const full = this.makeRoom(size)
     if (full !== undefined) return { full }
+    const transaction = this.transactionOf(connection, publication)
     this.fillHead(publication, size)
-    if (this.keepsInMemory(publication)) this.keep(connection, publication)
-    else this.journal(connection, publication)
-    if (publication.producer > 0)
+    if (this.keepsInMemory(publication)) this.keep(connection, publication, transaction)
+    else this.journal(connection, publication, transaction)
+    if (isIdentified(publication))
       this.core.producers.stored(publication.producer, publication.sequence, this.core.clock.monotonic())
-    for (const queue of this.targets) this.overflow.trim(queue)
+    // What may be rolled back pushes nothing out of its queue before it is committed.
+    if (!isUndecided(firstState(publication))) for (const queue of this.targets) this.overflow.trim(queue)
     this.core.schedule()
     return 'stored'
   }
@@ -215,15 +249,19 @@ export class Publisher {
     head.flags =
       (direct ? PublishFlag.direct : 0) |
       (head.expiry > 0 ? PublishFlag.expires : 0) |
-      (publication.producer > 0 ? PublishFlag.producer : 0) |
+      (isIdentified(publication) ? PublishFlag.producer : 0) |
       (publication.durability === 'os' ? PublishFlag.os : 0) |
       (publication.group ? PublishFlag.grouped : 0) |
-      (head.deduplicationId === '' ? 0 : PublishFlag.deduplicated)
+      (head.deduplicationId === '' ? 0 : PublishFlag.deduplicated) |
+      (publication.transaction === undefined ? 0 : PublishFlag.transacted) |
+      (publication.prepare === undefined ? 0 : PublishFlag.prepared)
     head.priority = publication.priority
     head.format = publication.format
     head.producer = publication.producer
     head.sequence = publication.sequence
     head.group = publication.group ?? ''
+    head.transaction = publication.transaction ?? 0
+    head.producerGroup = publication.prepare?.group ?? ''
     head.exchange = publication.exchange
     head.key = publication.key
     head.size = size
@@ -232,12 +270,12 @@ export class Publisher {
   }
 
   private keepsInMemory(publication: Publication): boolean {
-    if (publication.body !== undefined) return false
+    if (publication.body !== undefined || publication.prepare !== undefined) return false
     if (publication.durability === 'memory') return true
     return this.targets.length > 0 && this.targets.every((queue) => queue.definition.durability === 'memory')
   }
 
-  private keep(connection: Connection, publication: Publication): void {
+  private keep(connection: Connection, publication: Publication, transaction: Transaction | null): void {
     const { head, targets } = this
     const { core } = this
     if (targets.length > 0) {
@@ -251,15 +289,17 @@ export class Publisher {
       }
       const lsn = core.log.skip()
       core.volatile.add(lsn, bytes, targets.length)
-      for (const queue of targets) enqueue(core, queue, lsn, head, EntryFlag.memory)
+      const state = firstState(publication)
+      for (const queue of targets) enqueue(core, queue, lsn, head, EntryFlag.memory, state)
+      if (transaction !== null) this.transactions.stored(transaction, targets, head.priority, lsn)
     }
     connection.outcome(publication.tag, undefined)
     core.touch(connection)
   }
 
-  private journal(connection: Connection, publication: Publication): void {
+  private journal(connection: Connection, publication: Publication, transaction: Transaction | null): void {
     const { core, head, targets } = this
-    const onDisk = publication.durability === 'disk'
+    const onDisk = publication.durability === 'disk' || publication.prepare !== undefined
     if (targets.length > 0) {
       head.queues.length = 0
       for (const queue of targets) head.queues.push(queue.id)
@@ -267,12 +307,22 @@ export class Publisher {
       writePublish(core.log.begin(OperationType.publish), head, payload)
       core.log.end()
       const lsn = core.log.lastOperation
-      for (const queue of targets) enqueue(core, queue, lsn, head, onDisk ? 0 : EntryFlag.os)
+      const state = firstState(publication)
+      for (const queue of targets) enqueue(core, queue, lsn, head, onDisk ? 0 : EntryFlag.os, state)
+      if (transaction !== null) {
+        this.transactions.stored(transaction, targets, head.priority, lsn)
+        transaction.journalled = true
+      }
+      if (publication.prepare !== undefined) {
+        this.halves.stored(lsn, head, targets)
+        connection.preparing.set(publication.tag, String(lsn))
+      }
     } else if (publication.body !== undefined) {
       this.bodies.abort(publication.body)
     }
     const lsn = core.log.lastOperation
-    if (lsn <= (onDisk ? core.log.durable : core.log.written)) {
+    // Of what is sent in a transaction, the commit says when it is durable.
+    if (transaction !== null || lsn <= (onDisk ? core.log.durable : core.log.written)) {
       connection.outcome(publication.tag, undefined)
       core.touch(connection)
     } else if (onDisk) {
@@ -281,6 +331,24 @@ export class Publisher {
       core.confirms.publishedInPageCache(lsn, connection, publication.tag)
     }
   }
+
+  /** The transaction that it is to be stored in, with room for it. */
+  private transactionOf(connection: Connection, { transaction: id, tag }: Publication): Transaction | null {
+    if (id === undefined) return null
+    const transaction = this.transactions.use(connection, id, tag)
+    this.transactions.reserve(transaction, this.targets.length)
+    return transaction
+  }
+}
+
+/** A resend can be told from another message: not in a transaction, where a sequence may be rolled back. */
+function isIdentified({ producer, transaction, prepare }: Publication): boolean {
+  return producer > 0 && transaction === undefined && prepare === undefined
+}
+
+function firstState({ prepare, transaction }: Publication): number {
+  if (prepare !== undefined) return StateCode.prepared
+  return transaction === undefined ? StateCode.ready : StateCode.pending
 }
 
 function deduplicates({ seen }: Queue): boolean {

@@ -18,6 +18,15 @@ export type Departure =
   | 'quarantined'
   /** By an operator, to another queue. */
   | 'moved'
+  /** It was part of a transaction, or a half message. */
+  | 'rolled-back'
 
 /** Why a message was dead-lettered. */
-export type DeadLetterReason = 'rejected' | 'max-deliveries' | 'expired' | 'overflow' | 'invalid-body'
+export const deadLetterReasons = [
+  'rejected',
+  'max-deliveries',
+  'expired',
+  'overflow',
+  'invalid-body',
+] as const
+export type DeadLetterReason = (typeof deadLetterReasons)[number]
