@@ -1,3 +1,4 @@
+import { calendar } from '../client/cron.ts'
 import { findDeduplicationId, findProperty, selectableValue } from '../client/message-format.ts'
 import type { Engine } from '../engine/api.ts'
 import { Broker } from '../engine/broker.ts'
@@ -61,7 +62,7 @@ export class SharedBroker implements BrokerHome {
     this.maxMessageBytes = parts.options.maxMessageBytes ?? 128 * MiB
     const { store, clock, random, options } = parts
     this.engine = new Broker(
-      { store, clock, random, contents },
+      { store, clock, random, contents, calendar },
       { ...options, maxMessageBytes: this.maxMessageBytes },
     )
   }

@@ -7,7 +7,8 @@ import type {
   QueueDefinition,
   QueuePolicy,
 } from '../model/policy.ts'
-import type { LocationReport, PreparedReport, QueueCounts } from '../model/reports.ts'
+import type { LocationReport, QueueCounts } from '../model/reports.ts'
+import type { Repetition } from '../model/schedule.ts'
 import type { RecoveryReport, StoreStatus } from './ports/store.ts'
 
 /**
@@ -63,51 +64,25 @@ export interface Engine {
   /**
    * Settles the unsettled deliveries of a consumer whose tags are in [first, last]; others in the range are passed over.
    * Answers how many were settled. With `request`, `sink.settled` reports it when the settlement is durable.
-   *
-   * With `transaction` they are enlisted: they stay with their consumer, cannot be settled otherwise, and are settled when
-   * the transaction commits; `request` is answered at once. Throws `transaction-not-found`, `transaction-rolled-back`,
-   * `transaction-too-large`.
    */
-  settle(
-    consumer: number,
-    first: number,
-    last: number,
-    settlement: Settlement,
-    request?: number,
-    transaction?: number,
-  ): number
-
-  /** Begins a transaction of publications and settlements of this connection. Throws `memory-full` when too many are open. */
-  beginTransaction(connection: number): number
-  /**
-   * Ends the transaction. `done(undefined)`: all of it is durable, and in effect. `done(error)`: nothing of it has happened,
-   * nor will; `transaction-not-found`, or `transaction-rolled-back` with the cause. It waits for publications that are held
-   * by a full queue; when one of them is refused, the transaction is rolled back.
-   */
-  commitTransaction(transaction: number, done: (error: MillraceError | undefined) => void): void
-  /**
-   * Its publications are gone; its settlements are forgotten: the deliveries are still unsettled and with their consumers.
-   * A transaction that is not there any more is as good as rolled back.
-   */
-  rollbackTransaction(transaction: number, done: () => void): void
-
-  /**
-   * Decides a half message. `done(undefined)`: the decision is durable. `done(error)`: `prepared-not-found` when there is no
-   * such half message, or none any more because it has been decided.
-   */
-  decidePrepared(
-    id: string,
-    decision: 'commit' | 'rollback',
-    done: (error: MillraceError | undefined) => void,
-  ): void
-  /** This connection answers for the half messages of a group of producers: `sink.check` asks it what became of them. */
-  joinGroup(connection: number, group: string): void
-  leaveGroup(connection: number, group: string): void
-  /** Half messages that nobody has decided yet, oldest first. */
-  prepared(): readonly PreparedStatus[]
+  settle(consumer: number, first: number, last: number, settlement: Settlement, request?: number): number
 
   /** Looks at messages without taking them, in queue order from `after` (an opaque position, '' for the head). */
   browse(queue: string, after: string, limit: number, done: (page: BrowsePage) => void): void
+  /**
+   * Messages that are scheduled, for one queue or (undefined) for all, in the order in which they are due, from `after` (an
+   * opaque position, '' for the beginning). A page may be short, or empty, and still have a next one.
+   */
+  scheduled(
+    queue: string | undefined,
+    after: string,
+    limit: number,
+    done: (page: ScheduledPage) => void,
+  ): void
+  /** Told false when nothing is scheduled under this number, or not any more. */
+  cancelScheduled(lsn: number, done: (cancelled: boolean) => void): void
+  /** Cancels what is scheduled for this queue alone; told how many. Throws `destination-not-found`. */
+  cancelAllScheduled(queue: string, done: (messages: number) => void): void
   /** Where a message is held; empty when no queue holds that LSN any more. */
   locate(lsn: number, done: (locations: readonly MessageLocation[]) => void): void
   readChunk(lsn: number, done: (bytes: Uint8Array | null) => void): void
@@ -146,6 +121,10 @@ export interface Publication {
   readonly body?: number | undefined
   /** Wall milliseconds after which it must not be delivered; 0: never. */
   readonly expiry: number
+  /** Wall milliseconds before which it must not be delivered; 0 or absent: at once. What cannot be kept is refused with `schedule-invalid`. */
+  readonly due?: number | undefined
+  /** Delivered again and again, from `due` on, or after the first interval. */
+  readonly repeat?: Repetition | undefined
   /** Handle from openProducer, and the producer's sequence, rising by one a message; 0: no identity. */
   readonly producer: number
   readonly sequence: number
@@ -155,13 +134,6 @@ export interface Publication {
   readonly mandatory: boolean
   /** Message group (JMSXGroupID): its messages go to one consumer at a time, in order. '' is none. */
   readonly group?: string | undefined
-  /** It counts once this transaction is committed; its outcome tells whether it was taken. `producer` is not looked at. */
-  readonly transaction?: number | undefined
-  /**
-   * A half message: stored, durable and invisible until decidePrepared. Undecided, it is asked for with the connections that
-   * have joined `group`. Never of level 'memory', never unroutable, and not in a transaction. `producer` is not looked at.
-   */
-  readonly prepare?: { readonly group: string } | undefined
 }
 
 export interface ConsumerOptions {
@@ -198,8 +170,6 @@ export interface ConnectionSink {
   /** Sends to `queue` are being held, and why; then that they flow again. */
   blocked(queue: string, reason: 'queue-full' | 'disk-full' | 'memory-full'): void
   unblocked(queue: string): void
-  /** What became of these half messages of a group that the connection has joined? The answer is decidePrepared. */
-  check?(prepared: readonly PreparedCheck[]): void
   failed(error: MillraceError): void
 }
 
@@ -207,8 +177,8 @@ export interface PublishOutcome {
   readonly tag: number
   /** Undefined: accepted at the durability asked for. */
   readonly error: MillraceError | undefined
-  /** Of a half message: the id by which it is decided. */
-  readonly prepared?: string | undefined
+  /** Number of what was scheduled, by which it can be cancelled; absent for a message that was not, and for a resend. */
+  readonly scheduled?: number | undefined
 }
 
 export interface Delivery {
@@ -247,20 +217,26 @@ export interface BrowsedMessage extends Omit<Delivery, 'tag'> {
   readonly state: string
 }
 
+export interface ScheduledPage {
+  readonly messages: readonly ScheduledMessage[]
+  /** Position to go on from; undefined at the end. */
+  readonly next: string | undefined
+}
+
+export interface ScheduledMessage extends Omit<Delivery, 'tag'> {
+  /** Queues that it goes to; those that have been deleted meanwhile are not among them. */
+  readonly targets: readonly string[]
+  /** Wall milliseconds of the next delivery. */
+  readonly due: number
+  readonly repetition: Repetition | undefined
+  /** Deliveries so far. */
+  readonly fired: number
+}
+
 export interface MessageLocation extends LocationReport {
   readonly lsn: number
   /** Connection that holds it, when acquired. */
   readonly consumer?: number | undefined
-}
-
-/** A half message as its producers are asked for it. */
-export interface PreparedCheck extends Omit<Delivery, 'tag'> {
-  readonly id: string
-  readonly group: string
-}
-
-export interface PreparedStatus extends PreparedReport {
-  readonly lsn: number
 }
 
 export interface QueueStatus extends QueueCounts {

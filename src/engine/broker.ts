@@ -7,10 +7,10 @@ import type {
   ConsumerOptions,
   Engine,
   MessageLocation,
-  PreparedStatus,
   Publication,
   QueueDeclaration,
   QueueStatus,
+  ScheduledPage,
   Settlement,
 } from './api.ts'
 import { Browser } from './browser.ts'
@@ -19,19 +19,18 @@ import { Consumer } from './consumer.ts'
 import { Core, type EnginePorts } from './core.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { Expiry } from './expiry.ts'
-import { HalfMessages } from './half-messages.ts'
 import { Lifetimes } from './lifetimes.ts'
 import type { EngineOptions } from './options.ts'
 import { Overflow } from './overflow.ts'
 import { type RecoveryReport, Slice, type StoreClient, type StoreStatus } from './ports/store.ts'
 import { Publisher } from './publisher.ts'
 import type { Queue } from './queue.ts'
-import { RecoveredTransactions } from './recovered-transactions.ts'
 import { Recovery } from './recovery.ts'
+import { Firing } from './schedule/firing.ts'
+import { ScheduleQueries } from './schedule/queries.ts'
+import { Schedule } from './schedule/schedule.ts'
 import { Settlements } from './settlements.ts'
 import { Snapshots } from './snapshot.ts'
-import { Transactions } from './transactions.ts'
-import { Undecided } from './undecided.ts'
 
 const MAX_BROWSE = 1000
 const MAX_SETTLEMENT_TEXT = 1024
@@ -46,9 +45,9 @@ export class Broker implements Engine {
   private readonly browser: Browser
   private readonly snapshots: Snapshots
   private readonly recovery: Recovery
-  private readonly transactions: Transactions
-  private readonly halves: HalfMessages
-  private readonly recovered: RecoveredTransactions
+  private readonly schedule: Schedule
+  private readonly firing: Firing
+  private readonly queries: ScheduleQueries
   private nextConnection = 1
   private nextConsumer = 1
   private closing: Promise<void> | null = null
@@ -59,21 +58,15 @@ export class Broker implements Engine {
     this.settlements = new Settlements(this.core, this.dispatcher.schedule)
     this.dispatcher.settlements = this.settlements
     new Expiry(this.core, this.settlements).start()
-    const { core, settlements } = this
-    const overflow = new Overflow(core, settlements)
-    const undecided = new Undecided(core, overflow, this.dispatcher.schedule)
-    this.transactions = new Transactions(core, settlements, undecided)
-    this.halves = new HalfMessages(core, undecided)
-    this.publisher = new Publisher(core, overflow, this.transactions, this.halves)
-    this.lifetimes = new Lifetimes(core, settlements)
-    this.transactions.settledFor = (consumer) => {
-      if (consumer.cancelled) this.lifetimes.leaveWhenSettled(consumer)
-    }
+    const overflow = new Overflow(this.core, this.settlements)
+    this.schedule = new Schedule(this.core)
+    this.firing = new Firing(this.schedule, this.settlements, overflow)
+    this.queries = new ScheduleQueries(this.schedule)
+    this.publisher = new Publisher(this.core, overflow, this.schedule)
+    this.lifetimes = new Lifetimes(this.core, this.settlements, this.queries)
     this.browser = new Browser(this.core)
-    const { transactions, halves } = this
-    this.recovered = new RecoveredTransactions(core, undecided, transactions, halves)
-    this.snapshots = new Snapshots(core, { settlements, transactions, halves, recovered: this.recovered })
-    this.recovery = new Recovery(core, this.snapshots, settlements, this.recovered)
+    this.snapshots = new Snapshots(this.core, this.settlements, this.schedule)
+    this.recovery = new Recovery(this.core, this.snapshots, this.settlements)
   }
 
   async open(): Promise<RecoveryReport> {
@@ -84,8 +77,9 @@ export class Broker implements Engine {
     log.becameDurable(log.lastLsn)
     await this.recovery.finish()
     this.core.start()
-    this.recovered.finish(report.quarantined.length > 0)
     this.lifetimes.recovered()
+    this.schedule.start()
+    this.firing.start()
     return report
   }
 
@@ -100,6 +94,7 @@ export class Broker implements Engine {
     const ended = new MillraceError('closed', 'the broker has been closed')
     core.ended ??= ended
     this.publisher.end(ended)
+    this.schedule.index.stop()
     core.close()
     await core.store.close()
   }
@@ -168,8 +163,6 @@ export class Broker implements Engine {
     if (connection === undefined) return
     connection.closed = true
     this.core.connections.delete(id)
-    this.transactions.disconnected(connection)
-    this.halves.disconnected(connection)
     this.publisher.disconnected(connection)
     for (const consumer of [...connection.consumers]) {
       this.settlements.giveBack(consumer, true)
@@ -242,21 +235,16 @@ export class Broker implements Engine {
     const consumer = this.core.consumers.get(id)
     if (consumer === undefined) return
     consumer.credit = 0
-    consumer.cancelled = true
-    consumer.releasing = options.release
-    if (options.release) this.settlements.giveBack(consumer, false)
-    // What a transaction has settled stays until that has ended.
-    this.lifetimes.leaveWhenSettled(consumer)
+    if (options.release) {
+      this.settlements.giveBack(consumer, false)
+      this.lifetimes.leave(consumer)
+    } else {
+      consumer.cancelled = true
+      this.lifetimes.leaveWhenSettled(consumer)
+    }
   }
 
-  settle(
-    id: number,
-    first: number,
-    last: number,
-    settlement: Settlement,
-    request?: number,
-    transaction?: number,
-  ): number {
+  settle(id: number, first: number, last: number, settlement: Settlement, request?: number): number {
     const consumer = this.core.consumers.get(id)
     if (consumer === undefined) return 0
     const { description } = settlement
@@ -264,7 +252,6 @@ export class Broker implements Engine {
       description !== undefined && description.length > MAX_SETTLEMENT_TEXT
         ? { ...settlement, description: description.slice(0, MAX_SETTLEMENT_TEXT) }
         : settlement
-    if (transaction !== undefined) return this.enlist(consumer, first, last, bounded, request, transaction)
     const count = this.settlements.settle(consumer, first, last, bounded)
     if (request !== undefined) {
       const { connection } = consumer
@@ -274,63 +261,35 @@ export class Broker implements Engine {
     return count
   }
 
-  private enlist(
-    consumer: Consumer,
-    first: number,
-    last: number,
-    settlement: Settlement,
-    request: number | undefined,
-    id: number,
-  ): number {
-    const { connection } = consumer
-    const transaction = this.transactions.use(connection, id)
-    const count = this.transactions.settle(transaction, consumer, first, last, settlement)
-    if (request === undefined) return count
-    connection.settled(request)
-    this.core.touch(connection)
-    return count
-  }
-
-  beginTransaction(connection: number): number {
-    return this.transactions.begin(this.connectionOf(connection))
-  }
-
-  commitTransaction(transaction: number, done: (error: MillraceError | undefined) => void): void {
-    this.checkOpen()
-    this.transactions.commit(transaction, done)
-  }
-
-  rollbackTransaction(transaction: number, done: () => void): void {
-    this.transactions.rollback(transaction, done)
-  }
-
-  decidePrepared(
-    id: string,
-    decision: 'commit' | 'rollback',
-    done: (error: MillraceError | undefined) => void,
-  ): void {
-    this.checkOpen()
-    this.halves.decide(id, decision, done)
-  }
-
-  joinGroup(connection: number, group: string): void {
-    this.halves.join(this.connectionOf(connection), group)
-  }
-
-  leaveGroup(connection: number, group: string): void {
-    this.halves.leave(this.connectionOf(connection), group)
-  }
-
-  prepared(): readonly PreparedStatus[] {
-    return this.halves.status()
-  }
-
   browse(queue: string, after: string, limit: number, done: (page: BrowsePage) => void): void {
     this.browser.browse(this.core.topology.queueFor(queue, false), after, Math.min(limit, MAX_BROWSE), done)
   }
 
   locate(lsn: number, done: (locations: readonly MessageLocation[]) => void): void {
-    this.browser.locate(lsn, done)
+    this.browser.locate(lsn, (held) => {
+      if (held.length > 0) done(held)
+      else this.queries.locate(lsn, done)
+    })
+  }
+
+  scheduled(
+    queue: string | undefined,
+    after: string,
+    limit: number,
+    done: (page: ScheduledPage) => void,
+  ): void {
+    const only = queue === undefined ? undefined : this.core.topology.queueFor(queue, false)
+    this.queries.list(only, after, Math.min(limit, MAX_BROWSE), done)
+  }
+
+  cancelScheduled(lsn: number, done: (cancelled: boolean) => void): void {
+    this.checkOpen()
+    this.queries.cancel(lsn, done)
+  }
+
+  cancelAllScheduled(queue: string, done: (messages: number) => void): void {
+    this.checkOpen()
+    this.queries.cancelAll(this.core.topology.queueFor(queue, false), done)
   }
 
   readChunk(lsn: number, done: (bytes: Uint8Array | null) => void): void {
@@ -393,6 +352,7 @@ export class Broker implements Engine {
         core.log.becameDurable(lsn)
         core.confirms.written(lsn)
         core.confirms.durable(lsn)
+        this.firing.durable()
         this.dispatcher.advanced()
       },
       space: (available) => this.spaceChanged(available),
@@ -438,16 +398,16 @@ function inUse(queue: Queue): MillraceError {
 }
 
 function statusOf(queue: Queue): QueueStatus {
-  const { definition, bytes, waiting, acquired, pending, held, published, delivered } = queue
+  const { definition, messages, bytes, waiting, acquired, held, published, delivered } = queue
   const lsns = [...queue.urgentFirst()].flatMap((lane) => lane.oldestLsn() ?? [])
   return {
     definition,
-    messages: queue.messages - pending,
+    messages,
     bytes,
     ready: queue.ready,
     waiting,
     acquired,
-    pending,
+    scheduled: queue.scheduledMessages + queue.scheduledInMemory,
     consumers: queue.consumers.length,
     held,
     published,

@@ -8,12 +8,14 @@ import { EntryFlag } from './index/chunk.ts'
 import { Log } from './log.ts'
 import { type EngineOptions, Policies, type ResolvedOptions, resolveOptions } from './options.ts'
 import { Pager } from './pager.ts'
+import type { Calendar } from './ports/calendar.ts'
 import type { Clock } from './ports/clock.ts'
 import type { Contents } from './ports/contents.ts'
 import type { Random } from './ports/random.ts'
 import { Slice, type Store } from './ports/store.ts'
 import { Producers } from './producers.ts'
 import type { Queue } from './queue.ts'
+import { noCalendar } from './schedule/occurrences.ts'
 import { Topology } from './topology.ts'
 
 export interface EnginePorts {
@@ -21,6 +23,8 @@ export interface EnginePorts {
   readonly clock: Clock
   readonly random: Random
   readonly contents: Contents
+  /** For cron expressions; without, they are refused. */
+  readonly calendar?: Calendar | undefined
 }
 
 const slice = new Slice()
@@ -31,6 +35,7 @@ export class Core {
   readonly clock: Clock
   readonly random: Random
   readonly contents: Contents
+  readonly calendar: Calendar
   readonly options: ResolvedOptions
   readonly log: Log
   readonly policies: Policies
@@ -54,13 +59,9 @@ export class Core {
   entered: (queue: Queue, lsn: number, flags: number) => void = () => {}
   /** A message of the queue expires at this wall time; set by Expiry. */
   expiring: (queue: Queue, expiry: number) => void = () => {}
-  /** A delivery that a transaction has settled is taken back from its consumer; set by Transactions. */
-  takenBack: (consumer: Consumer, tag: number, why: string) => void = () => {}
   private started = false
   private turnScheduled = false
   private readonly touched: Connection[] = []
-  /** To be called at the end of the turn, when the connections have been told. */
-  private answers: (() => void)[] = []
   /** Settlement requests of this turn: durable with its batch. */
   private readonly requests: { connection: Connection; request: number }[] = []
   private lastWall = 0
@@ -73,6 +74,7 @@ export class Core {
     this.clock = ports.clock
     this.random = ports.random
     this.contents = ports.contents
+    this.calendar = ports.calendar ?? noCalendar
     this.options = resolveOptions(options)
     this.policies = new Policies(this.options)
     this.log = new Log(this.store)
@@ -161,12 +163,6 @@ export class Core {
     this.schedule()
   }
 
-  /** An answer that does not belong to a connection's sink: given at the end of the turn, never in the call that asked. */
-  answer(give: () => void): void {
-    this.answers.push(give)
-    this.schedule()
-  }
-
   /** Whether the message has reached the level at which consumers may see it. */
   isVisible(lsn: number, flags: number): boolean {
     if (flags & EntryFlag.memory) return true
@@ -198,8 +194,5 @@ export class Core {
       connection.flushing = false
       connection.flush()
     }
-    const answers = this.answers
-    this.answers = []
-    for (const give of answers) give()
   }
 }

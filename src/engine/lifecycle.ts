@@ -127,9 +127,8 @@ export const lifecycle: Readonly<Record<State, Row>> = {
     reject: 'dead-lettered',
     'connection-lost': 'ready',
     'delivery-timeout': 'waiting',
-    // A transaction that settles it holds the settlement back; only the settlement itself changes the state.
-    commit: 'never',
-    rollback: 'stay',
+    commit: 'accepted',
+    rollback: 'ready',
     due: 'never',
     // It was in time when it was delivered; the consumer's answer decides.
     expire: 'stay',
@@ -170,11 +169,6 @@ export function transition(state: number, event: number): number {
   if (to === NEVER)
     throw new Error(`millrace: internal assertion failed: ${events[event]} in state ${states[state]}`)
   return to
-}
-
-/** Whether a transaction, or the sender of a half message, still has to say whether it counts. */
-export function isUndecided(state: number): boolean {
-  return state <= StateCode.pending
 }
 
 /** Whether a queue still holds a message in this state. */

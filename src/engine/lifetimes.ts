@@ -4,6 +4,7 @@ import type { Consumer } from './consumer.ts'
 import type { Core } from './core.ts'
 import type { Queue } from './queue.ts'
 import { Removal } from './removal.ts'
+import type { ScheduleQueries } from './schedule/queries.ts'
 import type { Settlements } from './settlements.ts'
 
 /** Consumers that come and go, and queues whose life depends on them. */
@@ -12,10 +13,10 @@ export class Lifetimes {
   private readonly core: Core
   private readonly settlements: Settlements
 
-  constructor(core: Core, settlements: Settlements) {
+  constructor(core: Core, settlements: Settlements, scheduled: ScheduleQueries) {
     this.core = core
     this.settlements = settlements
-    this.removal = new Removal(core, settlements)
+    this.removal = new Removal(core, settlements, scheduled)
   }
 
   join(consumer: Consumer): void {
@@ -74,7 +75,6 @@ export class Lifetimes {
       `queue ${JSON.stringify(queue.name)} has been deleted`,
     )
     for (const consumer of [...queue.consumers]) {
-      consumer.releaseAll()
       this.settlements.giveBack(consumer, false)
       this.leave(consumer)
       consumer.connection.tellLater((sink) => sink.cancelled(consumer.id, gone))

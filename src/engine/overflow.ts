@@ -49,13 +49,12 @@ export class Overflow {
   }
 }
 
-/** Messages that a dead-letter queue is about to take no longer count; those that may be rolled back do not yet. */
+/** Messages that a dead-letter queue is about to take no longer count. */
 function isOver(queue: Queue): boolean {
   const { maxMessages, maxBytes } = queue.definition.policy
-  const messages = queue.messages - queue.moving - queue.pending
+  const messages = queue.messages - queue.moving
   if (maxMessages !== undefined && messages > maxMessages) return true
-  const bytes = queue.bytes - queue.movingBytes - queue.pendingBytes
-  return maxBytes !== undefined && bytes > maxBytes && messages > 1
+  return maxBytes !== undefined && queue.bytes - queue.movingBytes > maxBytes && messages > 1
 }
 
 function oldestReady(queue: Queue): { lane: Lane; chunk: Chunk } | undefined {

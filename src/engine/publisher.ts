@@ -5,18 +5,15 @@ import type { Connection } from './connection.ts'
 import type { Core } from './core.ts'
 import { MAX_DEDUPLICATION_ID_BYTES } from './deduplication.ts'
 import { encodeVolatile, enqueue } from './enqueue.ts'
-import type { HalfMessages } from './half-messages.ts'
 import { Holds } from './holds.ts'
 import { EntryFlag } from './index/chunk.ts'
 import { Bodies } from './large-bodies.ts'
-import { isUndecided, StateCode } from './lifecycle.ts'
 import { hasRoom, type Overflow, queueFull } from './overflow.ts'
 import { OperationType, PublishFlag, PublishHead, writePublish } from './ports/operations.ts'
 import type { Queue } from './queue.ts'
 import type { RoutingKey } from './routing/exchange.ts'
+import type { Schedule } from './schedule/schedule.ts'
 import { MessageValues } from './selection-values.ts'
-import type { Transaction } from './transaction.ts'
-import type { Transactions } from './transactions.ts'
 
 /** What became of an attempt to store a publication. */
 type Attempt = 'stored' | { readonly full: Queue }
@@ -26,40 +23,37 @@ export class Publisher {
   readonly bodies: Bodies
   private readonly core: Core
   private readonly overflow: Overflow
-  private readonly transactions: Transactions
-  private readonly halves: HalfMessages
   private readonly holds: Holds
   private readonly head = new PublishHead()
   private readonly targets: Queue[] = []
   private readonly values = new MessageValues()
 
-  constructor(core: Core, overflow: Overflow, transactions: Transactions, halves: HalfMessages) {
+  private readonly schedule: Schedule
+
+  constructor(core: Core, overflow: Overflow, schedule: Schedule) {
     this.core = core
+    this.schedule = schedule
     this.overflow = overflow
-    this.transactions = transactions
-    this.halves = halves
     this.bodies = new Bodies(core)
     this.holds = new Holds(
       core,
       (connection, publication) => this.retry(connection, publication),
       (connection, publication, error) => this.refuse(connection, publication, error),
     )
-    transactions.refuseHeld = (id, tags, error) =>
-      this.holds.refuseAll(error, ({ transaction, tag }) => transaction === id && tags.has(tag))
   }
 
   publish(connection: Connection, publication: Publication): void {
     try {
       if (this.core.ended !== null) throw this.core.ended
-      this.checkTransaction(connection, publication)
       // Before any refusal: what is stored already is not refused, however short we are of room.
       if (this.isDuplicate(connection, publication)) return
       this.routeTo(connection, publication)
       if (this.isRepetition(connection, publication)) return
       this.check(publication)
+      if (this.isScheduled(connection, publication)) return
       const waited = this.targets.find((queue) => queue.held > 0)
       const attempt = waited === undefined ? this.store(connection, publication) : { full: waited }
-      if (attempt !== 'stored') this.hold(connection, publication, attempt.full)
+      if (attempt !== 'stored') this.holds.hold(connection, publication, attempt.full)
     } catch (error) {
       this.refuse(connection, publication, error)
     }
@@ -73,28 +67,17 @@ export class Publisher {
 
   /** Refuses everything that waits. */
   end(error: MillraceError): void {
-    this.holds.refuseAll(error, () => true)
-  }
-
-  private hold(connection: Connection, publication: Publication, full: Queue): void {
-    this.holds.hold(connection, publication, full)
-    if (publication.transaction !== undefined)
-      this.transactions.use(connection, publication.transaction).held.add(publication.tag)
+    this.holds.refuseAll(error)
   }
 
   private retry(connection: Connection, publication: Publication): Queue | undefined {
     try {
-      this.checkTransaction(connection, publication)
       if (this.isDuplicate(connection, publication)) return undefined
       this.routeTo(connection, publication)
-      if (!this.isRepetition(connection, publication)) {
-        this.check(publication)
-        const attempt = this.store(connection, publication)
-        if (attempt !== 'stored') return attempt.full
-      }
-      if (publication.transaction !== undefined)
-        this.transactions.heldNoMore(connection, publication.transaction, publication.tag)
-      return undefined
+      if (this.isRepetition(connection, publication)) return undefined
+      this.check(publication)
+      const attempt = this.store(connection, publication)
+      return attempt === 'stored' ? undefined : attempt.full
     } catch (error) {
       this.refuse(connection, publication, error)
       return undefined
@@ -106,29 +89,19 @@ export class Publisher {
     if (publication.body !== undefined) this.bodies.abort(publication.body)
     connection.outcome(publication.tag, error)
     this.core.touch(connection)
-    if (publication.transaction !== undefined)
-      this.transactions.heldNoMore(connection, publication.transaction, publication.tag, error)
-  }
-
-  /** Throws what is wrong with the transaction, or with the half message. */
-  private checkTransaction(connection: Connection, publication: Publication): void {
-    const { transaction, prepare, tag } = publication
-    if (transaction !== undefined) this.transactions.use(connection, transaction, tag)
-    if (prepare !== undefined) this.halves.check(publication)
   }
 
   private check(publication: Publication): void {
     const { core } = this
     const { maxMessageBytes, unsyncedBytes } = core.options
-    const size =
-      publication.body === undefined ? publication.payload.length : this.bodies.sizeOf(publication.body)
+    const size = this.sizeOf(publication)
     if (size > maxMessageBytes) {
       throw new MillraceError(
         'message-too-large',
         `the message has ${size} bytes; the limit is ${maxMessageBytes} (maxMessageBytes)`,
       )
     }
-    if (publication.durability === 'memory' && publication.prepare === undefined) return
+    if (publication.durability === 'memory') return
     if (!core.spaceAvailable) {
       throw new MillraceError(
         'disk-full',
@@ -146,7 +119,7 @@ export class Publisher {
   /** A resend of what is stored is confirmed with the original. */
   private isDuplicate(connection: Connection, publication: Publication): boolean {
     const { producer, sequence } = publication
-    if (!isIdentified(publication) || !this.core.producers.isDuplicate(producer, sequence)) return false
+    if (producer === 0 || !this.core.producers.isDuplicate(producer, sequence)) return false
     this.confirmAgain(connection, publication)
     return true
   }
@@ -155,8 +128,7 @@ export class Publisher {
   private isRepetition(connection: Connection, publication: Publication): boolean {
     const { head, targets, core } = this
     head.deduplicationId = ''
-    // A half message has an id of its own by which it is decided.
-    if (publication.prepare !== undefined || !targets.some(deduplicates)) return false
+    if (!targets.some(deduplicates)) return false
     const { format, payload, producer, sequence } = publication
     const id = publication.deduplicationId ?? core.contents.deduplicationId(format, payload) ?? ''
     if (id === '') return false
@@ -166,7 +138,7 @@ export class Publisher {
     const now = core.wall()
     const fresh = targets.filter(({ seen }) => !seen?.has(id, isVolatile, now))
     if (fresh.length === 0) {
-      if (isIdentified(publication)) core.producers.stored(producer, sequence, core.clock.monotonic())
+      if (producer > 0) core.producers.stored(producer, sequence, core.clock.monotonic())
       this.confirmAgain(connection, publication)
       return true
     }
@@ -200,29 +172,63 @@ export class Publisher {
       publication.body === undefined ? publication.payload : this.bodies.beginningOf(publication.body)
     this.values.reset(this.core.contents, this.head, beginning, publication.durability !== 'memory')
     this.core.topology.route(publication.exchange, key, connection, this.values, this.targets)
-    if (this.targets.length > 0 || !(publication.mandatory || publication.prepare)) return
+    if (this.targets.length > 0 || !publication.mandatory) return
     throw new MillraceError(
       'message-unroutable',
       `no queue is bound to exchange ${JSON.stringify(publication.exchange)} for key ${JSON.stringify(publication.key)}`,
     )
   }
 
+  /**
+   * Stores a publication that is to be delivered later, for the queues that it is routed to now. Their capacity is not asked
+   * for: what they will hold by then, nobody knows.
+   */
+  private isScheduled(connection: Connection, publication: Publication): boolean {
+    const { due = 0, repeat } = publication
+    if (due === 0 && repeat === undefined) return false
+    const first = this.schedule.firstTime(due, repeat)
+    if (first === 0 || this.targets.length === 0) return false
+    this.fillHead(publication, this.sizeOf(publication))
+    this.schedule.address(this.head, first, repeat, this.targets)
+    this.write(connection, publication)
+    return true
+  }
+
+  private sizeOf({ body, payload }: Publication): number {
+    return body === undefined ? payload.length : this.bodies.sizeOf(body)
+  }
+
   /** Stores in all targets or in none (DESIGN §4.7). */
   private store(connection: Connection, publication: Publication): Attempt {
-    const size =
-      publication.body === undefined ? publication.payload.length : this.bodies.sizeOf(publication.body)
+    const size = this.sizeOf(publication)
     const full = this.makeRoom(size)
     if (full !== undefined) return { full }
-    const transaction = this.transactionOf(connection, publication)
     this.fillHead(publication, size)
-    if (this.keepsInMemory(publication)) this.keep(connection, publication, transaction)
-    else this.journal(connection, publication, transaction)
-    if (isIdentified(publication))
-      this.core.producers.stored(publication.producer, publication.sequence, this.core.clock.monotonic())
-    // What may be rolled back pushes nothing out of its queue before it is committed.
-    if (!isUndecided(firstState(publication))) for (const queue of this.targets) this.overflow.trim(queue)
-    this.core.schedule()
+    this.head.queues.length = 0
+    for (const queue of this.targets) this.head.queues.push(queue.id)
+    this.write(connection, publication)
+    for (const queue of this.targets) this.overflow.trim(queue)
     return 'stored'
+  }
+
+  /** Writes the message that the head describes, where it has a place to go to, and sees to its confirm. */
+  private write(connection: Connection, publication: Publication): void {
+    const { producer, sequence } = publication
+    if (this.keepsInMemory(publication)) this.keep(connection, publication)
+    else this.journal(connection, publication)
+    if (producer > 0) this.core.producers.stored(producer, sequence, this.core.clock.monotonic())
+    this.core.schedule()
+  }
+
+  /** Into the queues, or into the schedule. */
+  private enter(connection: Connection, { tag }: Publication, lsn: number, flags: number): void {
+    const { core, head, targets, schedule } = this
+    if (head.flags & PublishFlag.due) {
+      schedule.enter(lsn, head, flags)
+      connection.scheduled(tag, lsn)
+      return
+    }
+    for (const queue of targets) enqueue(core, queue, lsn, head, flags)
   }
 
   /**
@@ -249,19 +255,15 @@ export class Publisher {
     head.flags =
       (direct ? PublishFlag.direct : 0) |
       (head.expiry > 0 ? PublishFlag.expires : 0) |
-      (isIdentified(publication) ? PublishFlag.producer : 0) |
+      (publication.producer > 0 ? PublishFlag.producer : 0) |
       (publication.durability === 'os' ? PublishFlag.os : 0) |
       (publication.group ? PublishFlag.grouped : 0) |
-      (head.deduplicationId === '' ? 0 : PublishFlag.deduplicated) |
-      (publication.transaction === undefined ? 0 : PublishFlag.transacted) |
-      (publication.prepare === undefined ? 0 : PublishFlag.prepared)
+      (head.deduplicationId === '' ? 0 : PublishFlag.deduplicated)
     head.priority = publication.priority
     head.format = publication.format
     head.producer = publication.producer
     head.sequence = publication.sequence
     head.group = publication.group ?? ''
-    head.transaction = publication.transaction ?? 0
-    head.producerGroup = publication.prepare?.group ?? ''
     head.exchange = publication.exchange
     head.key = publication.key
     head.size = size
@@ -270,15 +272,16 @@ export class Publisher {
   }
 
   private keepsInMemory(publication: Publication): boolean {
-    if (publication.body !== undefined || publication.prepare !== undefined) return false
+    if (publication.body !== undefined) return false
     if (publication.durability === 'memory') return true
     return this.targets.length > 0 && this.targets.every((queue) => queue.definition.durability === 'memory')
   }
 
-  private keep(connection: Connection, publication: Publication, transaction: Transaction | null): void {
+  private keep(connection: Connection, publication: Publication): void {
     const { head, targets } = this
     const { core } = this
     if (targets.length > 0) {
+      const holders = head.queues.length
       head.queues.length = 0
       const bytes = encodeVolatile(head, publication.payload)
       if (!core.volatile.hasRoomFor(bytes.length)) {
@@ -288,41 +291,26 @@ export class Publisher {
         )
       }
       const lsn = core.log.skip()
-      core.volatile.add(lsn, bytes, targets.length)
-      const state = firstState(publication)
-      for (const queue of targets) enqueue(core, queue, lsn, head, EntryFlag.memory, state)
-      if (transaction !== null) this.transactions.stored(transaction, targets, head.priority, lsn)
+      core.volatile.add(lsn, bytes, holders)
+      this.enter(connection, publication, lsn, EntryFlag.memory)
     }
     connection.outcome(publication.tag, undefined)
     core.touch(connection)
   }
 
-  private journal(connection: Connection, publication: Publication, transaction: Transaction | null): void {
+  private journal(connection: Connection, publication: Publication): void {
     const { core, head, targets } = this
-    const onDisk = publication.durability === 'disk' || publication.prepare !== undefined
+    const onDisk = publication.durability === 'disk'
     if (targets.length > 0) {
-      head.queues.length = 0
-      for (const queue of targets) head.queues.push(queue.id)
       const payload = this.bodies.take(publication, head)
       writePublish(core.log.begin(OperationType.publish), head, payload)
       core.log.end()
-      const lsn = core.log.lastOperation
-      const state = firstState(publication)
-      for (const queue of targets) enqueue(core, queue, lsn, head, onDisk ? 0 : EntryFlag.os, state)
-      if (transaction !== null) {
-        this.transactions.stored(transaction, targets, head.priority, lsn)
-        transaction.journalled = true
-      }
-      if (publication.prepare !== undefined) {
-        this.halves.stored(lsn, head, targets)
-        connection.preparing.set(publication.tag, String(lsn))
-      }
+      this.enter(connection, publication, core.log.lastOperation, onDisk ? 0 : EntryFlag.os)
     } else if (publication.body !== undefined) {
       this.bodies.abort(publication.body)
     }
     const lsn = core.log.lastOperation
-    // Of what is sent in a transaction, the commit says when it is durable.
-    if (transaction !== null || lsn <= (onDisk ? core.log.durable : core.log.written)) {
+    if (lsn <= (onDisk ? core.log.durable : core.log.written)) {
       connection.outcome(publication.tag, undefined)
       core.touch(connection)
     } else if (onDisk) {
@@ -331,24 +319,6 @@ export class Publisher {
       core.confirms.publishedInPageCache(lsn, connection, publication.tag)
     }
   }
-
-  /** The transaction that it is to be stored in, with room for it. */
-  private transactionOf(connection: Connection, { transaction: id, tag }: Publication): Transaction | null {
-    if (id === undefined) return null
-    const transaction = this.transactions.use(connection, id, tag)
-    this.transactions.reserve(transaction, this.targets.length)
-    return transaction
-  }
-}
-
-/** A resend can be told from another message: not in a transaction, where a sequence may be rolled back. */
-function isIdentified({ producer, transaction, prepare }: Publication): boolean {
-  return producer > 0 && transaction === undefined && prepare === undefined
-}
-
-function firstState({ prepare, transaction }: Publication): number {
-  if (prepare !== undefined) return StateCode.prepared
-  return transaction === undefined ? StateCode.ready : StateCode.pending
 }
 
 function deduplicates({ seen }: Queue): boolean {

@@ -4,7 +4,7 @@ import { departureByReplacement, lastFailureOf } from './dead-letters.ts'
 import { enqueue } from './enqueue.ts'
 import { type Chunk, EntryFlag, type Patch } from './index/chunk.ts'
 import type { Lane } from './index/lane.ts'
-import { isHeld, isUndecided, StateCode } from './lifecycle.ts'
+import { isHeld, StateCode } from './lifecycle.ts'
 import {
   departures,
   forEachSettled,
@@ -12,10 +12,12 @@ import {
   OperationType,
   PublishFlag,
   PublishHead,
+  readList,
   readPublish,
+  SCHEDULE_QUEUE,
 } from './ports/operations.ts'
 import type { Queue } from './queue.ts'
-import type { RecoveredTransactions } from './recovered-transactions.ts'
+import type { ScheduleMemento } from './schedule/memento.ts'
 import type { Settlements } from './settlements.ts'
 import type { Snapshots } from './snapshot.ts'
 import type { TopologyChange } from './topology.ts'
@@ -32,16 +34,17 @@ export class Recovery {
   private readonly core: Core
   private readonly snapshots: Snapshots
   private readonly settlements: Settlements
-  private readonly recovered: RecoveredTransactions
+  private readonly schedule: ScheduleMemento
+  private readonly targets: number[] = []
   private readonly reader = new OperationReader()
   private readonly head = new PublishHead()
   private readonly patched = new Map<Chunk, { queue: Queue; lane: Lane }>()
 
-  constructor(core: Core, snapshots: Snapshots, settlements: Settlements, recovered: RecoveredTransactions) {
+  constructor(core: Core, snapshots: Snapshots, settlements: Settlements) {
     this.core = core
-    this.recovered = recovered
     this.snapshots = snapshots
     this.settlements = settlements
+    this.schedule = snapshots.schedule
   }
 
   apply(lsn: number, type: number, bytes: Uint8Array, start: number, end: number): void {
@@ -51,8 +54,6 @@ export class Recovery {
     if (type === OperationType.publish) this.publish(lsn, reader)
     else if (type === OperationType.settle) this.settle(lsn, reader)
     else if (type === OperationType.requeue) this.requeue(lsn, reader)
-    else if (type === OperationType.decide) this.recovered.decided(lsn, reader)
-    else if (type === OperationType.enlist) this.recovered.enlisted(lsn, reader)
     else if (type === OperationType.meta)
       this.meta(lsn, Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start))
   }
@@ -64,6 +65,7 @@ export class Recovery {
       await new Promise<void>((done) => this.core.pager.load(queue, lane, chunk, done))
     }
     this.patched.clear()
+    this.schedule.finish()
   }
 
   private publish(lsn: number, reader: OperationReader): void {
@@ -71,13 +73,14 @@ export class Recovery {
     if (!readPublish(reader, head)) return
     core.sawWall(head.publishedAt)
     const flags = head.flags & PublishFlag.os ? EntryFlag.os : 0
-    const state = firstStateOf(head)
     for (const id of head.queues) {
       const queue = core.topology.byId.get(id)
-      if (queue !== undefined && lsn > queue.asOf) enqueue(core, queue, lsn, head, flags, state)
+      if (queue !== undefined && lsn > queue.asOf) enqueue(core, queue, lsn, head, flags)
     }
-    if (state !== StateCode.ready) this.recovered.published(lsn, head)
-    if (head.flags & PublishFlag.replaces) {
+    if (head.flags & PublishFlag.due) this.schedule.entered(lsn, head)
+    if (head.flags & PublishFlag.replaces && head.replacedQueue === SCHEDULE_QUEUE) {
+      this.schedule.fired(lsn, head.replacedLsn, head.queues)
+    } else if (head.flags & PublishFlag.replaces) {
       const from = core.topology.byId.get(head.replacedQueue)?.name ?? ''
       this.change(
         lsn,
@@ -94,11 +97,21 @@ export class Recovery {
   private settle(lsn: number, reader: OperationReader): void {
     const id = reader.varint()
     const departure = departures[reader.byte()] ?? 'accepted'
-    forEachSettled(reader, (settled) => this.change(lsn, id, settled, departure), lsn)
+    if (id === SCHEDULE_QUEUE) this.unscheduled(lsn, reader, departure)
+    else forEachSettled(reader, (settled) => this.change(lsn, id, settled, departure), lsn)
+  }
+
+  /** The queues that the messages were for follow behind their LSNs. */
+  private unscheduled(lsn: number, reader: OperationReader, departure: Departure): void {
+    const settled: number[] = []
+    if (!forEachSettled(reader, (one) => settled.push(one), lsn)) return
+    readList(reader, this.targets)
+    for (const one of settled) this.schedule.departed(lsn, one, this.targets, departure)
   }
 
   private requeue(lsn: number, reader: OperationReader): void {
-    const queue = this.core.topology.byId.get(reader.varint())
+    const id = reader.varint()
+    const queue = this.core.topology.byId.get(id)
     for (let left = reader.varint(); left > 0 && !reader.failed; left--) {
       const entry = reader.varint()
       const patch = {
@@ -108,9 +121,9 @@ export class Recovery {
         failures: reader.varint(),
         due: reader.varint(),
       }
-      if (queue === undefined || reader.failed) continue
-      this.recovered.settled(queue.id, entry)
-      if (lsn > queue.asOf) this.patch(queue, patch)
+      if (reader.failed) return
+      if (id === SCHEDULE_QUEUE) this.schedule.rescheduled(lsn, entry, patch.deliveries, patch.due)
+      else if (queue !== undefined && lsn > queue.asOf) this.patch(queue, patch)
     }
   }
 
@@ -128,7 +141,6 @@ export class Recovery {
   }
 
   private change(lsn: number, id: number, entry: number, departure: Departure): void {
-    this.recovered.settled(id, entry)
     const queue = this.core.topology.byId.get(id)
     if (queue === undefined || lsn <= queue.asOf) return
     queue.departed[departure]++
@@ -156,17 +168,10 @@ export class Recovery {
   private patchSlot(queue: Queue, lane: Lane, chunk: Chunk, slot: number, patch: Patch): void {
     const { live, ready, liveBytes } = chunk
     if (chunk.states[slot] === StateCode.waiting) queue.waiting--
-    else if (isUndecided(chunk.states[slot]!)) queue.countUndecided(-1, chunk.sizes[slot]!)
     chunk.applyPatch(slot, patch)
     if (patch.due > 0) this.settlements.foundWaiting(queue, lane, chunk, [slot])
     lane.account(chunk, live, ready, liveBytes)
   }
-}
-
-/** In which state the message was stored. */
-function firstStateOf({ flags }: PublishHead): number {
-  if (flags & PublishFlag.prepared) return StateCode.prepared
-  return flags & PublishFlag.transacted ? StateCode.pending : StateCode.ready
 }
 
 function parse(json: Buffer): TopologyChange | ProducerChange | null {

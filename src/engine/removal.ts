@@ -1,7 +1,8 @@
 import type { Core } from './core.ts'
 import type { Lane } from './index/lane.ts'
-import { isHeld, isUndecided, StateCode } from './lifecycle.ts'
+import { isHeld, StateCode } from './lifecycle.ts'
 import type { Queue } from './queue.ts'
+import type { ScheduleQueries } from './schedule/queries.ts'
 import type { Settlements } from './settlements.ts'
 
 /** Empties queues a chunk at a time, so that a deep one does not stop everything else. */
@@ -9,8 +10,11 @@ export class Removal {
   private readonly core: Core
   private readonly settlements: Settlements
 
-  constructor(core: Core, settlements: Settlements) {
+  private readonly scheduled: ScheduleQueries
+
+  constructor(core: Core, settlements: Settlements, scheduled: ScheduleQueries) {
     this.core = core
+    this.scheduled = scheduled
     this.settlements = settlements
   }
 
@@ -19,12 +23,14 @@ export class Removal {
     this.step(queue, queue.newest === 0 ? this.core.log.lastLsn : queue.newest, 0, done)
   }
 
-  /** For a queue that is being deleted: everything leaves as purged, then the queue is forgotten. */
+  /** For a queue that is being deleted: everything leaves, what is scheduled for it alone too, then the queue is forgotten. */
   finish(queue: Queue, done: (messages: number) => void): void {
     this.step(queue, Number.POSITIVE_INFINITY, 0, (messages) => {
-      this.core.topology.finishDeleting(queue)
-      this.core.schedule()
-      done(messages)
+      this.scheduled.cancelAll(queue, (scheduled) => {
+        this.core.topology.finishDeleting(queue)
+        this.core.schedule()
+        done(messages + scheduled)
+      })
     })
     this.core.schedule()
   }
@@ -52,8 +58,7 @@ export class Removal {
     for (let slot = 0; slot < length && chunk.live > 0; slot++) {
       const state = chunk.states[slot]!
       if (!isHeld(state) || chunk.lsns[slot]! > until) continue
-      const isHeldByOthers = state === StateCode.acquired || isUndecided(state)
-      if (isHeldByOthers && !queue.deleting) continue
+      if (state === StateCode.acquired && !queue.deleting) continue
       this.settlements.discard(queue, lane, chunk, slot, 'purged')
       count++
     }

@@ -1,16 +1,14 @@
 import type { BindingDefinition, ExchangeDefinition, QueueDefinition } from '../model/policy.ts'
 import type { Core } from './core.ts'
-import type { HalfMessages } from './half-messages.ts'
 import type { Chunk } from './index/chunk.ts'
 import type { Lane } from './index/lane.ts'
 import { ByteWriter, OperationReader } from './ports/operations.ts'
 import type { Queue } from './queue.ts'
 import { RecoveredBindings } from './recovered-bindings.ts'
-import type { RecoveredTransactions } from './recovered-transactions.ts'
 import { createExchange } from './routing/exchange.ts'
+import { ScheduleMemento } from './schedule/memento.ts'
+import type { Schedule } from './schedule/schedule.ts'
 import type { Settlements } from './settlements.ts'
-import type { Transactions } from './transactions.ts'
-import { transactionSections, writeHalves } from './undecided-sections.ts'
 
 /**
  * The engine's sections of a checkpoint. Each says up to which LSN it is (`asOf`), because they are taken over several turns
@@ -22,34 +20,17 @@ import { transactionSections, writeHalves } from './undecided-sections.ts'
  * queue     := 3 | asOf | varint id | text JSON { definition, deleting, bindings, counts }
  * chunks    := 4 | asOf | varint queue | u8 priority | varint n, chunk[n]       (of a queue before it, in order)
  * seen      := 5 | asOf | varint queue | varint n, (text id, varint wall ms)[n]  (of a queue before it, oldest first)
- * undecided := 6 | asOf | see undecided-sections.ts
- * prepared  := 7 | asOf | see undecided-sections.ts
+ * schedule  := 7 | asOf | see ScheduleMemento
  * chunk     := 0 | entries (see Chunk.write)
  *            | 1 | varint page, first, last, live, bytes, minExpiry (0: none) | patches
  */
-const SECTION = {
-  topology: 1,
-  producers: 2,
-  queue: 3,
-  chunks: 4,
-  seen: 5,
-  undecided: 6,
-  prepared: 7,
-} as const
+const SECTION = { topology: 1, producers: 2, queue: 3, chunks: 4, seen: 5, schedule: 7 } as const
 /** Chunks of one lane in one section: some megabytes at most. */
 const CHUNKS_A_SECTION = 200
 /** Deduplication ids in one section. */
 const IDS_A_SECTION = 20_000
 const INLINE = 0
 const PAGED = 1
-
-/** The parts of the engine whose state a checkpoint contains, or that take it back. */
-interface Parts {
-  readonly settlements: Settlements
-  readonly transactions: Transactions
-  readonly halves: HalfMessages
-  readonly recovered: RecoveredTransactions
-}
 
 interface QueueFacts {
   readonly definition: QueueDefinition
@@ -58,18 +39,22 @@ interface QueueFacts {
   readonly published: number
   readonly delivered: number
   readonly departed: Queue['departed']
+  /** Messages of the schedule that are for it. */
+  readonly scheduled: number
 }
 
 export class Snapshots {
   topologyAsOf = 0
   producersAsOf = 0
   readonly bindings: RecoveredBindings = new RecoveredBindings()
+  readonly schedule: ScheduleMemento
   private readonly core: Core
-  private readonly parts: Parts
+  private readonly settlements: Settlements
 
-  constructor(core: Core, parts: Parts) {
+  constructor(core: Core, settlements: Settlements, schedule: Schedule) {
     this.core = core
-    this.parts = parts
+    this.schedule = new ScheduleMemento(schedule)
+    this.settlements = settlements
   }
 
   *take(): Generator<Uint8Array> {
@@ -78,8 +63,7 @@ export class Snapshots {
       writer.putText(JSON.stringify({ exchanges }))
     })
     yield this.section(SECTION.producers, (writer) => this.writeProducers(writer))
-    // Taken before the queues, so that replay tells them all that is decided later; read after them, because it names them.
-    const undecided = this.undecidedSections()
+    yield this.section(SECTION.schedule, (writer) => this.schedule.write(writer))
     // Queues that come later are in the operations after the checkpoint's beginning.
     for (const queue of [...this.core.topology.byId.values()]) {
       if (this.core.topology.byId.get(queue.id) !== queue) continue
@@ -89,16 +73,6 @@ export class Snapshots {
       for (const part of seenInParts(queue)) sections.push(this.section(SECTION.seen, part))
       yield* sections
     }
-    yield* undecided
-  }
-
-  private undecidedSections(): Uint8Array[] {
-    const { transactions, halves } = this.parts
-    const sections = transactionSections(transactions.all()).map((write) =>
-      this.section(SECTION.undecided, write),
-    )
-    sections.push(this.section(SECTION.prepared, (writer) => writeHalves(writer, [...halves.entries()])))
-    return sections
   }
 
   restore(section: Uint8Array): void {
@@ -116,16 +90,15 @@ export class Snapshots {
     } else if (kind === SECTION.producers) {
       this.producersAsOf = asOf
       this.readProducers(reader)
+    } else if (kind === SECTION.schedule) {
+      this.schedule.asOf = asOf
+      this.schedule.read(reader)
     } else if (kind === SECTION.queue) {
       this.readQueue(reader, asOf)
     } else if (kind === SECTION.chunks) {
       this.readChunks(reader)
     } else if (kind === SECTION.seen) {
       this.readSeen(reader)
-    } else if (kind === SECTION.undecided) {
-      this.parts.recovered.readTransactions(reader)
-    } else if (kind === SECTION.prepared) {
-      this.parts.recovered.readHalves(reader, asOf)
     }
   }
 
@@ -171,6 +144,7 @@ export class Snapshots {
     queue.asOf = asOf
     queue.published = facts.published
     queue.delivered = facts.delivered
+    queue.scheduledMessages = facts.scheduled
     Object.assign(queue.departed, facts.departed)
     this.bindings.restore(queue, facts.bindings)
     if (facts.deleting) topology.detach(queue)
@@ -202,8 +176,7 @@ export class Snapshots {
     }
     const waiting = chunk.read(reader)
     lane.restore(chunk)
-    chunk.forEachUndecided((size) => queue.countUndecided(1, size))
-    this.parts.settlements.foundWaiting(queue, lane, chunk, waiting)
+    this.settlements.foundWaiting(queue, lane, chunk, waiting)
   }
 }
 
@@ -217,9 +190,9 @@ export function queueOfSection(section: Uint8Array): { id: number; name: string 
 }
 
 function writeFacts(writer: ByteWriter, queue: Queue): void {
-  const { definition, deleting, published, delivered, departed } = queue
+  const { definition, deleting, published, delivered, departed, scheduledMessages: scheduled } = queue
   const bindings = [...queue.bindings].map((binding) => binding.definition)
-  const facts: QueueFacts = { definition, deleting, bindings, published, delivered, departed }
+  const facts: QueueFacts = { definition, deleting, bindings, published, delivered, departed, scheduled }
   writer.putVarint(queue.id)
   writer.putText(JSON.stringify(facts))
 }

@@ -6,6 +6,7 @@ import type { QueueDeclaration } from './api.ts'
 import type { Residency } from './index/lane.ts'
 import type { Log } from './log.ts'
 import type { Policies } from './options.ts'
+import { SCHEDULE_QUEUE } from './ports/operations.ts'
 import { Queue } from './queue.ts'
 import type { Binding } from './routing/binding-set.ts'
 import {
@@ -41,7 +42,7 @@ export class Topology {
   private readonly log: Log
   private readonly policies: Policies
   private readonly residency: Residency
-  private nextId = 1
+  private nextId = SCHEDULE_QUEUE + 1
   private readonly routed = new Set<Binding>()
   private routings = 0
 

@@ -49,6 +49,7 @@ export class PublishFacts {
     if (flags & PublishFlag.transacted) reader.varint()
     if (flags & PublishFlag.grouped) reader.skip(reader.varint())
     if (flags & PublishFlag.deduplicated) reader.skip(reader.varint())
+    if (flags & PublishFlag.repeating) reader.skip(reader.varint())
     if (!(flags & PublishFlag.direct)) {
       reader.skip(reader.varint())
       reader.skip(reader.varint())

@@ -20,7 +20,7 @@ const number = fc.oneof(
 )
 const lsns = fc.array(number, { maxLength: 5 })
 const head = fc.record({
-  flags: fc.nat(2047),
+  flags: fc.nat(8191),
   priority: fc.nat(9),
   format: number,
   publishedAt: number,
@@ -33,9 +33,9 @@ const head = fc.record({
   replacedQueue: number,
   replacedLsn: number,
   transaction: number,
-  producerGroup: fc.string({ unit: 'grapheme' }),
   group: fc.string({ unit: 'grapheme' }),
   deduplicationId: fc.string({ unit: 'grapheme' }),
+  repetition: fc.string({ unit: 'grapheme' }),
   exchange: fc.string({ unit: 'grapheme' }),
   key: fc.string({ unit: 'grapheme' }),
   annotations: fc.string({ unit: 'grapheme' }),
@@ -58,9 +58,9 @@ function asFlagged(full: Omit<PublishHead, 'payloadStart' | 'payloadEnd'>, paylo
     replacedQueue: has(PublishFlag.replaces) ? full.replacedQueue : 0,
     replacedLsn: has(PublishFlag.replaces) ? full.replacedLsn : 0,
     transaction: has(PublishFlag.transacted) ? full.transaction : 0,
-    producerGroup: has(PublishFlag.prepared) ? full.producerGroup : '',
     group: has(PublishFlag.grouped) ? full.group : '',
     deduplicationId: has(PublishFlag.deduplicated) ? full.deduplicationId : '',
+    repetition: has(PublishFlag.repeating) ? full.repetition : '',
     exchange: direct ? '' : full.exchange,
     key: direct ? '' : full.key,
     annotations: has(PublishFlag.annotated) ? full.annotations : '',
