@@ -8,6 +8,7 @@ import jakarta.jms.Message;
 import jakarta.jms.MessageFormatRuntimeException;
 import jakarta.jms.Queue;
 import jakarta.jms.TextMessage;
+import jakarta.jms.TransactionRolledBackRuntimeException;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.LinkedHashMap;
@@ -16,6 +17,7 @@ import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import org.apache.qpid.jms.JmsConnectionFactory;
 
 /** JMSContext: a connection and a session in one (Jakarta Messaging 3.1, 2.8 and chapter 8). */
 final class Contexts {
@@ -38,6 +40,7 @@ final class Contexts {
         CHECKS.put("rollback", Contexts::rollback);
         CHECKS.put("close rolls back", Contexts::closeRollsBack);
         CHECKS.put("commit outside a transaction", Contexts::commitOutside);
+        CHECKS.put("broker dies inside a transaction", Contexts::brokerDies);
         CHECKS.put("exception listener", Contexts::exceptionListener);
     }
 
@@ -318,6 +321,32 @@ final class Contexts {
         });
         Jms2.with(JMSContext.SESSION_TRANSACTED, context ->
             Jms2.mustFail(IllegalStateRuntimeException.class, "recover in a transaction", context::recover));
+    }
+
+    /** The client connects again by itself; what it had done in the transaction has not happened. */
+    private static void brokerDies() throws Exception {
+        String uri = "failover:(" + Broker.uri("") + ")?failover.initialReconnectDelay=20&failover.maxReconnectDelay=200";
+        try (JMSContext context = new JmsConnectionFactory(Broker.USER, Broker.PASSWORD, uri)
+                .createContext(JMSContext.SESSION_TRANSACTED)) {
+            Queue in = context.createQueue(Broker.fresh("in"));
+            Queue out = context.createQueue(Broker.fresh("out"));
+            context.createProducer().send(in, "1");
+            context.commit();
+            JMSConsumer consumer = context.createConsumer(in);
+            Strangers.equal(Jms2.next(consumer), "1", "what came");
+            context.createProducer().send(out, "undone");
+            Strangers.askForRestart();
+            Strangers.waitForRestart();
+            Jms2.mustFail(TransactionRolledBackRuntimeException.class, "the commit", context::commit);
+            Strangers.equal(Jms2.next(consumer), "1", "what came again");
+            context.createProducer().send(out, "done");
+            context.commit();
+            JMSConsumer results = context.createConsumer(out);
+            Strangers.equal(Jms2.next(results), "done", "what was sent");
+            Jms2.mustBeEmpty(results, "the queue of results");
+            Jms2.mustBeEmpty(consumer, "the queue of requests");
+            context.commit();
+        }
     }
 
     /** 6.1.7: the loss of the connection is told when nobody else would hear of it. */
