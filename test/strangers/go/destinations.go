@@ -11,6 +11,9 @@ var destinations = []check{
 	{"topic", topic},
 	{"durable subscription", durableSubscription},
 	{"shared subscription", sharedSubscription},
+	{"selector on a queue", selectorOnAQueue},
+	{"selector on a topic", selectorOnATopic},
+	{"invalid selector", invalidSelector},
 	{"request and reply", requestAndReply},
 	{"anonymous producer", anonymousProducer},
 }
@@ -36,6 +39,56 @@ func topic() {
 		for _, receiver := range receivers {
 			equal(receiver.accept(3), []any{int64(1), int64(2), int64(3)}, "what a subscriber got")
 		}
+	})
+}
+
+func selecting(text string, capabilities ...string) *amqp.ReceiverOptions {
+	return &amqp.ReceiverOptions{
+		Filters:            []amqp.LinkFilter{amqp.NewSelectorFilter(text)},
+		SourceCapabilities: capabilities,
+	}
+}
+
+func sized(sender *amqp.Sender, sizes ...int64) {
+	for _, size := range sizes {
+		message := value(size)
+		message.ApplicationProperties = map[string]any{"size": size}
+		send(sender, message)
+	}
+}
+
+func selectorOnAQueue() {
+	connected(dialOptions{}, func(c *client) {
+		queue := fresh("select")
+		large := c.receiver(queue, selecting("size > 10"))
+		sized(c.sender(queue, nil), 1, 20, 2, 30)
+		equal(large.accept(2), []any{int64(20), int64(30)}, "what was selected")
+		large.mustBeEmpty("the queue for the selector")
+		equal(c.receiver(queue, nil).accept(2), []any{int64(1), int64(2)}, "what was left")
+	})
+}
+
+func selectorOnATopic() {
+	connected(dialOptions{}, func(c *client) {
+		name := fresh("select")
+		large := c.receiver(name, selecting("size > 10", "topic"))
+		every := c.receiver(name, &amqp.ReceiverOptions{SourceCapabilities: []string{"topic"}})
+		sized(c.sender(name, toTopic), 1, 20, 30)
+		equal(large.accept(2), []any{int64(20), int64(30)}, "what was selected")
+		large.mustBeEmpty("the subscription")
+		equal(every.accept(3), []any{int64(1), int64(20), int64(30)}, "what the other got")
+	})
+}
+
+func invalidSelector() {
+	connected(dialOptions{}, func(c *client) {
+		queue := fresh("invalid")
+		for _, wrong := range []string{"size >", "name = 'open", "a b", "NOT"} {
+			_, err := c.tryReceiver(queue, selecting(wrong))
+			mustRefuse(err, amqp.ErrCondInvalidField)
+		}
+		c.send(queue, "unharmed")
+		equal(c.receiver(queue, nil).accept(1), []any{"unharmed"}, "what came afterwards")
 	})
 }
 
