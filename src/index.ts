@@ -9,7 +9,7 @@ registerProvider(embedded())
 registerProvider(amqp)
 
 export type { BodyKind } from './client/bodies.ts'
-export { QueueBrowser } from './client/browser.ts'
+export { type BrowseOptions, QueueBrowser } from './client/browser.ts'
 export { ConnectionFactory, type ConnectOptions, connect, registerProvider } from './client/connect.ts'
 export { Connection, type ConnectionEvents, type ConnectionOptions } from './client/connection.ts'
 export {

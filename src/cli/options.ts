@@ -25,6 +25,7 @@ type OwnOption =
   | 'durability'
   | 'producer'
   | 'count'
+  | 'selector'
   | 'timeout'
   | 'follow'
   | 'every'
@@ -66,6 +67,11 @@ const ownSpecs: Readonly<Record<OwnOption, OptionSpec>> = {
     help: 'identity under which line N is stored once, however often it is sent',
   },
   count: { type: 'string', value: 'N', help: 'at most N messages' },
+  selector: {
+    type: 'string',
+    value: 'CONDITION',
+    help: 'only messages that it takes, such as "kind = \'order\' AND total > 100"',
+  },
   timeout: { type: 'string', value: 'TIME', help: 'how long to wait for each message (default 0)' },
   follow: { type: 'boolean', help: 'wait for messages until stopped' },
   every: { type: 'string', value: 'TIME', help: 'between two views (default 1s)' },

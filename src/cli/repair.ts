@@ -1,4 +1,4 @@
-import type { Context } from '../index.ts'
+import type { Context, MoveOptions } from '../index.ts'
 import { existingQueue, withExistingBroker } from './broker.ts'
 import { type Call, type Command, takeOperands } from './command.ts'
 import { ExitCode } from './exit-code.ts'
@@ -7,11 +7,14 @@ import { plural } from './output.ts'
 /** Commands that change what queues hold, and say how many messages that was. */
 export const purge: Command = {
   name: 'purge',
-  synopsis: 'QUEUE',
-  summary: 'remove all messages of a queue that no consumer holds',
+  synopsis: 'QUEUE [--selector CONDITION]',
+  summary: 'remove the messages of a queue that no consumer holds',
   details: ['They are gone; the queue counts them as purged.'],
-  options: [],
-  run: (call) => change(call, ['queue'], 'purged', (mq, [queue]) => mq.management.purge(queue!)),
+  options: ['selector'],
+  run: (call) =>
+    change(call, ['queue'], 'purged', (mq, [queue]) =>
+      mq.management.purge(queue!, { selector: call.options.text('selector') }),
+    ),
 }
 
 export const deleteQueue: Command = {
@@ -25,31 +28,32 @@ export const deleteQueue: Command = {
 
 export const move: Command = {
   name: 'move',
-  synopsis: 'FROM TO [--count N]',
+  synopsis: 'FROM TO [--count N] [--selector CONDITION]',
   summary: 'move messages that no consumer holds to another queue, oldest first',
   details: ['Each message is at every moment in exactly one of the two queues.'],
-  options: ['count'],
+  options: ['count', 'selector'],
   run: (call) =>
     change(call, ['queue', 'queue'], 'moved', (mq, [from, to]) =>
-      mq.management.move(from!, to!, countOf(call)),
+      mq.management.move(from!, to!, choiceOf(call)),
     ),
 }
 
 export const redrive: Command = {
   name: 'redrive',
-  synopsis: 'QUEUE [--count N]',
+  synopsis: 'QUEUE [--count N] [--selector CONDITION]',
   summary: 'move dead letters back to the queues where they failed, oldest first',
   details: [
     'QUEUE is the dead-letter queue, such as orders.dlq. They are delivered again as if for the first time.',
     'What is no dead letter, or came from a queue that is gone, stays.',
   ],
-  options: ['count'],
+  options: ['count', 'selector'],
   run: (call) =>
-    change(call, ['queue'], 'moved', (mq, [queue]) => mq.management.redrive(queue!, countOf(call))),
+    change(call, ['queue'], 'moved', (mq, [queue]) => mq.management.redrive(queue!, choiceOf(call))),
 }
 
-function countOf({ options }: Call): number | undefined {
-  return options.wholeNumber('count', 1, Number.MAX_SAFE_INTEGER)
+function choiceOf({ options }: Call): MoveOptions {
+  const limit = options.wholeNumber('count', 1, Number.MAX_SAFE_INTEGER)
+  return { limit, selector: options.text('selector') }
 }
 
 async function change(

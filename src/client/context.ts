@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events'
 import type { Destination } from '../model/destination.ts'
 import { milliseconds } from '../model/duration.ts'
 import { MillraceError } from '../model/errors.ts'
-import type { QueueBrowser } from './browser.ts'
+import type { BrowseOptions, QueueBrowser } from './browser.ts'
 import type { Connection, ConnectionEvents } from './connection.ts'
 import type { ConsumerOptions, MessageConsumer, ReceiveOptions } from './consumer.ts'
 import type { Queue, Receivable, Subscription, Topic, TypedDestination } from './destinations.ts'
@@ -149,8 +149,8 @@ export class Context extends EventEmitter<ConnectionEvents> implements AsyncDisp
   }
 
   /** Looks at the messages of a queue without taking them. */
-  browse<Output>(queue: Queue<never, Output>): QueueBrowser<Output> {
-    return this.session.createBrowser(queue)
+  browse<Output>(queue: Queue<never, Output>, options?: BrowseOptions): QueueBrowser<Output> {
+    return this.session.createBrowser(queue, options)
   }
 
   /**

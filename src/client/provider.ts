@@ -85,6 +85,8 @@ export interface Capabilities {
   /** Redelivery by the broker: backoff and dead-lettering per message. */
   readonly redelivery: boolean
   readonly browse: boolean
+  /** Consumers, browsers and subscriptions may say by a selector which messages they want. */
+  readonly selectors: boolean
   readonly priority: boolean
   readonly ttl: boolean
   /** Queue policies given with a destination are honoured. */
@@ -106,8 +108,11 @@ export interface ProviderConnection {
   createSender(target?: Destination, options?: SenderOptions): Promise<ProviderSender>
   /** Deliveries go to `sink` once credit is granted. A topic as source lives and ends with the receiver. */
   createReceiver(source: Source, options: ReceiverOptions, sink: ReceiverSink): Promise<ProviderReceiver>
-  /** Up to `limit` messages of a queue in its order, without taking them, from `after` (undefined: the head). */
-  browse(queue: string, after: string | undefined, limit: number): Promise<BrowsedPage>
+  /**
+   * Up to `limit` messages of a queue in its order, without taking them, from `after` (undefined: the head); with a selector,
+   * those that it takes. Rejects with `selector-invalid`.
+   */
+  browse(queue: string, after: string | undefined, limit: number, selector?: string): Promise<BrowsedPage>
   /** Makes sure that the queue exists with this policy. Rejects with `destination-conflict` when it has another. */
   declare(queue: string, policy: Partial<QueuePolicy>): Promise<void>
   /** Makes sure that the durable subscription exists; another topic than before replaces it, with its messages. */
@@ -282,12 +287,20 @@ export interface ProviderManagement {
   connections(): Promise<readonly ConnectionReport[]>
   /** Where the broker holds the message of this broker id. */
   locate(brokerId: string): Promise<readonly LocationReport[]>
-  /** Removes all messages that nobody holds; answers how many. */
-  purge(queue: string): Promise<number>
+  /** Removes messages that nobody holds; answers how many. */
+  purge(queue: string, options?: Pick<MoveOptions, 'selector'>): Promise<number>
   /** Deletes the queue with its messages; answers how many. */
   delete(queue: string): Promise<number>
-  /** Moves messages that nobody holds, oldest first, at most `limit`; answers how many. Each is always in one queue. */
-  move(from: string, to: string, limit?: number): Promise<number>
+  /** Moves messages that nobody holds, oldest first; answers how many. Each is always in one queue. */
+  move(from: string, to: string, options?: MoveOptions): Promise<number>
   /** Moves dead letters back to the queues where they failed, as if never delivered; answers how many. */
-  redrive(queue: string, limit?: number): Promise<number>
+  redrive(queue: string, options?: MoveOptions): Promise<number>
+}
+
+/** Which messages an operation takes. Rejected with `selector-invalid`, `argument-invalid`. */
+export interface MoveOptions {
+  /** At most so many. Default: all. */
+  readonly limit?: number | undefined
+  /** Only those that it takes (docs/selectors.md). Default: all. */
+  readonly selector?: string | undefined
 }

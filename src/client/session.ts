@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { MillraceError } from '../model/errors.ts'
-import { QueueBrowser } from './browser.ts'
+import { type BrowseOptions, QueueBrowser } from './browser.ts'
 import type { Connection } from './connection.ts'
 import { type ConsumerOptions, MessageConsumer } from './consumer.ts'
 import type { Queue, Receivable, Subscription, Topic, TypedDestination } from './destinations.ts'
@@ -134,9 +134,9 @@ export class Session implements AsyncDisposable {
   }
 
   /** Looks at the messages of a queue without taking them. Throws `closed`. */
-  createBrowser<Output>(queue: Queue<never, Output>): QueueBrowser<Output> {
+  createBrowser<Output>(queue: Queue<never, Output>, options: BrowseOptions = {}): QueueBrowser<Output> {
     this.assertOpen()
-    return new QueueBrowser<Output>(this.connection, queue)
+    return new QueueBrowser<Output>(this.connection, queue, options)
   }
 
   /**

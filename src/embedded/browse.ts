@@ -12,10 +12,13 @@ export async function browse(
   queue: string,
   after: string,
   limit: number,
+  selector?: string,
 ): Promise<BrowsedPage> {
-  const page = await new Promise<BrowsePage>((resolve) => engine.browse(queue, after, limit, resolve))
+  const page = await new Promise<BrowsePage>((resolve) =>
+    engine.browse(queue, after, limit, resolve, selector),
+  )
   const large = page.messages.reduce((sum, { chunks, size }) => sum + (chunks.length > 0 ? size : 0), 0)
-  if (large > PAGE_BYTES && limit > 1) return browse(engine, queue, after, Math.ceil(limit / 4))
+  if (large > PAGE_BYTES && limit > 1) return browse(engine, queue, after, Math.ceil(limit / 4), selector)
   const messages: IncomingBrowsed[] = []
   for (const message of page.messages) {
     const incoming = await withBody(engine, message)

@@ -62,6 +62,7 @@ export class EmbeddedConnection implements ProviderConnection, ConnectionSink, S
       durabilities: ['disk', 'os', 'memory'],
       redelivery: true,
       browse: true,
+      selectors: true,
       priority: true,
       ttl: true,
       policies: true,
@@ -108,9 +109,14 @@ export class EmbeddedConnection implements ProviderConnection, ConnectionSink, S
     }
   }
 
-  async browse(queue: string, after: string | undefined, limit: number): Promise<BrowsedPage> {
+  async browse(
+    queue: string,
+    after: string | undefined,
+    limit: number,
+    selector?: string,
+  ): Promise<BrowsedPage> {
     this.assertOpen()
-    return browse(this.engine, queue, after ?? '', limit)
+    return browse(this.engine, queue, after ?? '', limit, selector)
   }
 
   async declare(queue: string, policy: Partial<QueuePolicy>): Promise<void> {

@@ -26,15 +26,21 @@ export interface Engine {
   deleteExchange(name: string): void
   bind(binding: BindingDefinition): void
   unbind(binding: BindingDefinition): void
-  /** Messages leave as purged; done when the last has. */
-  purgeQueue(name: string, done: (messages: number) => void): void
+  /** Messages leave as purged, those that the selector takes if there is one; done when the last has. */
+  purgeQueue(name: string, done: (messages: number) => void, selector?: string): void
   deleteQueue(name: string, options: { ifUnused?: boolean }, done: (messages: number) => void): void
   /**
-   * Moves up to `limit` messages that nobody holds from the head of a queue to the queue `to`, or when that is undefined,
+   * Moves messages that nobody holds from the head of a queue to the queue `to`, or when that is undefined,
    * dead letters back to the queues where they failed, as if never delivered. Each is at every moment in exactly one queue;
-   * capacities do not stop it. Dead letters whose origin is gone stay. Throws `destination-not-found`.
+   * capacities do not stop it. Dead letters whose origin is gone stay. Throws `destination-not-found`,
+   * `selector-invalid`.
    */
-  moveMessages(from: string, to: string | undefined, limit: number, done: (messages: number) => void): void
+  moveMessages(
+    from: string,
+    to: string | undefined,
+    options: MoveOptions,
+    done: (messages: number) => void,
+  ): void
 
   /** A connection is the scope of producers, consumers and connection-lived queues. */
   connect(sink: ConnectionSink, options?: { clientId?: string | undefined }): number
@@ -67,8 +73,17 @@ export interface Engine {
    */
   settle(consumer: number, first: number, last: number, settlement: Settlement, request?: number): number
 
-  /** Looks at messages without taking them, in queue order from `after` (an opaque position, '' for the head). */
-  browse(queue: string, after: string, limit: number, done: (page: BrowsePage) => void): void
+  /**
+   * Looks at messages without taking them, in queue order from `after` (an opaque position, '' for the head): all, or those
+   * that the selector takes. A page may then have fewer than `limit` and still name a position to go on from.
+   */
+  browse(
+    queue: string,
+    after: string,
+    limit: number,
+    done: (page: BrowsePage) => void,
+    selector?: string,
+  ): void
   /**
    * Messages that are scheduled, for one queue or (undefined) for all, in the order in which they are due, from `after` (an
    * opaque position, '' for the beginning). A page may be short, or empty, and still have a next one.
@@ -102,6 +117,13 @@ export interface QueueDeclaration {
   readonly durability?: Durability | undefined
   /** Do not create: throw `destination-not-found` when absent. */
   readonly passive?: boolean | undefined
+}
+
+export interface MoveOptions {
+  /** At most so many; undefined: all. */
+  readonly limit?: number | undefined
+  /** Only messages that it takes. */
+  readonly selector?: string | undefined
 }
 
 export interface Publication {

@@ -1,5 +1,6 @@
 import { MillraceError } from '../model/errors.ts'
 import type { BindingDefinition, ExchangeDefinition, QueueDefinition } from '../model/policy.ts'
+import { parseSelector } from '../model/selector/selector.ts'
 import type {
   BrowsePage,
   ConnectionSink,
@@ -7,6 +8,7 @@ import type {
   ConsumerOptions,
   Engine,
   MessageLocation,
+  MoveOptions,
   Publication,
   QueueDeclaration,
   QueueStatus,
@@ -131,9 +133,11 @@ export class Broker implements Engine {
     this.core.schedule()
   }
 
-  purgeQueue(name: string, done: (messages: number) => void): void {
+  purgeQueue(name: string, done: (messages: number) => void, selector?: string): void {
     this.checkOpen()
-    this.lifetimes.removal.purge(this.core.topology.queueFor(name, false), done)
+    const queue = this.core.topology.queueFor(name, false)
+    if (selector === undefined) this.lifetimes.removal.purge(queue, done)
+    else this.settlements.relocation.purge(queue, parseSelector(selector), done)
   }
 
   deleteQueue(name: string, options: { ifUnused?: boolean }, done: (messages: number) => void): void {
@@ -143,11 +147,23 @@ export class Broker implements Engine {
     this.lifetimes.delete(queue, done)
   }
 
-  moveMessages(from: string, to: string | undefined, limit: number, done: (messages: number) => void): void {
+  moveMessages(
+    from: string,
+    to: string | undefined,
+    options: MoveOptions,
+    done: (messages: number) => void,
+  ): void {
     this.checkOpen()
     const { topology } = this.core
     const target = to === undefined ? undefined : topology.queueFor(to, false)
-    this.settlements.relocation.move(topology.queueFor(from, false), target, limit, done)
+    const { limit = Number.POSITIVE_INFINITY, selector } = options
+    const chosen = selector === undefined ? undefined : parseSelector(selector)
+    this.settlements.relocation.move(
+      topology.queueFor(from, false),
+      target,
+      { limit, selector: chosen },
+      done,
+    )
   }
 
   connect(sink: ConnectionSink, options: { clientId?: string | undefined } = {}): number {
@@ -261,8 +277,16 @@ export class Broker implements Engine {
     return count
   }
 
-  browse(queue: string, after: string, limit: number, done: (page: BrowsePage) => void): void {
-    this.browser.browse(this.core.topology.queueFor(queue, false), after, Math.min(limit, MAX_BROWSE), done)
+  browse(
+    name: string,
+    after: string,
+    limit: number,
+    done: (page: BrowsePage) => void,
+    selector?: string,
+  ): void {
+    const queue = this.core.topology.queueFor(name, false)
+    const chosen = selector === undefined ? undefined : parseSelector(selector)
+    this.browser.browse(queue, after, Math.min(limit, MAX_BROWSE), done, chosen)
   }
 
   locate(lsn: number, done: (locations: readonly MessageLocation[]) => void): void {

@@ -1,3 +1,4 @@
+import type { Selector } from '../model/selector/selector.ts'
 import type { BrowsedMessage, BrowsePage, MessageLocation } from './api.ts'
 import type { Core } from './core.ts'
 import { DeliveryRecord } from './delivery-record.ts'
@@ -5,6 +6,10 @@ import { Chunk, EntryFlag } from './index/chunk.ts'
 import type { Lane } from './index/lane.ts'
 import { isHeld, StateCode, states } from './lifecycle.ts'
 import type { Queue } from './queue.ts'
+import { selects } from './selecting.ts'
+
+/** Messages that one page of a browser with selector looks at. */
+const LOOKED = 256
 
 interface Position {
   readonly priority: number
@@ -27,8 +32,47 @@ export class Browser {
     this.core = core
   }
 
-  browse(queue: Queue, after: string, limit: number, done: (page: BrowsePage) => void): void {
-    this.collect(queue, parsePosition(after), limit, [], (found) => this.read(queue, found, limit, done))
+  /** With a selector a turn looks at a bounded number of messages, and tells in a later one where to go on. */
+  browse(
+    queue: Queue,
+    after: string,
+    limit: number,
+    done: (page: BrowsePage) => void,
+    selector?: Selector,
+  ): void {
+    const looked = selector === undefined || limit === 0 ? limit : LOOKED
+    this.collect(queue, parsePosition(after), looked, [], (found) => {
+      if (selector === undefined) return this.read(queue, found, found.length === limit, done)
+      this.select(queue, found, limit, selector, (selected, last) => {
+        const more = last < found.length || found.length === looked
+        const next = more ? positionOf(found[last - 1]) : undefined
+        this.read(queue, selected, false, ({ messages }) =>
+          this.core.clock.defer(() => done({ messages, next })),
+        )
+      })
+    })
+  }
+
+  /** The first `limit` of the entries that the selector takes, and how many were looked at for it. */
+  private select(
+    queue: Queue,
+    found: readonly Found[],
+    limit: number,
+    selector: Selector,
+    done: (selected: Found[], looked: number) => void,
+  ): void {
+    const selected: Found[] = []
+    const step = (index: number): void => {
+      const entry = found[index]
+      if (entry === undefined || selected.length === limit) return done(selected, index)
+      const { lsn, flags } = entry
+      const durable = (flags & EntryFlag.memory) === 0
+      selects(this.core, selector, { queue, lsn, flags, durable }, (isSelected) => {
+        if (isSelected) selected.push(entry)
+        step(index + 1)
+      })
+    }
+    step(0)
   }
 
   locate(lsn: number, done: (locations: readonly MessageLocation[]) => void): void {
@@ -112,10 +156,9 @@ export class Browser {
     }
   }
 
-  private read(queue: Queue, found: readonly Found[], limit: number, done: (page: BrowsePage) => void): void {
+  private read(queue: Queue, found: readonly Found[], more: boolean, done: (page: BrowsePage) => void): void {
     const messages: BrowsedMessage[] = []
-    const last = found[found.length - 1]
-    const next = found.length < limit || last === undefined ? undefined : `${last.lane.priority}:${last.lsn}`
+    const next = more ? positionOf(found[found.length - 1]) : undefined
     const step = (index: number): void => {
       const entry = found[index]
       if (entry === undefined) {
@@ -149,6 +192,10 @@ export class Browser {
       use(entries)
     })
   }
+}
+
+function positionOf(last: Found | undefined): string | undefined {
+  return last && `${last.lane.priority}:${last.lsn}`
 }
 
 function parsePosition(text: string): Position {

@@ -1,9 +1,12 @@
 import { MillraceError } from '../model/errors.ts'
+import type { Selector } from '../model/selector/selector.ts'
 import type { Core } from './core.ts'
 import { historyOf } from './dead-letters.ts'
+import { EntryFlag } from './index/chunk.ts'
 import { eventCode, StateCode } from './lifecycle.ts'
 import { PublishFlag, type PublishHead } from './ports/operations.ts'
 import type { Queue } from './queue.ts'
+import { selects } from './selecting.ts'
 import type { Place, Transfers } from './transfers.ts'
 
 const DISCARD = eventCode('discard')
@@ -12,34 +15,68 @@ const STEP = 256
 
 interface Run {
   readonly queue: Queue
-  /** Undefined: back to where each failed. */
-  readonly to: Queue | undefined
+  readonly selector: Selector | undefined
+  /** What becomes of a message; tells afterwards whether it has left. */
+  readonly act: (place: Place, done: (left: boolean) => void) => void
   /** What arrives later is not looked at. */
   readonly until: number
   /** By priority, the last that was looked at. */
   readonly looked: number[]
   left: number
-  moved: number
+  /** How many have left. */
+  gone: number
   readonly done: (messages: number) => void
 }
 
-/** Moves messages to other queues because an operator says so. */
+/** Moves messages to other queues, or purges some, because an operator says so. */
 export class Relocation {
   private readonly core: Core
   private readonly transfers: Transfers
   private readonly schedule: (queue: Queue) => void
+  private readonly purgeOne: (place: Place) => void
 
-  constructor(core: Core, transfers: Transfers, schedule: (queue: Queue) => void) {
+  constructor(
+    core: Core,
+    transfers: Transfers,
+    schedule: (queue: Queue) => void,
+    purgeOne: (place: Place) => void,
+  ) {
     this.core = core
     this.transfers = transfers
     this.schedule = schedule
+    this.purgeOne = purgeOne
   }
 
   /** To the queue `to`, or when that is undefined, dead letters to their origins. Throws `argument-invalid`. */
-  move(queue: Queue, to: Queue | undefined, limit: number, done: (messages: number) => void): void {
+  move(
+    queue: Queue,
+    to: Queue | undefined,
+    options: { readonly limit: number; readonly selector: Selector | undefined },
+    done: (messages: number) => void,
+  ): void {
     if (to === queue) throw new MillraceError('argument-invalid', `queue ${queue.name} holds them already`)
+    const { limit, selector } = options
+    this.start(queue, limit, selector, (place, moved) => this.moveOne(to, place, moved), done)
+  }
+
+  /** What the selector takes, and nobody holds, leaves as purged. */
+  purge(queue: Queue, selector: Selector, done: (messages: number) => void): void {
+    const act: Run['act'] = (place, left) => {
+      this.purgeOne(place)
+      left(true)
+    }
+    this.start(queue, Number.POSITIVE_INFINITY, selector, act, done)
+  }
+
+  private start(
+    queue: Queue,
+    limit: number,
+    selector: Selector | undefined,
+    act: Run['act'],
+    done: (messages: number) => void,
+  ): void {
     const until = this.core.log.lastLsn
-    this.step({ queue, to, until, looked: [], left: limit, moved: 0, done })
+    this.step({ queue, selector, act, until, looked: [], left: limit, gone: 0, done })
   }
 
   private step(run: Run): void {
@@ -47,30 +84,44 @@ export class Relocation {
     if (places === undefined) return
     if (places.length === 0) {
       this.schedule(run.queue)
-      run.done(run.moved)
+      run.done(run.gone)
       return
     }
     let open = places.length
-    const finished = (): void => {
+    const finished = (left: boolean): void => {
+      if (left) run.gone++
+      else run.left++
       if (--open === 0) this.core.clock.defer(() => this.step(run))
     }
-    for (const place of places) this.moveOne(run, place, finished)
+    for (const place of places) {
+      if (run.selector === undefined) run.act(place, finished)
+      else this.choose(run, run.selector, place, finished)
+    }
   }
 
-  private moveOne(run: Run, place: Place, finished: () => void): void {
+  /** While a message is being looked at, somebody may take it. */
+  private choose(run: Run, selector: Selector, place: Place, finished: (left: boolean) => void): void {
+    const { queue, chunk, slot } = place
+    const lsn = chunk.lsns[slot]!
+    const flags = chunk.flags[slot]!
+    const durable = (flags & EntryFlag.memory) === 0
+    selects(this.core, selector, { queue, lsn, flags, durable }, (isSelected) => {
+      const isThere = chunk.resident && chunk.lsns[slot] === lsn && isFree(chunk.states[slot])
+      if (isSelected && isThere) run.act(place, finished)
+      else finished(false)
+    })
+  }
+
+  private moveOne(to: Queue | undefined, place: Place, finished: (moved: boolean) => void): void {
     this.transfers.move(place, {
       event: DISCARD,
       departure: 'moved',
-      address: (head) => (run.to === undefined ? this.homeOf(head) : run.to),
-      done: () => {
-        run.moved++
-        finished()
-      },
+      address: (head) => (to === undefined ? this.homeOf(head) : to),
+      done: () => finished(true),
       failed: (why) => {
         // What is damaged is found out, and reported, when it is to be delivered.
         if (why !== 'gone') this.transfers.letGo(place)
-        run.left++
-        finished()
+        finished(false)
       },
     })
   }
@@ -102,9 +153,7 @@ export class Relocation {
           if (lsn <= after || lsn > until) continue
           if (places.length === STEP || run.left === 0) return places
           looked[lane.priority] = lsn
-          const state = chunk.states[slot]
-          const isFree = state === StateCode.ready || state === StateCode.waiting
-          if (!isFree || !this.core.isVisible(lsn, chunk.flags[slot]!)) continue
+          if (!isFree(chunk.states[slot]) || !this.core.isVisible(lsn, chunk.flags[slot]!)) continue
           places.push({ queue, lane, chunk, slot })
           run.left--
         }
@@ -112,4 +161,8 @@ export class Relocation {
     }
     return places
   }
+}
+
+function isFree(state: number | undefined): boolean {
+  return state === StateCode.ready || state === StateCode.waiting
 }

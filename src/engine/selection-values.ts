@@ -24,7 +24,7 @@ export class MessageValues {
    */
   reset(
     contents: Contents,
-    head: PublishHead,
+    head: Pick<PublishHead, 'format' | 'priority'>,
     payload: Uint8Array,
     durable: boolean,
     start = 0,

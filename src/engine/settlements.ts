@@ -43,7 +43,9 @@ export class Settlements {
     this.deadLetters = new DeadLetters(core, transfers, ({ queue, lane, chunk, slot }) => {
       this.leave(queue, lane, chunk, slot, DISCARD, 'quarantined')
     })
-    this.relocation = new Relocation(core, transfers, schedule)
+    this.relocation = new Relocation(core, transfers, schedule, ({ queue, lane, chunk, slot }) =>
+      this.discard(queue, lane, chunk, slot, 'purged'),
+    )
     core.pager.loaded = (queue, lane, chunk, waiting) => this.foundWaiting(queue, lane, chunk, waiting)
   }
 

@@ -8,6 +8,7 @@ export const claims: Capabilities = {
   durabilities: ['disk', 'os', 'memory'],
   redelivery: true,
   browse: true,
+  selectors: true,
   priority: true,
   ttl: true,
   policies: true,

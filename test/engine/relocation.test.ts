@@ -3,7 +3,7 @@ import { suite, test } from 'node:test'
 import { Bench, rejected } from './support.ts'
 
 async function move(bench: Bench, from: string, to: string | undefined, limit = Infinity): Promise<number> {
-  return bench.answer<number>((done) => bench.broker.moveMessages(from, to, limit, done))
+  return bench.answer<number>((done) => bench.broker.moveMessages(from, to, { limit }, done))
 }
 
 suite('moving messages to other queues', () => {
@@ -65,8 +65,8 @@ suite('moving messages to other queues', () => {
   test('to itself or to nowhere is refused', async () => {
     const bench = await Bench.inMemory()
     bench.declare('q')
-    assert.throws(() => bench.broker.moveMessages('q', 'q', 1, () => {}), { code: 'argument-invalid' })
-    assert.throws(() => bench.broker.moveMessages('q', 'r', 1, () => {}), { code: 'destination-not-found' })
-    assert.throws(() => bench.broker.moveMessages('r', 'q', 1, () => {}), { code: 'destination-not-found' })
+    assert.throws(() => bench.broker.moveMessages('q', 'q', {}, () => {}), { code: 'argument-invalid' })
+    assert.throws(() => bench.broker.moveMessages('q', 'r', {}, () => {}), { code: 'destination-not-found' })
+    assert.throws(() => bench.broker.moveMessages('r', 'q', {}, () => {}), { code: 'destination-not-found' })
   })
 })

@@ -11,6 +11,8 @@ export function capabilitiesOf(line: Line): Capabilities {
     // Other brokers redeliver by rules of their own, which nobody tells us.
     redelivery: millrace,
     browse: true,
+    // Where a filter is not known, attaching with one is refused.
+    selectors: true,
     priority: true,
     ttl: true,
     policies: millrace,

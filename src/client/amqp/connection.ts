@@ -167,11 +167,16 @@ export class AmqpConnection implements ProviderConnection, SenderHome, ReceiverH
     }
   }
 
-  async browse(queue: string, after: string | undefined, limit: number): Promise<BrowsedPage> {
+  async browse(
+    queue: string,
+    after: string | undefined,
+    limit: number,
+    selector?: string,
+  ): Promise<BrowsedPage> {
     await this.ready()
     return this.management
-      ? this.management.browse(queue, after, limit)
-      : this.browsers.browse(queue, after, limit)
+      ? this.management.browse(queue, after, limit, selector)
+      : this.browsers.browse(queue, after, limit, selector)
   }
 
   async declare(queue: string, policy: Partial<QueuePolicy>): Promise<void> {

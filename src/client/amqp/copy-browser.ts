@@ -2,10 +2,11 @@ import { randomUUID } from 'node:crypto'
 import type { Destination } from '../../model/destination.ts'
 import { MillraceError } from '../../model/errors.ts'
 import type { ReceiverEvents, TransferPart } from '../../wire/amqp10/peer/events.ts'
-import { type AmqpError, type Attach, accepted } from '../../wire/amqp10/peer/performatives.ts'
+import { type AmqpError, type Attach, accepted, type Source } from '../../wire/amqp10/peer/performatives.ts'
 import type { ReceiverLink } from '../../wire/amqp10/peer/receiver-link.ts'
 import type { BrowsedPage } from '../provider.ts'
 import { fromAmqp, lost } from './errors.ts'
+import { filterOf, unappliedFilter } from './filters.ts'
 import { AmqpBrowsed } from './incoming.ts'
 import { OUTCOMES, type Sessions, source, target } from './sessions.ts'
 
@@ -22,9 +23,15 @@ export class CopyBrowser {
   }
 
   /** `after` is the name of the link that the page before came over. Rejects with `illegal-state` when that is gone. */
-  async browse(queue: string, after: string | undefined, limit: number): Promise<BrowsedPage> {
+  async browse(
+    queue: string,
+    after: string | undefined,
+    limit: number,
+    selector: string | undefined,
+  ): Promise<BrowsedPage> {
     const name = after ?? `browser-${randomUUID()}`
-    const link = after === undefined ? new CopyLink(this.home.sessions!, queue, name) : this.open.get(after)
+    const link =
+      after === undefined ? new CopyLink(this.home.sessions!, queue, name, selector) : this.open.get(after)
     if (!link) throw new MillraceError('illegal-state', 'the browser was given up, or lost its connection')
     this.open.delete(name)
     const { messages, more } = await link.page(limit)
@@ -47,20 +54,23 @@ class CopyLink implements ReceiverEvents {
   private readonly link: ReceiverLink
   private readonly sessions: Sessions
   private readonly source: Destination
+  private readonly filter: Source['filter']
   private readonly attaching: PromiseWithResolvers<void> = Promise.withResolvers()
   private ended: Error | undefined
   private messages: AmqpBrowsed[] = []
   private parts: Buffer[] = []
   private drain: PromiseWithResolvers<number> | undefined
 
-  constructor(sessions: Sessions, queue: string, name: string) {
+  constructor(sessions: Sessions, queue: string, name: string, selector: string | undefined) {
     this.sessions = sessions
     this.source = { kind: 'queue', name: queue }
     this.attaching.promise.catch(() => {})
+    this.filter = filterOf({ selector })
     const terminus = source({
       address: queue,
       distributionMode: 'copy',
       capabilities: ['queue'],
+      filter: this.filter,
       outcomes: OUTCOMES,
     })
     this.link = sessions.attachReceiver(
@@ -89,7 +99,12 @@ class CopyLink implements ReceiverEvents {
   }
 
   attached(attach: Attach): void {
-    if (attach.source !== null) this.attaching.resolve()
+    if (attach.source === null) return
+    const unapplied = unappliedFilter(this.filter, attach)
+    if (unapplied === undefined) return this.attaching.resolve()
+    this.close()
+    this.ended = unapplied
+    this.attaching.reject(unapplied)
   }
 
   transfer(part: TransferPart): void {

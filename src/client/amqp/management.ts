@@ -1,7 +1,7 @@
 import type { Destination } from '../../model/destination.ts'
 import type { QueuePolicy } from '../../model/policy.ts'
 import type { ConnectionReport, LocationReport, QueueReport, TopicReport } from '../../model/reports.ts'
-import type { BrowsedPage, ProviderManagement, SubscriptionSource } from '../provider.ts'
+import type { BrowsedPage, MoveOptions, ProviderManagement, SubscriptionSource } from '../provider.ts'
 import { AmqpBrowsed } from './incoming.ts'
 import type { Requests } from './requests.ts'
 
@@ -40,20 +40,20 @@ export class AmqpManagement implements ProviderManagement {
     return (await this.requests.ask('why', { brokerId }, reading)) as LocationReport[]
   }
 
-  async purge(queue: string): Promise<number> {
-    return (await this.requests.ask('purge', { queue }, changing)) as number
+  async purge(queue: string, options: Pick<MoveOptions, 'selector'> = {}): Promise<number> {
+    return (await this.requests.ask('purge', { queue, ...options }, changing)) as number
   }
 
   async delete(queue: string): Promise<number> {
     return (await this.requests.ask('delete', { queue }, changing)) as number
   }
 
-  async move(from: string, to: string, limit?: number): Promise<number> {
-    return (await this.requests.ask('move', { from, to, limit }, changing)) as number
+  async move(from: string, to: string, options: MoveOptions = {}): Promise<number> {
+    return (await this.requests.ask('move', { from, to, ...options }, changing)) as number
   }
 
-  async redrive(queue: string, limit?: number): Promise<number> {
-    return (await this.requests.ask('redrive', { queue, limit }, changing)) as number
+  async redrive(queue: string, options: MoveOptions = {}): Promise<number> {
+    return (await this.requests.ask('redrive', { queue, ...options }, changing)) as number
   }
 
   async declare(queue: string, policy: Partial<QueuePolicy>): Promise<void> {
@@ -68,8 +68,13 @@ export class AmqpManagement implements ProviderManagement {
     await this.requests.ask('unsubscribe', { name, shared }, changing)
   }
 
-  async browse(queue: string, after: string | undefined, limit: number): Promise<BrowsedPage> {
-    const page = (await this.requests.ask('browse', { queue, after, limit }, reading)) as {
+  async browse(
+    queue: string,
+    after: string | undefined,
+    limit: number,
+    selector?: string,
+  ): Promise<BrowsedPage> {
+    const page = (await this.requests.ask('browse', { queue, after, limit, selector }, reading)) as {
       readonly messages: readonly PagedMessage[]
       readonly next: string | undefined
     }

@@ -142,6 +142,6 @@ function callerOf(connection: AmqpConnection): Caller {
     clientId,
     permits: (operation, kind, name) => connection.permits(operation, kind, name),
     assertPermitted: (operation, kind, name) => connection.assertPermitted(operation, kind, name),
-    page: (queue, after, limit) => readPage(connection, queue, after, limit),
+    page: (queue, after, limit, selector) => readPage(connection, queue, after, limit, selector),
   }
 }

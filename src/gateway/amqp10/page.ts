@@ -35,11 +35,15 @@ export async function readPage(
   queue: string,
   after: string,
   limit: number,
+  selector?: string,
 ): Promise<Page> {
   const { engine } = connection
-  const page = await new Promise<BrowsePage>((resolve) => engine.browse(queue, after, limit, resolve))
+  const page = await new Promise<BrowsePage>((resolve) =>
+    engine.browse(queue, after, limit, resolve, selector),
+  )
   const bytes = page.messages.reduce((sum, { size }) => sum + size, 0)
-  if (bytes > PAGE_BYTES && limit > 1) return readPage(connection, queue, after, Math.ceil(limit / 4))
+  if (bytes > PAGE_BYTES && limit > 1)
+    return readPage(connection, queue, after, Math.ceil(limit / 4), selector)
   const messages: PagedMessage[] = []
   for (const message of page.messages) {
     const paged = await whole(connection, message)

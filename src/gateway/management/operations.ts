@@ -1,4 +1,4 @@
-import type { Engine, QueueStatus } from '../../engine/api.ts'
+import type { Engine, MoveOptions, QueueStatus } from '../../engine/api.ts'
 import { TOPIC_EXCHANGE } from '../../model/destination.ts'
 import { MillraceError } from '../../model/errors.ts'
 import type { ConnectionReport, LocationReport, QueueReport, TopicReport } from '../../model/reports.ts'
@@ -13,7 +13,7 @@ export interface Surroundings {
 
 /**
  * Looking into a broker and changing what it holds: the operations behind the management node, the command line and the
- * management of embedded brokers. Reject with `destination-not-found`, `argument-invalid`.
+ * management of embedded brokers. Reject with `destination-not-found`, `argument-invalid`, `selector-invalid`.
  */
 export class Operations {
   private readonly engine: Engine
@@ -65,27 +65,28 @@ export class Operations {
     return new Promise((resolve) => this.engine.locate(lsn, resolve))
   }
 
-  purge(queue: string): Promise<number> {
-    return new Promise((resolve) => this.engine.purgeQueue(queue, resolve))
+  purge(queue: string, options: Pick<MoveOptions, 'selector'> = {}): Promise<number> {
+    return new Promise((resolve) => this.engine.purgeQueue(queue, resolve, options.selector))
   }
 
   delete(queue: string): Promise<number> {
     return new Promise((resolve) => this.engine.deleteQueue(queue, {}, resolve))
   }
 
-  move(from: string, to: string, limit: number = Number.POSITIVE_INFINITY): Promise<number> {
-    checkLimit(limit)
-    return new Promise((resolve) => this.engine.moveMessages(from, to, limit, resolve))
+  move(from: string, to: string, options: MoveOptions = {}): Promise<number> {
+    checkLimit(options.limit)
+    return new Promise((resolve) => this.engine.moveMessages(from, to, options, resolve))
   }
 
-  redrive(queue: string, limit: number = Number.POSITIVE_INFINITY): Promise<number> {
-    checkLimit(limit)
-    return new Promise((resolve) => this.engine.moveMessages(queue, undefined, limit, resolve))
+  redrive(queue: string, options: MoveOptions = {}): Promise<number> {
+    checkLimit(options.limit)
+    return new Promise((resolve) => this.engine.moveMessages(queue, undefined, options, resolve))
   }
 }
 
-function checkLimit(limit: number): void {
-  if (limit === Number.POSITIVE_INFINITY || (Number.isSafeInteger(limit) && limit > 0)) return
+function checkLimit(limit: number | undefined): void {
+  if (limit === undefined || limit === Number.POSITIVE_INFINITY || (Number.isSafeInteger(limit) && limit > 0))
+    return
   throw new MillraceError(
     'argument-invalid',
     `the number of messages is a whole number above 0, not ${limit}`,

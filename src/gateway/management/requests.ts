@@ -1,4 +1,4 @@
-import type { Engine } from '../../engine/api.ts'
+import type { Engine, MoveOptions } from '../../engine/api.ts'
 import { MillraceError } from '../../model/errors.ts'
 import type { Operation } from '../permissions.ts'
 import type { Arguments } from './arguments.ts'
@@ -18,7 +18,7 @@ export interface Caller {
   /** Throws `not-permitted`. */
   assertPermitted(operation: Operation, kind: 'queue' | 'topic', name: string): void
   /** Messages as they would be delivered, and the position of the next page. */
-  page(queue: string, after: string, limit: number): Promise<unknown>
+  page(queue: string, after: string, limit: number, selector?: string): Promise<unknown>
 }
 
 type Handler = (caller: Caller, given: Arguments) => Promise<unknown>
@@ -70,23 +70,24 @@ const handlers: Readonly<Record<string, Handler>> = {
   async purge({ operations, assertPermitted }, given) {
     const name = given.text('queue')
     assertPermitted('manage', 'queue', name)
-    return operations.purge(name)
+    return operations.purge(name, { selector: given.optionalText('selector') })
   },
   async move({ operations, assertPermitted }, given) {
     const [from, to] = [given.text('from'), given.text('to')]
     assertPermitted('manage', 'queue', from)
     assertPermitted('manage', 'queue', to)
-    return operations.move(from, to, given.number('limit'))
+    return operations.move(from, to, choice(given))
   },
   async redrive({ operations, assertPermitted }, given) {
     const name = given.text('queue')
     assertPermitted('manage', 'queue', name)
-    return operations.redrive(name, given.number('limit'))
+    return operations.redrive(name, choice(given))
   },
   async browse({ page, assertPermitted }, given) {
     const name = given.text('queue')
     assertPermitted('browse', 'queue', name)
-    return page(name, given.optionalText('after') ?? '', given.number('limit') ?? PAGE)
+    const [after, selector] = [given.optionalText('after') ?? '', given.optionalText('selector')]
+    return page(name, after, given.number('limit') ?? PAGE, selector)
   },
   async why({ operations, permits }, given) {
     const locations = await operations.locate(given.text('brokerId'))
@@ -104,6 +105,11 @@ const handlers: Readonly<Record<string, Handler>> = {
     if (topic !== undefined) assertPermitted('receive', 'topic', topic)
     return new Promise((resolve) => engine.deleteQueue(queue, { ifUnused: true }, resolve))
   },
+}
+
+/** Which messages of a queue are meant. */
+function choice(given: Arguments): MoveOptions {
+  return { limit: given.number('limit'), selector: given.optionalText('selector') }
 }
 
 /**

@@ -78,7 +78,7 @@ function testManagement(subject: ProviderSubject): void {
       assert.equal((await management.locate(first.brokerId))[0]?.state, 'acquired')
       await first.reject()
       assert.equal(await management.redrive('letters'), 1)
-      assert.equal(await management.move(texts.name, other.name, 2), 2)
+      assert.equal(await management.move(texts.name, other.name, { limit: 2 }), 2)
       const report = (await management.queues()).find(({ name }) => name === texts.name)
       assert.deepEqual(
         [report?.messages, report?.departed['moved'], report?.policy.deadLetter],
