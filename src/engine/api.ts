@@ -7,7 +7,7 @@ import type {
   QueueDefinition,
   QueuePolicy,
 } from '../model/policy.ts'
-import type { LocationReport, QueueCounts } from '../model/reports.ts'
+import type { LocationReport, PreparedReport, QueueCounts } from '../model/reports.ts'
 import type { Repetition } from '../model/schedule.ts'
 import type { RecoveryReport, StoreStatus } from './ports/store.ts'
 
@@ -70,8 +70,48 @@ export interface Engine {
   /**
    * Settles the unsettled deliveries of a consumer whose tags are in [first, last]; others in the range are passed over.
    * Answers how many were settled. With `request`, `sink.settled` reports it when the settlement is durable.
+   *
+   * With `transaction` they are enlisted: they stay with their consumer, cannot be settled otherwise, and are settled when
+   * the transaction commits; `request` is answered at once. Throws `transaction-not-found`, `transaction-rolled-back`,
+   * `transaction-too-large`.
    */
-  settle(consumer: number, first: number, last: number, settlement: Settlement, request?: number): number
+  settle(
+    consumer: number,
+    first: number,
+    last: number,
+    settlement: Settlement,
+    request?: number,
+    transaction?: number,
+  ): number
+
+  /** Begins a transaction of publications and settlements of this connection. Throws `memory-full` when too many are open. */
+  beginTransaction(connection: number): number
+  /**
+   * Ends the transaction. `done(undefined)`: all of it is durable, and in effect. `done(error)`: nothing of it has happened,
+   * nor will; `transaction-not-found`, or `transaction-rolled-back` with the cause. It waits for publications that are held
+   * by a full queue; when one of them is refused, the transaction is rolled back.
+   */
+  commitTransaction(transaction: number, done: (error: MillraceError | undefined) => void): void
+  /**
+   * Its publications are gone; its settlements are forgotten: the deliveries are still unsettled and with their consumers.
+   * A transaction that is not there any more is as good as rolled back.
+   */
+  rollbackTransaction(transaction: number, done: () => void): void
+
+  /**
+   * Decides a half message. `done(undefined)`: the decision is durable. `done(error)`: `prepared-not-found` when there is no
+   * such half message, or none any more because it has been decided.
+   */
+  decidePrepared(
+    id: string,
+    decision: 'commit' | 'rollback',
+    done: (error: MillraceError | undefined) => void,
+  ): void
+  /** This connection answers for the half messages of a group of producers: `sink.check` asks it what became of them. */
+  joinGroup(connection: number, group: string): void
+  leaveGroup(connection: number, group: string): void
+  /** Half messages that nobody has decided yet, oldest first. */
+  prepared(): readonly PreparedStatus[]
 
   /**
    * Looks at messages without taking them, in queue order from `after` (an opaque position, '' for the head): all, or those
@@ -156,6 +196,13 @@ export interface Publication {
   readonly mandatory: boolean
   /** Message group (JMSXGroupID): its messages go to one consumer at a time, in order. '' is none. */
   readonly group?: string | undefined
+  /** It counts once this transaction is committed; its outcome tells whether it was taken. `producer` is not looked at. */
+  readonly transaction?: number | undefined
+  /**
+   * A half message: stored, durable and invisible until decidePrepared. Undecided, it is asked for with the connections that
+   * have joined `group`. Never of level 'memory', never unroutable, and not in a transaction. `producer` is not looked at.
+   */
+  readonly prepare?: { readonly group: string } | undefined
 }
 
 export interface ConsumerOptions {
@@ -192,6 +239,8 @@ export interface ConnectionSink {
   /** Sends to `queue` are being held, and why; then that they flow again. */
   blocked(queue: string, reason: 'queue-full' | 'disk-full' | 'memory-full'): void
   unblocked(queue: string): void
+  /** What became of these half messages of a group that the connection has joined? The answer is decidePrepared. */
+  check?(prepared: readonly PreparedCheck[]): void
   failed(error: MillraceError): void
 }
 
@@ -201,6 +250,8 @@ export interface PublishOutcome {
   readonly error: MillraceError | undefined
   /** Number of what was scheduled, by which it can be cancelled; absent for a message that was not, and for a resend. */
   readonly scheduled?: number | undefined
+  /** Of a half message: the id by which it is decided. */
+  readonly prepared?: string | undefined
 }
 
 export interface Delivery {
@@ -259,6 +310,16 @@ export interface MessageLocation extends LocationReport {
   readonly lsn: number
   /** Connection that holds it, when acquired. */
   readonly consumer?: number | undefined
+}
+
+/** A half message as its producers are asked for it. */
+export interface PreparedCheck extends Omit<Delivery, 'tag'> {
+  readonly id: string
+  readonly group: string
+}
+
+export interface PreparedStatus extends PreparedReport {
+  readonly lsn: number
 }
 
 export interface QueueStatus extends QueueCounts {

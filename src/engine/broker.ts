@@ -9,6 +9,7 @@ import type {
   Engine,
   MessageLocation,
   MoveOptions,
+  PreparedStatus,
   Publication,
   QueueDeclaration,
   QueueStatus,
@@ -21,18 +22,24 @@ import { Consumer } from './consumer.ts'
 import { Core, type EnginePorts } from './core.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { Expiry } from './expiry.ts'
+import { HalfMessages } from './half-messages.ts'
+import { readChunk } from './large-bodies.ts'
 import { Lifetimes } from './lifetimes.ts'
 import type { EngineOptions } from './options.ts'
 import { Overflow } from './overflow.ts'
-import { type RecoveryReport, Slice, type StoreClient, type StoreStatus } from './ports/store.ts'
+import type { RecoveryReport, StoreClient, StoreStatus } from './ports/store.ts'
 import { Publisher } from './publisher.ts'
 import type { Queue } from './queue.ts'
+import { statusOf } from './queue-status.ts'
+import { RecoveredTransactions } from './recovered-transactions.ts'
 import { Recovery } from './recovery.ts'
 import { Firing } from './schedule/firing.ts'
 import { ScheduleQueries } from './schedule/queries.ts'
 import { Schedule } from './schedule/schedule.ts'
 import { Settlements } from './settlements.ts'
 import { Snapshots } from './snapshot.ts'
+import { Transactions } from './transactions.ts'
+import { Undecided } from './undecided.ts'
 
 const MAX_BROWSE = 1000
 const MAX_SETTLEMENT_TEXT = 1024
@@ -50,6 +57,9 @@ export class Broker implements Engine {
   private readonly schedule: Schedule
   private readonly firing: Firing
   private readonly queries: ScheduleQueries
+  private readonly transactions: Transactions
+  private readonly halves: HalfMessages
+  private readonly recovered: RecoveredTransactions
   private nextConnection = 1
   private nextConsumer = 1
   private closing: Promise<void> | null = null
@@ -60,15 +70,25 @@ export class Broker implements Engine {
     this.settlements = new Settlements(this.core, this.dispatcher.schedule)
     this.dispatcher.settlements = this.settlements
     new Expiry(this.core, this.settlements).start()
-    const overflow = new Overflow(this.core, this.settlements)
-    this.schedule = new Schedule(this.core)
-    this.firing = new Firing(this.schedule, this.settlements, overflow)
+    const { core, settlements } = this
+    const overflow = new Overflow(core, settlements)
+    const undecided = new Undecided(core, overflow, this.dispatcher.schedule)
+    this.transactions = new Transactions(core, settlements, undecided)
+    this.halves = new HalfMessages(core, undecided)
+    this.schedule = new Schedule(core)
+    this.firing = new Firing(this.schedule, settlements, overflow)
     this.queries = new ScheduleQueries(this.schedule)
-    this.publisher = new Publisher(this.core, overflow, this.schedule)
-    this.lifetimes = new Lifetimes(this.core, this.settlements, this.queries)
+    const { transactions, halves, schedule } = this
+    this.publisher = new Publisher(core, { overflow, transactions, halves, schedule })
+    this.lifetimes = new Lifetimes(core, settlements, this.queries)
+    this.transactions.settledFor = (consumer) => {
+      if (consumer.cancelled) this.lifetimes.leaveWhenSettled(consumer)
+    }
     this.browser = new Browser(this.core)
-    this.snapshots = new Snapshots(this.core, this.settlements, this.schedule)
-    this.recovery = new Recovery(this.core, this.snapshots, this.settlements)
+    this.recovered = new RecoveredTransactions(core, undecided, transactions, halves)
+    const { recovered } = this
+    this.snapshots = new Snapshots(core, { settlements, transactions, halves, recovered, schedule })
+    this.recovery = new Recovery(core, this.snapshots, settlements, recovered)
   }
 
   async open(): Promise<RecoveryReport> {
@@ -79,6 +99,7 @@ export class Broker implements Engine {
     log.becameDurable(log.lastLsn)
     await this.recovery.finish()
     this.core.start()
+    this.recovered.finish(report.quarantined.length > 0)
     this.lifetimes.recovered()
     this.schedule.start()
     this.firing.start()
@@ -179,6 +200,8 @@ export class Broker implements Engine {
     if (connection === undefined) return
     connection.closed = true
     this.core.connections.delete(id)
+    this.transactions.disconnected(connection)
+    this.halves.disconnected(connection)
     this.publisher.disconnected(connection)
     for (const consumer of [...connection.consumers]) {
       this.settlements.giveBack(consumer, true)
@@ -251,16 +274,21 @@ export class Broker implements Engine {
     const consumer = this.core.consumers.get(id)
     if (consumer === undefined) return
     consumer.credit = 0
-    if (options.release) {
-      this.settlements.giveBack(consumer, false)
-      this.lifetimes.leave(consumer)
-    } else {
-      consumer.cancelled = true
-      this.lifetimes.leaveWhenSettled(consumer)
-    }
+    consumer.cancelled = true
+    consumer.releasing = options.release
+    if (options.release) this.settlements.giveBack(consumer, false)
+    // What a transaction has settled stays until that has ended.
+    this.lifetimes.leaveWhenSettled(consumer)
   }
 
-  settle(id: number, first: number, last: number, settlement: Settlement, request?: number): number {
+  settle(
+    id: number,
+    first: number,
+    last: number,
+    settlement: Settlement,
+    request?: number,
+    transaction?: number,
+  ): number {
     const consumer = this.core.consumers.get(id)
     if (consumer === undefined) return 0
     const { description } = settlement
@@ -268,6 +296,7 @@ export class Broker implements Engine {
       description !== undefined && description.length > MAX_SETTLEMENT_TEXT
         ? { ...settlement, description: description.slice(0, MAX_SETTLEMENT_TEXT) }
         : settlement
+    if (transaction !== undefined) return this.enlist(consumer, first, last, bounded, request, transaction)
     const count = this.settlements.settle(consumer, first, last, bounded)
     if (request !== undefined) {
       const { connection } = consumer
@@ -275,6 +304,57 @@ export class Broker implements Engine {
     }
     if (consumer.cancelled) this.lifetimes.leaveWhenSettled(consumer)
     return count
+  }
+
+  private enlist(
+    consumer: Consumer,
+    first: number,
+    last: number,
+    settlement: Settlement,
+    request: number | undefined,
+    id: number,
+  ): number {
+    const { connection } = consumer
+    const transaction = this.transactions.use(connection, id)
+    const count = this.transactions.settle(transaction, consumer, first, last, settlement)
+    if (request === undefined) return count
+    connection.settled(request)
+    this.core.touch(connection)
+    return count
+  }
+
+  beginTransaction(connection: number): number {
+    return this.transactions.begin(this.connectionOf(connection))
+  }
+
+  commitTransaction(transaction: number, done: (error: MillraceError | undefined) => void): void {
+    this.checkOpen()
+    this.transactions.commit(transaction, done)
+  }
+
+  rollbackTransaction(transaction: number, done: () => void): void {
+    this.transactions.rollback(transaction, done)
+  }
+
+  decidePrepared(
+    id: string,
+    decision: 'commit' | 'rollback',
+    done: (error: MillraceError | undefined) => void,
+  ): void {
+    this.checkOpen()
+    this.halves.decide(id, decision, done)
+  }
+
+  joinGroup(connection: number, group: string): void {
+    this.halves.join(this.connectionOf(connection), group)
+  }
+
+  leaveGroup(connection: number, group: string): void {
+    this.halves.leave(this.connectionOf(connection), group)
+  }
+
+  prepared(): readonly PreparedStatus[] {
+    return this.halves.status()
   }
 
   browse(
@@ -317,17 +397,7 @@ export class Broker implements Engine {
   }
 
   readChunk(lsn: number, done: (bytes: Uint8Array | null) => void): void {
-    const { store } = this.core
-    const slice = new Slice()
-    const answer = (): boolean => {
-      if (!store.chunk(lsn, slice)) return false
-      done(slice.bytes.subarray(slice.start, slice.end))
-      return true
-    }
-    if (answer()) return
-    store.load(0, [lsn], (damaged) => {
-      if (damaged.length > 0 || !answer()) done(null)
-    })
+    readChunk(this.core.store, lsn, done)
   }
 
   connections(): readonly ConnectionStatus[] {
@@ -419,24 +489,4 @@ function inUse(queue: Queue): MillraceError {
     'destination-in-use',
     `queue ${JSON.stringify(queue.name)} has consumers or belongs to another connection`,
   )
-}
-
-function statusOf(queue: Queue): QueueStatus {
-  const { definition, messages, bytes, waiting, acquired, held, published, delivered } = queue
-  const lsns = [...queue.urgentFirst()].flatMap((lane) => lane.oldestLsn() ?? [])
-  return {
-    definition,
-    messages,
-    bytes,
-    ready: queue.ready,
-    waiting,
-    acquired,
-    scheduled: queue.scheduledMessages + queue.scheduledInMemory,
-    consumers: queue.consumers.length,
-    held,
-    published,
-    delivered,
-    departed: { ...queue.departed },
-    oldest: lsns.length > 0 ? { lsn: Math.min(...lsns) } : undefined,
-  }
 }

@@ -4,7 +4,7 @@ import type { Core } from './core.ts'
 import { DeliveryRecord } from './delivery-record.ts'
 import { Chunk, EntryFlag } from './index/chunk.ts'
 import type { Lane } from './index/lane.ts'
-import { isHeld, StateCode, states } from './lifecycle.ts'
+import { isHeld, isUndecided, StateCode, states } from './lifecycle.ts'
 import type { Queue } from './queue.ts'
 import { selects } from './selecting.ts'
 
@@ -150,6 +150,7 @@ export class Browser {
       const flags = chunk.flags[slot]!
       const state = chunk.states[slot]!
       const expiry = chunk.expiryOf(slot)
+      if (isUndecided(state)) continue
       if (lsn <= after || !isHeld(state) || !this.core.isVisible(lsn, flags) || (expiry > 0 && expiry <= now))
         continue
       found.push({ lane, lsn, flags, deliveries: chunk.deliveriesOf(slot), state })

@@ -54,6 +54,8 @@ export class Confirms {
   private readonly onDisk = new WaitingAnswers()
   private readonly inPageCache = new WaitingAnswers()
   private readonly settlements = new WaitingAnswers()
+  /** Decisions of transactions and half messages, in order of LSN. */
+  private readonly decisions: { readonly lsn: number; readonly takeEffect: () => void }[] = []
   private readonly touched: (connection: Connection) => void
 
   constructor(touched: (connection: Connection) => void) {
@@ -72,6 +74,11 @@ export class Confirms {
     this.settlements.push(lsn, connection, request)
   }
 
+  /** The decision with this LSN takes effect when it is durable. */
+  decided(lsn: number, takeEffect: () => void): void {
+    this.decisions.push({ lsn, takeEffect })
+  }
+
   written(lsn: number): void {
     this.inPageCache.release(lsn, this.answerPublish)
   }
@@ -79,6 +86,14 @@ export class Confirms {
   durable(lsn: number): void {
     this.onDisk.release(lsn, this.answerPublish)
     this.settlements.release(lsn, this.answerSettlement)
+    this.takeDecisions(lsn)
+  }
+
+  private takeDecisions(lsn: number): void {
+    let durable = 0
+    while (durable < this.decisions.length && this.decisions[durable]!.lsn <= lsn) durable++
+    if (durable === 0) return
+    for (const { takeEffect } of this.decisions.splice(0, durable)) takeEffect()
   }
 
   private readonly answerPublish = (connection: Connection, tag: number): void => {

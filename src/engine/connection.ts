@@ -15,6 +15,8 @@ export class Connection {
   closed = false
   /** In the list of those to be flushed at the end of the turn. */
   flushing = false
+  /** Half messages that are not durable yet: their ids, by the tags of their publications. */
+  readonly preparing: Map<number, string> = new Map()
   private outcomes: PublishOutcome[] = []
   private readonly schedules = new Map<number, number>()
   private requests: number[] = []
@@ -30,13 +32,16 @@ export class Connection {
   }
 
   outcome(tag: number, error: MillraceError | undefined): void {
-    const scheduled = this.schedules.size > 0 ? this.schedules.get(tag) : undefined
-    if (scheduled === undefined) {
-      this.outcomes.push({ tag, error })
+    // Rare beside plain messages.
+    const scheduled = this.schedules.size === 0 ? undefined : this.schedules.get(tag)
+    const prepared = this.preparing.size === 0 ? undefined : this.preparing.get(tag)
+    if (scheduled !== undefined) {
+      this.schedules.delete(tag)
+      this.outcomes.push({ tag, error, scheduled })
       return
     }
-    this.schedules.delete(tag)
-    this.outcomes.push({ tag, error, scheduled })
+    if (prepared !== undefined) this.preparing.delete(tag)
+    this.outcomes.push(prepared === undefined ? { tag, error } : { tag, error, prepared })
   }
 
   /** The publication of this tag has been scheduled under this LSN, and is not confirmed yet. */

@@ -25,7 +25,11 @@ export class Consumer {
   credit = 0
   unsettled = 0
   unsettledBytes = 0
+  /** Unsettled deliveries that a transaction has settled, and not been committed yet. */
+  enlisted = 0
   cancelled = false
+  /** Cancelled, and gives back what it cannot settle: what a transaction leaves unsettled goes back too. */
+  releasing = false
   /** Messages that this consumer said it cannot take; null while there are none. */
   excluded: Set<number> | null = null
   /** To be told when the credit has been used or has lapsed. */
@@ -43,6 +47,8 @@ export class Consumer {
   private slots: Uint16Array = new Uint16Array(16)
   private times: Float64Array = new Float64Array(16)
   private mask = 15
+  /** By tag, whether a transaction has settled the delivery; null before the first one has. */
+  private marks: Uint8Array | null = null
 
   constructor(id: number, queue: Queue, connection: Connection, options: ConsumerOptions) {
     this.id = id
@@ -71,14 +77,41 @@ export class Consumer {
     return tag
   }
 
-  /** Fills `into` with the delivery `tag` and forgets it. False when it is not unsettled. */
+  /** Fills `into` with the delivery `tag` and forgets it. False when it is not unsettled, or a transaction has settled it. */
   letGo(tag: number, into: Unsettled): boolean {
-    if (!this.find(tag, into)) return false
+    if (this.isEnlisted(tag) || !this.find(tag, into)) return false
     this.chunks[tag & this.mask] = null
     this.unsettled--
     this.unsettledBytes -= into.chunk.sizes[into.slot]!
     while (this.firstTag < this.nextTag && this.chunks[this.firstTag & this.mask] === null) this.firstTag++
     return true
+  }
+
+  /** A transaction settles the delivery: from now on nobody else does. False when it is not there to be settled. */
+  enlist(tag: number, into: Unsettled): boolean {
+    if (this.isEnlisted(tag) || !this.find(tag, into)) return false
+    this.marks ??= new Uint8Array(this.mask + 1)
+    this.marks[tag & this.mask] = 1
+    this.enlisted++
+    return true
+  }
+
+  isEnlisted(tag: number): boolean {
+    return this.enlisted > 0 && tag >= this.firstTag && this.marks![tag & this.mask] === 1
+  }
+
+  /** The transaction has ended. False when the delivery was taken from it. */
+  release(tag: number): boolean {
+    if (!this.isEnlisted(tag)) return false
+    this.marks![tag & this.mask] = 0
+    this.enlisted--
+    return true
+  }
+
+  /** The consumer goes, and its queue with it: what transactions have settled is nobody's any more. */
+  releaseAll(): void {
+    this.marks = null
+    this.enlisted = 0
   }
 
   find(tag: number, into: Unsettled): boolean {
@@ -118,6 +151,7 @@ export class Consumer {
     const lanes: (Lane | null)[] = new Array(size).fill(null)
     const slots = new Uint16Array(size)
     const times = new Float64Array(size)
+    const marks = this.marks === null ? null : new Uint8Array(size)
     for (let tag = this.firstTag; tag < this.nextTag - 1; tag++) {
       const from = tag & this.mask
       const to = tag & (size - 1)
@@ -125,11 +159,13 @@ export class Consumer {
       lanes[to] = this.lanes[from]!
       slots[to] = this.slots[from]!
       times[to] = this.times[from]!
+      if (marks !== null) marks[to] = this.marks![from]!
     }
     this.chunks = chunks
     this.lanes = lanes
     this.slots = slots
     this.times = times
+    this.marks = marks
     this.mask = size - 1
   }
 }

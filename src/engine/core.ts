@@ -59,9 +59,13 @@ export class Core {
   entered: (queue: Queue, lsn: number, flags: number) => void = () => {}
   /** A message of the queue expires at this wall time; set by Expiry. */
   expiring: (queue: Queue, expiry: number) => void = () => {}
+  /** A delivery that a transaction has settled is taken back from its consumer; set by Transactions. */
+  takenBack: (consumer: Consumer, tag: number, why: string) => void = () => {}
   private started = false
   private turnScheduled = false
   private readonly touched: Connection[] = []
+  /** To be called at the end of the turn, when the connections have been told. */
+  private answers: (() => void)[] = []
   /** Settlement requests of this turn: durable with its batch. */
   private readonly requests: { connection: Connection; request: number }[] = []
   private lastWall = 0
@@ -163,6 +167,12 @@ export class Core {
     this.schedule()
   }
 
+  /** An answer that does not belong to a connection's sink: given at the end of the turn, never in the call that asked. */
+  answer(give: () => void): void {
+    this.answers.push(give)
+    this.schedule()
+  }
+
   /** Whether the message has reached the level at which consumers may see it. */
   isVisible(lsn: number, flags: number): boolean {
     if (flags & EntryFlag.memory) return true
@@ -194,5 +204,8 @@ export class Core {
       connection.flushing = false
       connection.flush()
     }
+    const answers = this.answers
+    this.answers = []
+    for (const give of answers) give()
   }
 }

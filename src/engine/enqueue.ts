@@ -1,20 +1,33 @@
 import type { Core } from './core.ts'
 import { EntryFlag } from './index/chunk.ts'
 import { groupNumber } from './index/group-number.ts'
+import { isUndecided, StateCode } from './lifecycle.ts'
 import { ByteWriter, PublishFlag, type PublishHead, writePublish } from './ports/operations.ts'
 import type { Queue } from './queue.ts'
 
-/** Puts a message into a queue's index. `flags` are the entry's. Used for new messages, dead letters and at replay. */
-export function enqueue(core: Core, queue: Queue, lsn: number, head: PublishHead, flags: number): void {
+/**
+ * Puts a message into a queue's index. `flags` are the entry's, `state` is where its lifecycle begins. Used for new messages,
+ * dead letters and at replay.
+ */
+export function enqueue(
+  core: Core,
+  queue: Queue,
+  lsn: number,
+  head: PublishHead,
+  flags: number,
+  state: number = StateCode.ready,
+): void {
   const lane = queue.lane(head.priority)
   const expiry = queue.expiryOf(head)
   const group = head.flags & PublishFlag.grouped ? groupNumber(head.group) : 0
   if (lane.append(lsn, head.size, expiry, flags, group)) core.pager.filled(lane)
   queue.published++
-  if (head.flags & PublishFlag.deduplicated)
+  // An id counts once the message does.
+  if (head.flags & PublishFlag.deduplicated && !isUndecided(state))
     queue.seen?.add(head.deduplicationId, (flags & EntryFlag.memory) !== 0, head.publishedAt)
+  if (state !== StateCode.ready) queue.setNewest(lane, state)
   core.entered(queue, lsn, flags)
-  if (expiry > 0) core.expiring(queue, expiry)
+  if (expiry > 0 && !isUndecided(state)) core.expiring(queue, expiry)
 }
 
 /** The publish operation of a message that is never written, as VolatileMessages keeps it. */

@@ -89,10 +89,13 @@ export class Holds {
     }
   }
 
-  refuseAll(error: MillraceError): void {
+  /** Refuses those that the condition is true of. */
+  refuseAll(error: MillraceError, isMeant: (publication: Publication) => boolean): void {
     for (const [queue, held] of [...this.waiting]) {
-      for (const { connection, publication } of held) this.refuse(connection, publication, error)
-      this.replace(queue, [])
+      const refused = held.filter(({ publication }) => isMeant(publication))
+      if (refused.length === 0) continue
+      this.remove(queue, ({ publication }) => isMeant(publication))
+      for (const { connection, publication } of refused) this.refuse(connection, publication, error)
     }
   }
 
@@ -106,8 +109,9 @@ export class Holds {
       'queue-full',
       `${queueFull(queue).message}; held for ${queue.definition.policy.blockTimeout} ms`,
     )
-    for (const { connection, publication } of late) this.refuse(connection, publication, error)
+    // Before they are refused: a refusal may end a transaction, and with it others that wait.
     this.remove(queue, (entry) => entry.deadline <= now)
+    for (const { connection, publication } of late) this.refuse(connection, publication, error)
   }
 
   private remove(queue: Queue, isGone: (entry: Held) => boolean): void {

@@ -3,6 +3,7 @@ import type { Publication } from './api.ts'
 import type { Connection } from './connection.ts'
 import type { Core } from './core.ts'
 import { departures, OperationType, PublishFlag, type PublishHead } from './ports/operations.ts'
+import { Slice, type Store } from './ports/store.ts'
 
 interface Body {
   readonly connection: Connection
@@ -129,4 +130,18 @@ export class Bodies {
     assert(body !== undefined, 'a body is appended to and published once, by its own connection')
     return body
   }
+}
+
+/** Calls back with a chunk, at once when it is in memory, otherwise when loaded; with null when it is damaged. */
+export function readChunk(store: Store, lsn: number, done: (bytes: Uint8Array | null) => void): void {
+  const slice = new Slice()
+  const answer = (): boolean => {
+    if (!store.chunk(lsn, slice)) return false
+    done(slice.bytes.subarray(slice.start, slice.end))
+    return true
+  }
+  if (answer()) return
+  store.load(0, [lsn], (damaged) => {
+    if (damaged.length > 0 || !answer()) done(null)
+  })
 }

@@ -127,8 +127,9 @@ export const lifecycle: Readonly<Record<State, Row>> = {
     reject: 'dead-lettered',
     'connection-lost': 'ready',
     'delivery-timeout': 'waiting',
-    commit: 'accepted',
-    rollback: 'ready',
+    // A transaction that settles it holds the settlement back; only the settlement itself changes the state.
+    commit: 'never',
+    rollback: 'stay',
     due: 'never',
     // It was in time when it was delivered; the consumer's answer decides.
     expire: 'stay',
@@ -169,6 +170,11 @@ export function transition(state: number, event: number): number {
   if (to === NEVER)
     throw new Error(`millrace: internal assertion failed: ${events[event]} in state ${states[state]}`)
   return to
+}
+
+/** Whether a transaction, or the sender of a half message, still has to say whether it counts. */
+export function isUndecided(state: number): boolean {
+  return state <= StateCode.pending
 }
 
 /** Whether a queue still holds a message in this state. */

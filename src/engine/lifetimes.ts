@@ -75,6 +75,7 @@ export class Lifetimes {
       `queue ${JSON.stringify(queue.name)} has been deleted`,
     )
     for (const consumer of [...queue.consumers]) {
+      consumer.releaseAll()
       this.settlements.giveBack(consumer, false)
       this.leave(consumer)
       consumer.connection.tellLater((sink) => sink.cancelled(consumer.id, gone))

@@ -1,7 +1,8 @@
 import type { Departure } from '../model/delivery.ts'
-import { departures, OperationBatch, OperationType, SCHEDULE_QUEUE } from './ports/operations.ts'
+import { LsnList } from './index/lsn-list.ts'
+import { departures, OperationBatch, OperationType, SCHEDULE_QUEUE, writeRuns } from './ports/operations.ts'
 import type { Store } from './ports/store.ts'
-import type { LeavingList, Queue } from './queue.ts'
+import type { Queue } from './queue.ts'
 
 const BATCH_BYTES = 1 << 20
 const BATCH_GAP = 0xfffff
@@ -59,18 +60,9 @@ export class Log {
 
   /** The message was accepted: its settlement goes out with the others of this queue at the end of the turn. */
   accepted(queue: Queue, lsn: number): void {
-    let list = queue.leaving
-    if (list === null) {
-      list = { lsns: new Float64Array(64), count: 0 }
-      queue.leaving = list
-    }
-    if (list.count === 0) this.leaving.push(queue)
-    if (list.count === list.lsns.length) {
-      const larger = new Float64Array(list.count * 2)
-      larger.set(list.lsns)
-      list.lsns = larger
-    }
-    list.lsns[list.count++] = lsn
+    queue.leaving ??= new LsnList()
+    if (queue.leaving.count === 0) this.leaving.push(queue)
+    queue.leaving.push(lsn)
   }
 
   /** The message left for another reason than being accepted. */
@@ -101,6 +93,15 @@ export class Log {
     this.requeue(SCHEDULE_QUEUE, lsn, deliveries, 0, due)
   }
 
+  /** Messages left together. */
+  left(queue: Queue, departure: Departure, lsns: Float64Array): void {
+    const batch = this.begin(OperationType.settle)
+    batch.putVarint(queue.id)
+    batch.putByte(departureCodes[departure])
+    writeRuns(batch, lsns)
+    this.end()
+  }
+
   /** Redelivery state of a message that stays. `due` is wall milliseconds, 0: ready now. */
   requeued(queue: Queue, lsn: number, deliveries: number, failures: number, due: number): void {
     this.requeue(queue.id, lsn, deliveries, failures, due)
@@ -119,7 +120,11 @@ export class Log {
 
   /** Hands what has gathered to the store. True when there was anything. */
   commit(): boolean {
-    for (const queue of this.leaving) this.writeAccepted(queue.id, queue.leaving!)
+    for (const queue of this.leaving) {
+      const accepted = queue.leaving!
+      this.left(queue, 'accepted', accepted.rising())
+      accepted.count = 0
+    }
     this.leaving.length = 0
     if (this.batch.count === 0) return false
     this.submit()
@@ -154,35 +159,4 @@ export class Log {
     this.batch = new OperationBatch(bytes, Math.min(Math.max(batch.count + 8, 16), 8192))
     this.store.commit(batch)
   }
-
-  private writeAccepted(queue: number, list: LeavingList): void {
-    const lsns = list.lsns.subarray(0, list.count)
-    list.count = 0
-    if (!isAscending(lsns)) lsns.sort()
-    const batch = this.begin(OperationType.settle)
-    batch.putVarint(queue)
-    batch.putByte(departureCodes.accepted)
-    batch.putVarint(countRuns(lsns))
-    let end = 0
-    for (let from = 0; from < lsns.length; ) {
-      let to = from + 1
-      while (to < lsns.length && lsns[to] === lsns[to - 1]! + 1) to++
-      batch.putVarint(lsns[from]! - end)
-      batch.putVarint(to - from)
-      end = lsns[to - 1]! + 1
-      from = to
-    }
-    this.end()
-  }
-}
-
-function isAscending(lsns: Float64Array): boolean {
-  for (let i = 1; i < lsns.length; i++) if (lsns[i]! < lsns[i - 1]!) return false
-  return true
-}
-
-function countRuns(lsns: Float64Array): number {
-  let runs = 1
-  for (let i = 1; i < lsns.length; i++) if (lsns[i] !== lsns[i - 1]! + 1) runs++
-  return runs
 }

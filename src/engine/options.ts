@@ -30,9 +30,29 @@ export interface EngineOptions {
   readonly scheduledEntries?: number | undefined
   /** Scheduled messages that repeat; their times stay in memory. */
   readonly maxRepeating?: number | undefined
+  /** Open at once. */
+  readonly maxTransactions?: number | undefined
+  /** Settlements of one transaction, and messages times the queues they go to. */
+  readonly maxTransactionOperations?: number | undefined
+  /** The same of all open transactions together. */
+  readonly openOperations?: number | undefined
+  /** A transaction in which nothing happens for so many milliseconds is rolled back. */
+  readonly transactionTimeout?: number | undefined
+  /** Half messages that are undecided. */
+  readonly maxPrepared?: number | undefined
+  /** When the producers of an undecided half message are asked for it: milliseconds, and how often at most. */
+  readonly checkBack?: Partial<CheckBack> | undefined
 }
 
-export type ResolvedOptions = { readonly [K in keyof EngineOptions]-?: NonNullable<EngineOptions[K]> }
+export interface CheckBack {
+  readonly first: number
+  readonly interval: number
+  readonly max: number
+}
+
+export type ResolvedOptions = {
+  readonly [K in keyof Omit<EngineOptions, 'checkBack'>]-?: NonNullable<EngineOptions[K]>
+} & { readonly checkBack: CheckBack }
 
 export function resolveOptions(options: EngineOptions): ResolvedOptions {
   return {
@@ -48,6 +68,12 @@ export function resolveOptions(options: EngineOptions): ResolvedOptions {
     maxProducers: options.maxProducers ?? 100_000,
     scheduledEntries: options.scheduledEntries ?? 16_384,
     maxRepeating: options.maxRepeating ?? 100_000,
+    maxTransactions: options.maxTransactions ?? 10_000,
+    maxTransactionOperations: options.maxTransactionOperations ?? 1_000_000,
+    openOperations: options.openOperations ?? 4_000_000,
+    transactionTimeout: options.transactionTimeout ?? 5 * 60_000,
+    maxPrepared: options.maxPrepared ?? 10_000,
+    checkBack: { first: 6_000, interval: 30_000, max: 15, ...options.checkBack },
   }
 }
 

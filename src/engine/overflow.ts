@@ -49,12 +49,13 @@ export class Overflow {
   }
 }
 
-/** Messages that a dead-letter queue is about to take no longer count. */
+/** Messages that a dead-letter queue is about to take no longer count; those that may be rolled back do not yet. */
 function isOver(queue: Queue): boolean {
   const { maxMessages, maxBytes } = queue.definition.policy
-  const messages = queue.messages - queue.moving
+  const messages = queue.messages - queue.moving - queue.pending
   if (maxMessages !== undefined && messages > maxMessages) return true
-  return maxBytes !== undefined && queue.bytes - queue.movingBytes > maxBytes && messages > 1
+  const bytes = queue.bytes - queue.movingBytes - queue.pendingBytes
+  return maxBytes !== undefined && bytes > maxBytes && messages > 1
 }
 
 function oldestReady(queue: Queue): { lane: Lane; chunk: Chunk } | undefined {

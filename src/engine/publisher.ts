@@ -5,24 +5,37 @@ import type { Connection } from './connection.ts'
 import type { Core } from './core.ts'
 import { MAX_DEDUPLICATION_ID_BYTES } from './deduplication.ts'
 import { encodeVolatile, enqueue } from './enqueue.ts'
+import type { HalfMessages } from './half-messages.ts'
 import { Holds } from './holds.ts'
 import { EntryFlag } from './index/chunk.ts'
 import { Bodies } from './large-bodies.ts'
+import { isUndecided, StateCode } from './lifecycle.ts'
 import { hasRoom, type Overflow, queueFull } from './overflow.ts'
 import { OperationType, PublishFlag, PublishHead, writePublish } from './ports/operations.ts'
 import type { Queue } from './queue.ts'
 import type { RoutingKey } from './routing/exchange.ts'
 import type { Schedule } from './schedule/schedule.ts'
 import { MessageValues } from './selection-values.ts'
+import type { Transaction } from './transaction.ts'
+import type { Transactions } from './transactions.ts'
 
 /** What became of an attempt to store a publication. */
 type Attempt = 'stored' | { readonly full: Queue }
+
+interface PublisherParts {
+  readonly overflow: Overflow
+  readonly transactions: Transactions
+  readonly halves: HalfMessages
+  readonly schedule: Schedule
+}
 
 /** The way in: routing, deduplication, capacity, the publish operation, and the confirm that is owed. */
 export class Publisher {
   readonly bodies: Bodies
   private readonly core: Core
   private readonly overflow: Overflow
+  private readonly transactions: Transactions
+  private readonly halves: HalfMessages
   private readonly holds: Holds
   private readonly head = new PublishHead()
   private readonly targets: Queue[] = []
@@ -30,21 +43,27 @@ export class Publisher {
 
   private readonly schedule: Schedule
 
-  constructor(core: Core, overflow: Overflow, schedule: Schedule) {
+  constructor(core: Core, parts: PublisherParts) {
+    const { overflow, transactions, halves, schedule } = parts
     this.core = core
     this.schedule = schedule
     this.overflow = overflow
+    this.transactions = transactions
+    this.halves = halves
     this.bodies = new Bodies(core)
     this.holds = new Holds(
       core,
       (connection, publication) => this.retry(connection, publication),
       (connection, publication, error) => this.refuse(connection, publication, error),
     )
+    transactions.refuseHeld = (id, tags, error) =>
+      this.holds.refuseAll(error, ({ transaction, tag }) => transaction === id && tags.has(tag))
   }
 
   publish(connection: Connection, publication: Publication): void {
     try {
       if (this.core.ended !== null) throw this.core.ended
+      this.checkTransaction(connection, publication)
       // Before any refusal: what is stored already is not refused, however short we are of room.
       if (this.isDuplicate(connection, publication)) return
       this.routeTo(connection, publication)
@@ -53,7 +72,7 @@ export class Publisher {
       if (this.isScheduled(connection, publication)) return
       const waited = this.targets.find((queue) => queue.held > 0)
       const attempt = waited === undefined ? this.store(connection, publication) : { full: waited }
-      if (attempt !== 'stored') this.holds.hold(connection, publication, attempt.full)
+      if (attempt !== 'stored') this.hold(connection, publication, attempt.full)
     } catch (error) {
       this.refuse(connection, publication, error)
     }
@@ -67,17 +86,28 @@ export class Publisher {
 
   /** Refuses everything that waits. */
   end(error: MillraceError): void {
-    this.holds.refuseAll(error)
+    this.holds.refuseAll(error, () => true)
+  }
+
+  private hold(connection: Connection, publication: Publication, full: Queue): void {
+    this.holds.hold(connection, publication, full)
+    if (publication.transaction !== undefined)
+      this.transactions.use(connection, publication.transaction).held.add(publication.tag)
   }
 
   private retry(connection: Connection, publication: Publication): Queue | undefined {
     try {
+      this.checkTransaction(connection, publication)
       if (this.isDuplicate(connection, publication)) return undefined
       this.routeTo(connection, publication)
-      if (this.isRepetition(connection, publication)) return undefined
-      this.check(publication)
-      const attempt = this.store(connection, publication)
-      return attempt === 'stored' ? undefined : attempt.full
+      if (!this.isRepetition(connection, publication)) {
+        this.check(publication)
+        const attempt = this.store(connection, publication)
+        if (attempt !== 'stored') return attempt.full
+      }
+      if (publication.transaction !== undefined)
+        this.transactions.heldNoMore(connection, publication.transaction, publication.tag)
+      return undefined
     } catch (error) {
       this.refuse(connection, publication, error)
       return undefined
@@ -89,6 +119,15 @@ export class Publisher {
     if (publication.body !== undefined) this.bodies.abort(publication.body)
     connection.outcome(publication.tag, error)
     this.core.touch(connection)
+    if (publication.transaction !== undefined)
+      this.transactions.heldNoMore(connection, publication.transaction, publication.tag, error)
+  }
+
+  /** Throws what is wrong with the transaction, or with the half message. */
+  private checkTransaction(connection: Connection, publication: Publication): void {
+    const { transaction, prepare, tag } = publication
+    if (transaction !== undefined) this.transactions.use(connection, transaction, tag)
+    if (prepare !== undefined) this.halves.check(publication)
   }
 
   private check(publication: Publication): void {
@@ -101,7 +140,7 @@ export class Publisher {
         `the message has ${size} bytes; the limit is ${maxMessageBytes} (maxMessageBytes)`,
       )
     }
-    if (publication.durability === 'memory') return
+    if (publication.durability === 'memory' && publication.prepare === undefined) return
     if (!core.spaceAvailable) {
       throw new MillraceError(
         'disk-full',
@@ -119,7 +158,7 @@ export class Publisher {
   /** A resend of what is stored is confirmed with the original. */
   private isDuplicate(connection: Connection, publication: Publication): boolean {
     const { producer, sequence } = publication
-    if (producer === 0 || !this.core.producers.isDuplicate(producer, sequence)) return false
+    if (!isIdentified(publication) || !this.core.producers.isDuplicate(producer, sequence)) return false
     this.confirmAgain(connection, publication)
     return true
   }
@@ -128,7 +167,8 @@ export class Publisher {
   private isRepetition(connection: Connection, publication: Publication): boolean {
     const { head, targets, core } = this
     head.deduplicationId = ''
-    if (!targets.some(deduplicates)) return false
+    // A half message has an id of its own by which it is decided.
+    if (publication.prepare !== undefined || !targets.some(deduplicates)) return false
     const { format, payload, producer, sequence } = publication
     const id = publication.deduplicationId ?? core.contents.deduplicationId(format, payload) ?? ''
     if (id === '') return false
@@ -138,7 +178,7 @@ export class Publisher {
     const now = core.wall()
     const fresh = targets.filter(({ seen }) => !seen?.has(id, isVolatile, now))
     if (fresh.length === 0) {
-      if (producer > 0) core.producers.stored(producer, sequence, core.clock.monotonic())
+      if (isIdentified(publication)) core.producers.stored(producer, sequence, core.clock.monotonic())
       this.confirmAgain(connection, publication)
       return true
     }
@@ -172,7 +212,7 @@ export class Publisher {
       publication.body === undefined ? publication.payload : this.bodies.beginningOf(publication.body)
     this.values.reset(this.core.contents, this.head, beginning, publication.durability !== 'memory')
     this.core.topology.route(publication.exchange, key, connection, this.values, this.targets)
-    if (this.targets.length > 0 || !publication.mandatory) return
+    if (this.targets.length > 0 || !(publication.mandatory || publication.prepare)) return
     throw new MillraceError(
       'message-unroutable',
       `no queue is bound to exchange ${JSON.stringify(publication.exchange)} for key ${JSON.stringify(publication.key)}`,
@@ -188,9 +228,14 @@ export class Publisher {
     if (due === 0 && repeat === undefined) return false
     const first = this.schedule.firstTime(due, repeat)
     if (first === 0 || this.targets.length === 0) return false
+    if (publication.transaction !== undefined || publication.prepare !== undefined)
+      throw new MillraceError(
+        'unsupported',
+        'what is sent in a transaction, or prepared, cannot be scheduled',
+      )
     this.fillHead(publication, this.sizeOf(publication))
     this.schedule.address(this.head, first, repeat, this.targets)
-    this.write(connection, publication)
+    this.write(connection, publication, null)
     return true
   }
 
@@ -203,32 +248,35 @@ export class Publisher {
     const size = this.sizeOf(publication)
     const full = this.makeRoom(size)
     if (full !== undefined) return { full }
+    const transaction = this.transactionOf(connection, publication)
     this.fillHead(publication, size)
     this.head.queues.length = 0
     for (const queue of this.targets) this.head.queues.push(queue.id)
-    this.write(connection, publication)
-    for (const queue of this.targets) this.overflow.trim(queue)
+    this.write(connection, publication, transaction)
+    // What may be rolled back pushes nothing out of its queue before it is committed.
+    if (!isUndecided(firstState(publication))) for (const queue of this.targets) this.overflow.trim(queue)
     return 'stored'
   }
 
   /** Writes the message that the head describes, where it has a place to go to, and sees to its confirm. */
-  private write(connection: Connection, publication: Publication): void {
-    const { producer, sequence } = publication
-    if (this.keepsInMemory(publication)) this.keep(connection, publication)
-    else this.journal(connection, publication)
-    if (producer > 0) this.core.producers.stored(producer, sequence, this.core.clock.monotonic())
+  private write(connection: Connection, publication: Publication, transaction: Transaction | null): void {
+    if (this.keepsInMemory(publication)) this.keep(connection, publication, transaction)
+    else this.journal(connection, publication, transaction)
+    if (isIdentified(publication))
+      this.core.producers.stored(publication.producer, publication.sequence, this.core.clock.monotonic())
     this.core.schedule()
   }
 
   /** Into the queues, or into the schedule. */
-  private enter(connection: Connection, { tag }: Publication, lsn: number, flags: number): void {
+  private enter(connection: Connection, publication: Publication, lsn: number, flags: number): void {
     const { core, head, targets, schedule } = this
     if (head.flags & PublishFlag.due) {
       schedule.enter(lsn, head, flags)
-      connection.scheduled(tag, lsn)
+      connection.scheduled(publication.tag, lsn)
       return
     }
-    for (const queue of targets) enqueue(core, queue, lsn, head, flags)
+    const state = firstState(publication)
+    for (const queue of targets) enqueue(core, queue, lsn, head, flags, state)
   }
 
   /**
@@ -255,15 +303,19 @@ export class Publisher {
     head.flags =
       (direct ? PublishFlag.direct : 0) |
       (head.expiry > 0 ? PublishFlag.expires : 0) |
-      (publication.producer > 0 ? PublishFlag.producer : 0) |
+      (isIdentified(publication) ? PublishFlag.producer : 0) |
       (publication.durability === 'os' ? PublishFlag.os : 0) |
       (publication.group ? PublishFlag.grouped : 0) |
-      (head.deduplicationId === '' ? 0 : PublishFlag.deduplicated)
+      (head.deduplicationId === '' ? 0 : PublishFlag.deduplicated) |
+      (publication.transaction === undefined ? 0 : PublishFlag.transacted) |
+      (publication.prepare === undefined ? 0 : PublishFlag.prepared)
     head.priority = publication.priority
     head.format = publication.format
     head.producer = publication.producer
     head.sequence = publication.sequence
     head.group = publication.group ?? ''
+    head.transaction = publication.transaction ?? 0
+    head.producerGroup = publication.prepare?.group ?? ''
     head.exchange = publication.exchange
     head.key = publication.key
     head.size = size
@@ -272,12 +324,12 @@ export class Publisher {
   }
 
   private keepsInMemory(publication: Publication): boolean {
-    if (publication.body !== undefined) return false
+    if (publication.body !== undefined || publication.prepare !== undefined) return false
     if (publication.durability === 'memory') return true
     return this.targets.length > 0 && this.targets.every((queue) => queue.definition.durability === 'memory')
   }
 
-  private keep(connection: Connection, publication: Publication): void {
+  private keep(connection: Connection, publication: Publication, transaction: Transaction | null): void {
     const { head, targets } = this
     const { core } = this
     if (targets.length > 0) {
@@ -293,24 +345,35 @@ export class Publisher {
       const lsn = core.log.skip()
       core.volatile.add(lsn, bytes, holders)
       this.enter(connection, publication, lsn, EntryFlag.memory)
+      if (transaction !== null) this.transactions.stored(transaction, targets, head.priority, lsn)
     }
     connection.outcome(publication.tag, undefined)
     core.touch(connection)
   }
 
-  private journal(connection: Connection, publication: Publication): void {
+  private journal(connection: Connection, publication: Publication, transaction: Transaction | null): void {
     const { core, head, targets } = this
-    const onDisk = publication.durability === 'disk'
+    const onDisk = publication.durability === 'disk' || publication.prepare !== undefined
     if (targets.length > 0) {
       const payload = this.bodies.take(publication, head)
       writePublish(core.log.begin(OperationType.publish), head, payload)
       core.log.end()
-      this.enter(connection, publication, core.log.lastOperation, onDisk ? 0 : EntryFlag.os)
+      const lsn = core.log.lastOperation
+      this.enter(connection, publication, lsn, onDisk ? 0 : EntryFlag.os)
+      if (transaction !== null) {
+        this.transactions.stored(transaction, targets, head.priority, lsn)
+        transaction.journalled = true
+      }
+      if (publication.prepare !== undefined) {
+        this.halves.stored(lsn, head, targets)
+        connection.preparing.set(publication.tag, String(lsn))
+      }
     } else if (publication.body !== undefined) {
       this.bodies.abort(publication.body)
     }
     const lsn = core.log.lastOperation
-    if (lsn <= (onDisk ? core.log.durable : core.log.written)) {
+    // Of what is sent in a transaction, the commit says when it is durable.
+    if (transaction !== null || lsn <= (onDisk ? core.log.durable : core.log.written)) {
       connection.outcome(publication.tag, undefined)
       core.touch(connection)
     } else if (onDisk) {
@@ -319,6 +382,24 @@ export class Publisher {
       core.confirms.publishedInPageCache(lsn, connection, publication.tag)
     }
   }
+
+  /** The transaction that it is to be stored in, with room for it. */
+  private transactionOf(connection: Connection, { transaction: id, tag }: Publication): Transaction | null {
+    if (id === undefined) return null
+    const transaction = this.transactions.use(connection, id, tag)
+    this.transactions.reserve(transaction, this.targets.length)
+    return transaction
+  }
+}
+
+/** A resend can be told from another message: not in a transaction, where a sequence may be rolled back. */
+function isIdentified({ producer, transaction, prepare }: Publication): boolean {
+  return producer > 0 && transaction === undefined && prepare === undefined
+}
+
+function firstState({ prepare, transaction }: Publication): number {
+  if (prepare !== undefined) return StateCode.prepared
+  return transaction === undefined ? StateCode.ready : StateCode.pending
 }
 
 function deduplicates({ seen }: Queue): boolean {

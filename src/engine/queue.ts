@@ -5,17 +5,12 @@ import type { DeadLetterHistory } from './dead-letters.ts'
 import { SeenIds } from './deduplication.ts'
 import type { Chunk } from './index/chunk.ts'
 import { Lane, type Residency } from './index/lane.ts'
-import { StateCode } from './lifecycle.ts'
+import type { LsnList } from './index/lsn-list.ts'
+import { isUndecided, StateCode } from './lifecycle.ts'
 import { PublishFlag, type PublishHead } from './ports/operations.ts'
 import type { Binding } from './routing/binding-set.ts'
 
 const PRIORITIES = 10
-
-/** LSNs that left a queue in this turn, to be written as one settle operation. */
-export interface LeavingList {
-  lsns: Float64Array
-  count: number
-}
 
 /** One queue: its messages by priority, its consumers and its counts. */
 export class Queue {
@@ -44,17 +39,22 @@ export class Queue {
     purged: 0,
     quarantined: 0,
     moved: 0,
+    'rolled-back': 0,
     cancelled: 0,
   }
   /** Messages that are to come into it when they are due: journalled ones, and those of level 'memory'. */
   scheduledMessages = 0
   scheduledInMemory = 0
+  /** Of open transactions, or half: stored, and not messages yet. */
+  pending = 0
+  pendingBytes = 0
   /** Messages on their way to another queue, still counted here. */
   moving = 0
   movingBytes = 0
   /** Publications that wait for room. */
   held = 0
-  leaving: LeavingList | null = null
+  /** Accepted in this turn, to be written as one settle operation. */
+  leaving: LsnList | null = null
   readonly bindings: Set<Binding> = new Set()
   /** The last routing that chose this queue, so that several bindings store one copy. */
   routing = 0
@@ -140,9 +140,22 @@ export class Queue {
     if (before === state) return
     if (before === StateCode.acquired) this.acquired--
     else if (before === StateCode.waiting) this.waiting--
+    else if (isUndecided(before)) this.countUndecided(-1, chunk.sizes[slot]!)
     if (state === StateCode.acquired) this.acquired++
     else if (state === StateCode.waiting) this.waiting++
+    else if (isUndecided(state)) this.countUndecided(1, chunk.sizes[slot]!)
     lane.setState(chunk, slot, state)
+  }
+
+  countUndecided(sign: 1 | -1, size: number): void {
+    this.pending += sign
+    this.pendingBytes += sign * size
+  }
+
+  /** The entry just appended begins in another state than ready. */
+  setNewest(lane: Lane, state: number): void {
+    const chunk = lane.chunks[lane.chunks.length - 1]!
+    this.setState(lane, chunk, chunk.length - 1, state)
   }
 
   /** Wall milliseconds before which no message of the queue expires. */

@@ -4,7 +4,7 @@ import { departureByReplacement, lastFailureOf } from './dead-letters.ts'
 import { enqueue } from './enqueue.ts'
 import { type Chunk, EntryFlag, type Patch } from './index/chunk.ts'
 import type { Lane } from './index/lane.ts'
-import { isHeld, StateCode } from './lifecycle.ts'
+import { isHeld, isUndecided, StateCode } from './lifecycle.ts'
 import {
   departures,
   forEachSettled,
@@ -17,6 +17,7 @@ import {
   SCHEDULE_QUEUE,
 } from './ports/operations.ts'
 import type { Queue } from './queue.ts'
+import type { RecoveredTransactions } from './recovered-transactions.ts'
 import type { ScheduleMemento } from './schedule/memento.ts'
 import type { Settlements } from './settlements.ts'
 import type { Snapshots } from './snapshot.ts'
@@ -36,12 +37,14 @@ export class Recovery {
   private readonly settlements: Settlements
   private readonly schedule: ScheduleMemento
   private readonly targets: number[] = []
+  private readonly recovered: RecoveredTransactions
   private readonly reader = new OperationReader()
   private readonly head = new PublishHead()
   private readonly patched = new Map<Chunk, { queue: Queue; lane: Lane }>()
 
-  constructor(core: Core, snapshots: Snapshots, settlements: Settlements) {
+  constructor(core: Core, snapshots: Snapshots, settlements: Settlements, recovered: RecoveredTransactions) {
     this.core = core
+    this.recovered = recovered
     this.snapshots = snapshots
     this.settlements = settlements
     this.schedule = snapshots.schedule
@@ -54,6 +57,8 @@ export class Recovery {
     if (type === OperationType.publish) this.publish(lsn, reader)
     else if (type === OperationType.settle) this.settle(lsn, reader)
     else if (type === OperationType.requeue) this.requeue(lsn, reader)
+    else if (type === OperationType.decide) this.recovered.decided(lsn, reader)
+    else if (type === OperationType.enlist) this.recovered.enlisted(lsn, reader)
     else if (type === OperationType.meta)
       this.meta(lsn, Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start))
   }
@@ -73,10 +78,12 @@ export class Recovery {
     if (!readPublish(reader, head)) return
     core.sawWall(head.publishedAt)
     const flags = head.flags & PublishFlag.os ? EntryFlag.os : 0
+    const state = firstStateOf(head)
     for (const id of head.queues) {
       const queue = core.topology.byId.get(id)
-      if (queue !== undefined && lsn > queue.asOf) enqueue(core, queue, lsn, head, flags)
+      if (queue !== undefined && lsn > queue.asOf) enqueue(core, queue, lsn, head, flags, state)
     }
+    if (state !== StateCode.ready) this.recovered.published(lsn, head)
     if (head.flags & PublishFlag.due) this.schedule.entered(lsn, head)
     if (head.flags & PublishFlag.replaces && head.replacedQueue === SCHEDULE_QUEUE) {
       this.schedule.fired(lsn, head.replacedLsn, head.queues)
@@ -123,7 +130,9 @@ export class Recovery {
       }
       if (reader.failed) return
       if (id === SCHEDULE_QUEUE) this.schedule.rescheduled(lsn, entry, patch.deliveries, patch.due)
-      else if (queue !== undefined && lsn > queue.asOf) this.patch(queue, patch)
+      if (queue === undefined) continue
+      this.recovered.settled(queue.id, entry)
+      if (lsn > queue.asOf) this.patch(queue, patch)
     }
   }
 
@@ -141,6 +150,7 @@ export class Recovery {
   }
 
   private change(lsn: number, id: number, entry: number, departure: Departure): void {
+    this.recovered.settled(id, entry)
     const queue = this.core.topology.byId.get(id)
     if (queue === undefined || lsn <= queue.asOf) return
     queue.departed[departure]++
@@ -168,10 +178,17 @@ export class Recovery {
   private patchSlot(queue: Queue, lane: Lane, chunk: Chunk, slot: number, patch: Patch): void {
     const { live, ready, liveBytes } = chunk
     if (chunk.states[slot] === StateCode.waiting) queue.waiting--
+    else if (isUndecided(chunk.states[slot]!)) queue.countUndecided(-1, chunk.sizes[slot]!)
     chunk.applyPatch(slot, patch)
     if (patch.due > 0) this.settlements.foundWaiting(queue, lane, chunk, [slot])
     lane.account(chunk, live, ready, liveBytes)
   }
+}
+
+/** In which state the message was stored. */
+function firstStateOf({ flags }: PublishHead): number {
+  if (flags & PublishFlag.prepared) return StateCode.prepared
+  return flags & PublishFlag.transacted ? StateCode.pending : StateCode.ready
 }
 
 function parse(json: Buffer): TopologyChange | ProducerChange | null {

@@ -1,6 +1,6 @@
 import type { Core } from './core.ts'
 import type { Lane } from './index/lane.ts'
-import { isHeld, StateCode } from './lifecycle.ts'
+import { isHeld, isUndecided, StateCode } from './lifecycle.ts'
 import type { Queue } from './queue.ts'
 import type { ScheduleQueries } from './schedule/queries.ts'
 import type { Settlements } from './settlements.ts'
@@ -58,7 +58,8 @@ export class Removal {
     for (let slot = 0; slot < length && chunk.live > 0; slot++) {
       const state = chunk.states[slot]!
       if (!isHeld(state) || chunk.lsns[slot]! > until) continue
-      if (state === StateCode.acquired && !queue.deleting) continue
+      const isHeldByOthers = state === StateCode.acquired || isUndecided(state)
+      if (isHeldByOthers && !queue.deleting) continue
       this.settlements.discard(queue, lane, chunk, slot, 'purged')
       count++
     }

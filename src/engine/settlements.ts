@@ -9,6 +9,7 @@ import type { Lane } from './index/lane.ts'
 import { eventCode, StateCode, transition } from './lifecycle.ts'
 import type { Queue } from './queue.ts'
 import { Relocation } from './relocation.ts'
+import type { SettledRow } from './transaction.ts'
 import { Transfers } from './transfers.ts'
 
 const ACCEPT = eventCode('accept')
@@ -28,7 +29,8 @@ const MAX_EXCLUDED = 10_000
 /** Everything that becomes of a message once it is in a queue, except being handed out. */
 export class Settlements {
   private readonly core: Core
-  private readonly schedule: (queue: Queue) => void
+  /** There may be something to hand out. */
+  readonly schedule: (queue: Queue) => void
   readonly relocation: Relocation
   /** A settlement is in the log only when what it dead-letters has been moved. */
   readonly transfers: Transfers
@@ -55,7 +57,7 @@ export class Settlements {
     for (let tag = Math.max(first, consumer.firstTag); tag <= to; tag++) {
       if (!consumer.letGo(tag, this.found)) continue
       const { lane, chunk, slot } = this.found
-      this.settleOne(consumer, lane, chunk, slot, settlement)
+      this.settleOne(consumer.queue, consumer, lane, chunk, slot, settlement)
       count++
     }
     if (count > 0) this.schedule(consumer.queue)
@@ -84,6 +86,7 @@ export class Settlements {
 
   /** Takes a delivery back whose consumer took too long; it counts as a failure. */
   timedOut(consumer: Consumer, tag: number): void {
+    if (consumer.isEnlisted(tag)) this.core.takenBack(consumer, tag, 'delivery timeout')
     if (!consumer.letGo(tag, this.found)) return
     const { lane, chunk, slot } = this.found
     this.failed(consumer.queue, lane, chunk, slot, TIMEOUT, 'delivery timeout')
@@ -129,14 +132,28 @@ export class Settlements {
     })
   }
 
+  /**
+   * A transaction is committed that has settled the message, in a lane's place that is in memory. `consumer` is undefined when
+   * the transaction was found in the journal: then the message is not with anybody yet. One that has gone is passed over.
+   */
+  settleCommitted(row: SettledRow, chunk: Chunk, slot: number): void {
+    const { queue, lane, consumer } = row
+    if (consumer === undefined && isFree(chunk.states[slot]!)) {
+      this.transfers.hold({ queue, lane, chunk, slot })
+      chunk.setDeliveries(slot, chunk.deliveriesOf(slot) + 1)
+    }
+    if (chunk.states[slot] !== StateCode.acquired) return
+    this.settleOne(queue, consumer, lane, chunk, slot, row.settlement)
+  }
+
   private settleOne(
-    consumer: Consumer,
+    queue: Queue,
+    consumer: Consumer | undefined,
     lane: Lane,
     chunk: Chunk,
     slot: number,
     settlement: Settlement,
   ): void {
-    const { queue } = consumer
     switch (settlement.outcome) {
       case 'accepted':
         this.leave(queue, lane, chunk, slot, ACCEPT, 'accepted')
@@ -148,7 +165,7 @@ export class Settlements {
         this.rejected(queue, lane, chunk, slot, settlement)
         return
       case 'modified':
-        if (settlement.undeliverableHere) exclude(consumer, chunk.lsns[slot]!)
+        if (settlement.undeliverableHere && consumer !== undefined) exclude(consumer, chunk.lsns[slot]!)
         if (settlement.deliveryFailed)
           this.failed(queue, lane, chunk, slot, FAIL, settlement.description ?? '')
         else this.released(queue, lane, chunk, slot)
@@ -287,6 +304,10 @@ function delayAfter({ delays, delay, multiplier, maxDelay }: Backoff, failures: 
   const repeated = Math.max(0, failures - 1)
   if (delays !== undefined) return delays[Math.min(repeated, delays.length - 1)]!
   return Math.min(delay * multiplier ** repeated, maxDelay)
+}
+
+function isFree(state: number): boolean {
+  return state === StateCode.ready || state === StateCode.waiting
 }
 
 function exclude(consumer: Consumer, lsn: number): void {

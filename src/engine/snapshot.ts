@@ -1,14 +1,18 @@
 import type { BindingDefinition, ExchangeDefinition, QueueDefinition } from '../model/policy.ts'
 import type { Core } from './core.ts'
+import type { HalfMessages } from './half-messages.ts'
 import type { Chunk } from './index/chunk.ts'
 import type { Lane } from './index/lane.ts'
 import { ByteWriter, OperationReader } from './ports/operations.ts'
 import type { Queue } from './queue.ts'
 import { RecoveredBindings } from './recovered-bindings.ts'
+import type { RecoveredTransactions } from './recovered-transactions.ts'
 import { createExchange } from './routing/exchange.ts'
 import { ScheduleMemento } from './schedule/memento.ts'
 import type { Schedule } from './schedule/schedule.ts'
 import type { Settlements } from './settlements.ts'
+import type { Transactions } from './transactions.ts'
+import { transactionSections, writeHalves } from './undecided-sections.ts'
 
 /**
  * The engine's sections of a checkpoint. Each says up to which LSN it is (`asOf`), because they are taken over several turns
@@ -20,17 +24,37 @@ import type { Settlements } from './settlements.ts'
  * queue     := 3 | asOf | varint id | text JSON { definition, deleting, bindings, counts }
  * chunks    := 4 | asOf | varint queue | u8 priority | varint n, chunk[n]       (of a queue before it, in order)
  * seen      := 5 | asOf | varint queue | varint n, (text id, varint wall ms)[n]  (of a queue before it, oldest first)
- * schedule  := 7 | asOf | see ScheduleMemento
+ * undecided := 6 | asOf | see undecided-sections.ts
+ * prepared  := 7 | asOf | see undecided-sections.ts
+ * schedule  := 8 | asOf | see ScheduleMemento
  * chunk     := 0 | entries (see Chunk.write)
  *            | 1 | varint page, first, last, live, bytes, minExpiry (0: none) | patches
  */
-const SECTION = { topology: 1, producers: 2, queue: 3, chunks: 4, seen: 5, schedule: 7 } as const
+const SECTION = {
+  topology: 1,
+  producers: 2,
+  queue: 3,
+  chunks: 4,
+  seen: 5,
+  undecided: 6,
+  prepared: 7,
+  schedule: 8,
+} as const
 /** Chunks of one lane in one section: some megabytes at most. */
 const CHUNKS_A_SECTION = 200
 /** Deduplication ids in one section. */
 const IDS_A_SECTION = 20_000
 const INLINE = 0
 const PAGED = 1
+
+/** The parts of the engine whose state a checkpoint contains, or that take it back. */
+interface Parts {
+  readonly settlements: Settlements
+  readonly transactions: Transactions
+  readonly halves: HalfMessages
+  readonly recovered: RecoveredTransactions
+  readonly schedule: Schedule
+}
 
 interface QueueFacts {
   readonly definition: QueueDefinition
@@ -49,12 +73,12 @@ export class Snapshots {
   readonly bindings: RecoveredBindings = new RecoveredBindings()
   readonly schedule: ScheduleMemento
   private readonly core: Core
-  private readonly settlements: Settlements
+  private readonly parts: Parts
 
-  constructor(core: Core, settlements: Settlements, schedule: Schedule) {
+  constructor(core: Core, parts: Parts) {
     this.core = core
-    this.schedule = new ScheduleMemento(schedule)
-    this.settlements = settlements
+    this.parts = parts
+    this.schedule = new ScheduleMemento(parts.schedule)
   }
 
   *take(): Generator<Uint8Array> {
@@ -64,6 +88,8 @@ export class Snapshots {
     })
     yield this.section(SECTION.producers, (writer) => this.writeProducers(writer))
     yield this.section(SECTION.schedule, (writer) => this.schedule.write(writer))
+    // Taken before the queues, so that replay tells them all that is decided later; read after them, because it names them.
+    const undecided = this.undecidedSections()
     // Queues that come later are in the operations after the checkpoint's beginning.
     for (const queue of [...this.core.topology.byId.values()]) {
       if (this.core.topology.byId.get(queue.id) !== queue) continue
@@ -73,6 +99,16 @@ export class Snapshots {
       for (const part of seenInParts(queue)) sections.push(this.section(SECTION.seen, part))
       yield* sections
     }
+    yield* undecided
+  }
+
+  private undecidedSections(): Uint8Array[] {
+    const { transactions, halves } = this.parts
+    const sections = transactionSections(transactions.all()).map((write) =>
+      this.section(SECTION.undecided, write),
+    )
+    sections.push(this.section(SECTION.prepared, (writer) => writeHalves(writer, [...halves.entries()])))
+    return sections
   }
 
   restore(section: Uint8Array): void {
@@ -99,6 +135,10 @@ export class Snapshots {
       this.readChunks(reader)
     } else if (kind === SECTION.seen) {
       this.readSeen(reader)
+    } else if (kind === SECTION.undecided) {
+      this.parts.recovered.readTransactions(reader)
+    } else if (kind === SECTION.prepared) {
+      this.parts.recovered.readHalves(reader, asOf)
     }
   }
 
@@ -176,7 +216,8 @@ export class Snapshots {
     }
     const waiting = chunk.read(reader)
     lane.restore(chunk)
-    this.settlements.foundWaiting(queue, lane, chunk, waiting)
+    chunk.forEachUndecided((size) => queue.countUndecided(1, size))
+    this.parts.settlements.foundWaiting(queue, lane, chunk, waiting)
   }
 }
 

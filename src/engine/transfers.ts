@@ -89,7 +89,7 @@ export class Transfers {
   }
 
   /** While the message is loaded nobody else shall take it. */
-  private hold({ queue, lane, chunk, slot }: Place): void {
+  hold({ queue, lane, chunk, slot }: Place): void {
     let state = chunk.states[slot]!
     if (state === StateCode.waiting) state = transition(state, DUE)
     if (state === StateCode.ready) state = transition(state, ACQUIRE)

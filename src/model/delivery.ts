@@ -18,8 +18,17 @@ export type Departure =
   | 'quarantined'
   /** By an operator, to another queue. */
   | 'moved'
+  /** It was part of a transaction, or a half message. */
+  | 'rolled-back'
   /** Before it was due, by somebody who said so. */
   | 'cancelled'
 
 /** Why a message was dead-lettered. */
-export type DeadLetterReason = 'rejected' | 'max-deliveries' | 'expired' | 'overflow' | 'invalid-body'
+export const deadLetterReasons = [
+  'rejected',
+  'max-deliveries',
+  'expired',
+  'overflow',
+  'invalid-body',
+] as const
+export type DeadLetterReason = (typeof deadLetterReasons)[number]

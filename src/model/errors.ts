@@ -91,6 +91,23 @@ export const errorCatalogue: Readonly<Record<ErrorCode, { retryable: boolean; su
     summary: 'The broker does not accept this user, password or mechanism',
   },
   'not-permitted': { retryable: false, summary: 'The user may not do this with this destination' },
+  'transaction-not-found': {
+    retryable: false,
+    summary: 'There is no such transaction: it has ended, or never began on this connection',
+  },
+  'transaction-rolled-back': {
+    retryable: true,
+    summary:
+      'The transaction was rolled back; nothing of it has happened (JMS TransactionRolledBackException)',
+  },
+  'transaction-too-large': {
+    retryable: false,
+    summary: 'The transaction has more operations than the limit; it has been rolled back',
+  },
+  'prepared-not-found': {
+    retryable: false,
+    summary: 'There is no such half message, or it has been decided',
+  },
   timeout: { retryable: true, summary: 'The deadline passed before the operation was done' },
   unsupported: { retryable: false, summary: 'The provider does not have this capability' },
   'runtime-unsupported': { retryable: false, summary: 'This version of Node.js is too old' },
@@ -128,6 +145,10 @@ export type ErrorCode =
   | 'protocol-mismatch'
   | 'authentication-failed'
   | 'not-permitted'
+  | 'transaction-not-found'
+  | 'transaction-rolled-back'
+  | 'transaction-too-large'
+  | 'prepared-not-found'
   | 'timeout'
   | 'unsupported'
   | 'runtime-unsupported'

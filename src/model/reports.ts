@@ -3,7 +3,7 @@ import type { QueuePolicy } from './policy.ts'
 
 /** What a queue holds, and what has become of what it took. */
 export interface QueueCounts {
-  /** All that it holds: ready + waiting for redelivery + acquired by consumers (+ not yet durable). */
+  /** All that consumers may get: ready + waiting for redelivery + acquired by consumers (+ not yet durable). */
   readonly messages: number
   readonly bytes: number
   readonly ready: number
@@ -11,6 +11,8 @@ export interface QueueCounts {
   readonly acquired: number
   /** Not among its messages: they come into it when they are due. */
   readonly scheduled: number
+  /** Stored, and counted by the capacity, but not messages yet: of open transactions, or half. */
+  readonly pending: number
   readonly consumers: number
   /** Sends held because the queue is full. */
   readonly held: number
@@ -36,6 +38,25 @@ export interface LocationReport {
   readonly expiry: number
   /** Wall milliseconds when a waiting message becomes ready again; 0 otherwise. */
   readonly due: number
+}
+
+/** A half message that nobody has decided yet. */
+export interface PreparedReport {
+  readonly id: string
+  /** Of the producers that are asked what became of it. */
+  readonly group: string
+  readonly exchange: string
+  readonly key: string
+  /** Queues that hold it. */
+  readonly queues: readonly string[]
+  /** Bytes. */
+  readonly size: number
+  /** Wall milliseconds at which it was stored. */
+  readonly since: number
+  /** How often its producers have been asked. */
+  readonly checks: number
+  /** Nobody is asked any more: somebody has to decide it by hand. */
+  readonly parked: boolean
 }
 
 /** A topic as its subscribers see it. */

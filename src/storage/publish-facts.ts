@@ -47,6 +47,7 @@ export class PublishFacts {
     }
     if (!(flags & PublishFlag.chunked)) return
     if (flags & PublishFlag.transacted) reader.varint()
+    if (flags & PublishFlag.prepared) reader.skip(reader.varint())
     if (flags & PublishFlag.grouped) reader.skip(reader.varint())
     if (flags & PublishFlag.deduplicated) reader.skip(reader.varint())
     if (flags & PublishFlag.repeating) reader.skip(reader.varint())

@@ -6,6 +6,7 @@ import type {
   ConsumerOptions,
   Delivery,
   MessageLocation,
+  PreparedCheck,
   Publication,
   PublishOutcome,
   QueueStatus,
@@ -132,6 +133,26 @@ export class Bench {
     return this.answer((done) => this.broker.locate(lsn, done))
   }
 
+  /** Commits; answers the code of the error, undefined when it is done. */
+  async commit(transaction: number): Promise<string | undefined> {
+    const error = await this.answer<MillraceError | undefined>((done) =>
+      this.broker.commitTransaction(transaction, done),
+    )
+    return error?.code
+  }
+
+  async rollback(transaction: number): Promise<void> {
+    await this.answer<true>((done) => this.broker.rollbackTransaction(transaction, () => done(true)))
+  }
+
+  /** Decides a half message; answers the code of the error, undefined when it is done. */
+  async decide(id: string, decision: 'commit' | 'rollback'): Promise<string | undefined> {
+    const error = await this.answer<MillraceError | undefined>((done) =>
+      this.broker.decidePrepared(id, decision, done),
+    )
+    return error?.code
+  }
+
   /** What an operation of the broker tells its callback. */
   async answer<T>(ask: (done: (answer: T) => void) => void): Promise<T> {
     let answered: { readonly value: T } | undefined
@@ -230,6 +251,9 @@ export class Peer implements ConnectionSink {
   readonly outcomes: Map<number, string> = new Map()
   readonly received: Received[] = []
   readonly requests: number[] = []
+  /** Half messages by the tags of their publications, and those that it was asked for. */
+  readonly prepared: Map<number, string> = new Map()
+  readonly checks: PreparedCheck[] = []
   /** Rare notices as texts, in order. */
   readonly notices: string[] = []
   /** Called after each delivery has been recorded. */
@@ -277,8 +301,18 @@ export class Peer implements ConnectionSink {
     delivery: Pick<Received, 'consumer' | 'tag'>,
     settlement: Settlement = accepted,
     request?: number,
+    transaction?: number,
   ): number {
-    return this.broker.settle(delivery.consumer, delivery.tag, delivery.tag, settlement, request)
+    const { consumer, tag } = delivery
+    return this.broker.settle(consumer, tag, tag, settlement, request, transaction)
+  }
+
+  begin(): number {
+    return this.broker.beginTransaction(this.id)
+  }
+
+  check(prepared: readonly PreparedCheck[]): void {
+    this.checks.push(...prepared)
   }
 
   settleAll(deliveries: readonly Received[], settlement: Settlement = accepted): void {
@@ -307,7 +341,8 @@ export class Peer implements ConnectionSink {
   }
 
   published(outcomes: readonly PublishOutcome[]): void {
-    for (const { tag, error } of outcomes) {
+    for (const { tag, error, prepared } of outcomes) {
+      if (prepared !== undefined) this.prepared.set(tag, prepared)
       assert.ok(!this.outcomes.has(tag), `publication ${tag} is answered once`)
       this.outcomes.set(tag, error?.code ?? 'accepted')
     }

@@ -1,4 +1,4 @@
-import { isHeld, StateCode } from '../lifecycle.ts'
+import { isHeld, isUndecided, StateCode } from '../lifecycle.ts'
 import { type ByteWriter, OperationReader } from '../ports/operations.ts'
 
 /** Entries in a full chunk: small enough to page in within a turn, large enough that 100 M messages need few chunks. */
@@ -26,6 +26,9 @@ const noSizes = new Uint32Array(0)
 const noBytes = new Uint8Array(0)
 const READY = StateCode.ready
 const WAITING = StateCode.waiting
+/** Bits of a written entry, beside those of its flags, 16 and 32. */
+const PENDING_BIT = 4
+const PREPARED_BIT = 8
 
 /**
  * Up to CHUNK_SLOTS consecutive entries of a lane, in LSN order, as parallel typed arrays. A slot stays where it is from
@@ -230,6 +233,8 @@ export class Chunk {
       if (this.fromEarlierRun && bits & EntryFlag.memory) continue
       const slot = this.length
       this.append(lsn, size, expiry, bits & 3, group)
+      if (bits & PENDING_BIT) this.setState(slot, StateCode.pending)
+      else if (bits & PREPARED_BIT) this.setState(slot, StateCode.prepared)
       this.setDeliveries(slot, deliveries)
       this.setFailures(slot, failures)
       if (due > 0) this.wait(slot, due)
@@ -290,6 +295,12 @@ export class Chunk {
     else this.setState(slot, READY)
   }
 
+  forEachUndecided(visit: (size: number) => void): void {
+    if (this.live === this.ready) return
+    for (let slot = 0; slot < this.length; slot++)
+      if (isUndecided(this.states[slot]!)) visit(this.sizes[slot]!)
+  }
+
   private waitingSlots(): number[] {
     const slots: number[] = []
     if (this.dues === null) return slots
@@ -301,11 +312,15 @@ export class Chunk {
     const expiry = this.expiryOf(slot)
     const deliveries = this.deliveriesOf(slot)
     const failures = this.failuresOf(slot)
+    const state = this.states[slot]
+    const undecided =
+      state === StateCode.pending ? PENDING_BIT : state === StateCode.prepared ? PREPARED_BIT : 0
     const counted = deliveries > 0 || failures > 0 || due > 0
     writer.putVarint(this.lsns[slot]! - previous)
     writer.putVarint(this.sizes[slot]!)
     const group = this.groupOf(slot)
-    writer.putByte(this.flags[slot]! | (expiry > 0 ? 16 : 0) | (counted ? 32 : 0) | (group > 0 ? 64 : 0))
+    const extras = (expiry > 0 ? 16 : 0) | (counted ? 32 : 0) | (group > 0 ? 64 : 0)
+    writer.putByte(this.flags[slot]! | undecided | extras)
     if (expiry > 0) writer.putVarint(expiry)
     if (counted) {
       writer.putVarint(deliveries)

@@ -134,6 +134,11 @@ export class Lane {
     this.inner = chunk.number + 1
   }
 
+  /** The chunk was passed because it held entries that could not go to a page; now they can. */
+  reconsider(chunk: Chunk): void {
+    if (chunk.number < this.inner) this.inner = chunk.number
+  }
+
   /** LSN of the oldest live entry; of one that lies in a page, the oldest that the page had. */
   oldestLsn(): number | undefined {
     for (const chunk of this.chunks) if (chunk.live > 0) return chunk.oldestLsn()

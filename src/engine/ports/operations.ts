@@ -20,6 +20,10 @@ export const OperationType = {
   requeue: 4,
   /** Topology, producers and other rare things, as JSON. */
   meta: 5,
+  /** What becomes of a transaction or a half message. */
+  decide: 6,
+  /** Messages that leave, or fail, when a transaction is committed. */
+  enlist: 7,
 } as const
 
 export const OPERATION_HEADER = 8
@@ -234,6 +238,8 @@ export const PublishFlag = {
   transacted: 512,
   /** Bears an id by which its sender's repetitions are recognized. */
   deduplicated: 1024,
+  /** A half message: a transaction of its own, whose number is its LSN. Bears the group of its producers. */
+  prepared: 2048,
   /** Scheduled, and stays when it was delivered, for the next time. */
   repeating: 4096,
 } as const
@@ -244,7 +250,7 @@ export const PublishFlag = {
  *   | expires: varint wall ms | due: varint wall ms, varint m, varint target[m]
  *   | producer: varint handle, varint sequence
  *   | replaces: varint queue, varint lsn                     (that message leaves that queue in the same step)
- *   | transacted: varint transaction | grouped: text group | deduplicated: text id
+ *   | transacted: varint transaction | prepared: text producerGroup | grouped: text group | deduplicated: text id
  *   | repeating: text JSON (Repetition)
  *   | unless direct: text exchange, text key | annotated: text JSON
  *   | chunked: varint size, varint n, varint lsn[n]  otherwise: payload to the end
@@ -266,6 +272,7 @@ export class PublishHead {
   replacedQueue = 0
   replacedLsn = 0
   transaction = 0
+  producerGroup = ''
   group = ''
   deduplicationId = ''
   /** JSON of the repetition of a scheduled message, or ''. */
@@ -298,6 +305,7 @@ export function readPublish(reader: OperationReader, head: PublishHead): boolean
   head.replacedQueue = replaces ? reader.varint() : 0
   head.replacedLsn = replaces ? reader.varint() : 0
   head.transaction = flags & PublishFlag.transacted ? reader.varint() : 0
+  head.producerGroup = flags & PublishFlag.prepared ? reader.text() : ''
   head.group = flags & PublishFlag.grouped ? reader.text() : ''
   head.deduplicationId = flags & PublishFlag.deduplicated ? reader.text() : ''
   head.repetition = flags & PublishFlag.repeating ? reader.text() : ''
@@ -352,6 +360,7 @@ export function writePublish(batch: ByteWriter, head: PublishHead, payload: Uint
     batch.putVarint(head.replacedLsn)
   }
   if (flags & PublishFlag.transacted) batch.putVarint(head.transaction)
+  if (flags & PublishFlag.prepared) batch.putText(head.producerGroup)
   if (flags & PublishFlag.grouped) batch.putText(head.group)
   if (flags & PublishFlag.deduplicated) batch.putText(head.deduplicationId)
   if (flags & PublishFlag.repeating) batch.putText(head.repetition)
@@ -377,6 +386,7 @@ export const departures = [
   'purged',
   'quarantined',
   'moved',
+  'rolled-back',
   'cancelled',
 ] as const
 
@@ -393,6 +403,12 @@ export function forEachSettled(
   visit: (lsn: number) => void,
   below: number = Number.MAX_SAFE_INTEGER,
 ): boolean {
+  forEachInRuns(reader, visit, below)
+  return !reader.failed
+}
+
+/** runs := varint n, (varint gap, varint length)[n] */
+export function forEachInRuns(reader: OperationReader, visit: (lsn: number) => void, below: number): void {
   const runs = reader.varint()
   let lsn = 0
   for (let i = 0; i < runs && !reader.failed; i++) {
@@ -402,5 +418,24 @@ export function forEachSettled(
     if (reader.failed) break
     for (let j = 0; j < length; j++) visit(lsn++)
   }
-  return !reader.failed
+}
+
+/** Writes LSNs, all different and rising, as forEachInRuns reads them. */
+export function writeRuns(writer: ByteWriter, lsns: Float64Array): void {
+  writer.putVarint(countRuns(lsns))
+  let end = 0
+  for (let from = 0; from < lsns.length; ) {
+    let to = from + 1
+    while (to < lsns.length && lsns[to] === lsns[to - 1]! + 1) to++
+    writer.putVarint(lsns[from]! - end)
+    writer.putVarint(to - from)
+    end = lsns[to - 1]! + 1
+    from = to
+  }
+}
+
+function countRuns(lsns: Float64Array): number {
+  let runs = lsns.length === 0 ? 0 : 1
+  for (let i = 1; i < lsns.length; i++) if (lsns[i] !== lsns[i - 1]! + 1) runs++
+  return runs
 }
