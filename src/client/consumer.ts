@@ -15,6 +15,13 @@ export interface ConsumerOptions {
   readonly prefetch?: number | undefined
   /** Nothing more is fetched while so many bytes are unsettled; at least one message always is. */
   readonly maxBytes?: number | undefined
+  /**
+   * Only messages that it takes (docs/selectors.md); '' takes all. On a queue the others are left for other consumers; of a
+   * topic they are not kept. The selector of a durable subscription is given where it is subscribed.
+   */
+  readonly selector?: string | undefined
+  /** Of a topic: not what this connection sends. */
+  readonly noLocal?: boolean | undefined
 }
 
 export interface ReceiveOptions {

@@ -115,7 +115,7 @@ export interface ProviderConnection {
   browse(queue: string, after: string | undefined, limit: number, selector?: string): Promise<BrowsedPage>
   /** Makes sure that the queue exists with this policy. Rejects with `destination-conflict` when it has another. */
   declare(queue: string, policy: Partial<QueuePolicy>): Promise<void>
-  /** Makes sure that the durable subscription exists; another topic than before replaces it, with its messages. */
+  /** Makes sure that the durable subscription exists; another topic or selector than before replaces it, with its messages. */
   subscribe(source: SubscriptionSource): Promise<void>
   /** Deletes a durable subscription. Rejects with `destination-not-found`, `destination-in-use`. */
   unsubscribe(name: string, shared: boolean): Promise<void>
@@ -174,6 +174,10 @@ export interface SubscriptionSource {
   readonly name: string
   readonly topic: string
   readonly shared: boolean
+  /** Only messages that it takes enter the subscription. */
+  readonly selector?: string | undefined
+  /** What its own client sends does not enter. Not for shared ones. */
+  readonly noLocal?: boolean | undefined
   readonly policy?: Partial<QueuePolicy> | undefined
 }
 
@@ -185,6 +189,10 @@ export type Source =
 export interface ReceiverOptions {
   /** Nothing more is delivered while so many bytes are unsettled; at least one message always is. */
   readonly maxBytes?: number | undefined
+  /** Of a queue or topic: only messages that it takes. On a queue the others are left for others. */
+  readonly selector?: string | undefined
+  /** Of a topic: not what this connection sends. */
+  readonly noLocal?: boolean | undefined
 }
 
 export interface ReceiverSink {

@@ -6,7 +6,13 @@ import { type ConsumerOptions, MessageConsumer } from './consumer.ts'
 import type { Queue, Receivable, Subscription, Topic, TypedDestination } from './destinations.ts'
 import type { Message } from './message.ts'
 import { checkProducerId, MessageProducer, type ProducerOptions } from './producer.ts'
-import { type SubscribeOptions, toSource, toSubscription, toSubscriptionSource } from './subscriptions.ts'
+import {
+  checkInterest,
+  type SubscribeOptions,
+  toSource,
+  toSubscription,
+  toSubscriptionSource,
+} from './subscriptions.ts'
 
 /**
  * When a delivered message counts as done:
@@ -79,18 +85,21 @@ export class Session implements AsyncDisposable {
 
   /**
    * A consumer of a queue, of a durable subscription, or of a topic through a subscription that ends with the consumer.
-   * Rejects with `closed`, `destination-not-found`, `destination-in-use`, `client-id-invalid`.
+   * Rejects with `closed`, `destination-not-found`, `destination-in-use`, `client-id-invalid`, `selector-invalid`.
    */
   async createConsumer<Output>(
     from: Receivable<Output>,
     options: ConsumerOptions = {},
   ): Promise<MessageConsumer<Output>> {
     this.assertOpen()
+    checkInterest(from, options)
     const consumer = new MessageConsumer<Output>(this, from.schema, options)
     const source = toSource(from, this.connection)
     if (from.kind !== 'subscription') await this.declared(from)
-    const { maxBytes } = options
-    consumer.attach(await this.connection.provided.createReceiver(source, { maxBytes }, consumer))
+    const { maxBytes, noLocal } = options
+    const selector = options.selector || undefined
+    const receiving = { maxBytes, selector, noLocal }
+    consumer.attach(await this.connection.provided.createReceiver(source, receiving, consumer))
     this.consumers.add(consumer)
     return consumer
   }
@@ -101,7 +110,8 @@ export class Session implements AsyncDisposable {
     name: string,
     options: ConsumerOptions & Omit<SubscribeOptions, 'name'> = {},
   ): Promise<MessageConsumer<Output>> {
-    return this.createConsumer(toSubscription(topic, { ...options, name }), options)
+    const { selector, noLocal, ...receiving } = options
+    return this.createConsumer(toSubscription(topic, { ...options, name }), receiving)
   }
 
   /** The same for a subscription whose messages several consumers share (JMS createSharedDurableConsumer). */

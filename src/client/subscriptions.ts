@@ -8,6 +8,10 @@ export interface SubscribeOptions {
   readonly name: string
   /** Several consumers may compete for its messages. Without, the connection needs a client id. */
   readonly shared?: boolean | undefined
+  /** Only messages that it takes enter the subscription (docs/selectors.md); '' takes all. Another one replaces it. */
+  readonly selector?: string | undefined
+  /** What its own client sends does not enter. Not for shared ones. */
+  readonly noLocal?: boolean | undefined
   /** By default, what exceeds a capacity is dead-lettered, so that one slow subscriber does not stop a topic. */
   readonly policy?: PolicyOptions | undefined
 }
@@ -18,8 +22,10 @@ export interface SubscriptionOwner {
   ownsTemporary(name: string): boolean
 }
 
-/** A subscription with its policy; the policy only matters when the subscription is created. */
-interface PoliciedSubscription<Output> extends Subscription<Output> {
+/** A subscription with what was asked for; the policy only matters when the subscription is created. */
+interface FullSubscription<Output> extends Subscription<Output> {
+  readonly selector?: string | undefined
+  readonly noLocal?: boolean | undefined
   readonly policy?: SubscriptionSource['policy']
 }
 
@@ -40,15 +46,38 @@ export function toSubscription<Output>(
       `the name of a subscription is 1 to 128 letters, digits, '_', '.', '-', not ${JSON.stringify(options.name)}`,
     )
   }
-  const subscription: PoliciedSubscription<Output> = {
+  if (options.noLocal && options.shared) {
+    throw new MillraceError(
+      'argument-invalid',
+      'noLocal is for a subscription of one client, not a shared one',
+    )
+  }
+  const subscription: FullSubscription<Output> = {
     kind: 'subscription',
     name: options.name,
     topic: topic.name,
     shared: options.shared ?? false,
     schema: topic.schema,
+    selector: options.selector || undefined,
+    noLocal: options.noLocal,
     policy: options.policy && resolvePolicy(options.policy),
   }
   return Object.freeze(subscription)
+}
+
+/** Throws `argument-invalid` for wishes that what is received from cannot fulfil. */
+export function checkInterest(
+  from: Receivable<unknown>,
+  { selector, noLocal }: { readonly selector?: string | undefined; readonly noLocal?: boolean | undefined },
+): void {
+  if (from.kind === 'subscription' && (selector || noLocal)) {
+    throw new MillraceError(
+      'argument-invalid',
+      'a durable subscription has its selector and noLocal from subscribe(); give them there',
+    )
+  }
+  if (noLocal && !from.kind.endsWith('topic'))
+    throw new MillraceError('argument-invalid', 'noLocal is for topics; what is in a queue is for everybody')
 }
 
 /** What the provider is asked to receive from. Throws `client-id-invalid`, `destination-invalid`. */
@@ -76,8 +105,8 @@ export function toSubscriptionSource(
       `the durable subscription ${from.name} belongs to a client: connect with { clientId }, or make it shared`,
     )
   }
-  const { name, topic, shared, policy } = from as PoliciedSubscription<unknown>
-  return { kind: 'subscription', name, topic, shared, policy }
+  const { name, topic, shared, selector, noLocal, policy } = from as FullSubscription<unknown>
+  return { kind: 'subscription', name, topic, shared, selector, noLocal, policy }
 }
 
 function assertOwned(from: { kind: string; name: string }, owner: SubscriptionOwner): void {

@@ -86,7 +86,7 @@ export class EmbeddedConnection implements ProviderConnection, ConnectionSink, S
     sink: ReceiverSink,
   ): Promise<EmbeddedReceiver> {
     this.assertOpen()
-    const queue = await this.queueOf(source)
+    const queue = this.queueOf(source, options)
     const consumer = this.engine.consume(this.connection, {
       queue,
       create: source.kind === 'queue',
@@ -98,12 +98,16 @@ export class EmbeddedConnection implements ProviderConnection, ConnectionSink, S
     return receiver
   }
 
-  private async queueOf(source: Source): Promise<string> {
+  private queueOf(source: Source, { selector, noLocal }: ReceiverOptions): string {
     switch (source.kind) {
       case 'queue':
+        if (selector !== undefined) throw new MillraceError('unsupported', 'selectors on queues come later')
         return source.name
-      case 'topic':
-        return ensureVolatile(this.engine, `volatile:${randomUUID()}`, source.name)
+      case 'topic': {
+        const noLocalConnection = noLocal ? this.connection : undefined
+        const interest = { topic: source.name, selector, noLocalConnection }
+        return ensureVolatile(this.engine, `volatile:${randomUUID()}`, interest)
+      }
       case 'subscription':
         return this.ensure(source)
     }
@@ -130,9 +134,10 @@ export class EmbeddedConnection implements ProviderConnection, ConnectionSink, S
   }
 
   /** Answers the queue of the subscription, which exists afterwards. */
-  private ensure({ name, shared, topic, policy }: SubscriptionSource): string {
+  private ensure({ name, shared, topic, selector, noLocal, policy }: SubscriptionSource): string {
     const { engine, clientId = '' } = this
-    return ensureSubscription(engine, { clientId, name, shared }, topic, { policy })
+    const interest = { topic, selector, noLocal: noLocal ? clientId : undefined }
+    return ensureSubscription(engine, { clientId, name, shared }, interest, { policy })
   }
 
   async unsubscribe(name: string, shared: boolean): Promise<void> {

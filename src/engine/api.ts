@@ -146,7 +146,8 @@ export interface Engine {
   queues(): readonly QueueStatus[]
   queue(name: string): QueueStatus | undefined
   exchanges(): readonly ExchangeDefinition[]
-  bindings(): readonly BindingDefinition[]
+  /** All, or those of one queue. */
+  bindings(queue?: string): readonly BindingDefinition[]
   store(): StoreStatus
 }
 

@@ -420,7 +420,11 @@ export class Broker implements Engine {
     return [...this.core.topology.exchanges.values()].map((exchange) => exchange.definition)
   }
 
-  bindings(): readonly BindingDefinition[] {
+  bindings(queue?: string): readonly BindingDefinition[] {
+    if (queue !== undefined) {
+      const bindings = this.core.topology.queues.get(queue)?.bindings ?? []
+      return [...bindings].map((binding) => binding.definition)
+    }
     return [...this.core.topology.exchanges.values()].flatMap((exchange) =>
       [...exchange.bindings.values()].map((binding) => binding.definition),
     )

@@ -24,6 +24,7 @@ import type { JournalOptions } from '../../src/storage/options.ts'
 import { FaultyDisk } from '../../src/testing/faulty-disk.ts'
 import { SeededRandom } from '../../src/testing/random.ts'
 import { VirtualClock } from '../../src/testing/virtual-clock.ts'
+import { selectableValue } from '../../src/wire/amqp10/selection.ts'
 
 /** Tests of one behaviour run the same every time, unless SEED says otherwise. */
 const benchSeed = Number(process.env['SEED'] ?? 1)
@@ -223,6 +224,8 @@ const json: Contents = {
   },
   deduplicationId: (_format, payload) => /^id=(\S+)/.exec(Buffer.from(payload).toString())?.[1],
   selectable(_format, payload, start, end, identifier) {
+    // What a gateway has published is AMQP.
+    if (payload[start] === 0) return selectableValue(payload, start, end, identifier)
     const text = Buffer.from(payload.subarray(start, end)).toString()
     const value = text.startsWith('{') ? (JSON.parse(text) as Record<string, unknown>)[identifier] : undefined
     return Number.isInteger(value) ? BigInt(value as number) : value

@@ -2,7 +2,7 @@
 import { strict as assert } from 'node:assert'
 import { test } from 'node:test'
 import { accepted, type DeliveryState, released } from '../../src/wire/amqp10/peer/performatives.ts'
-import { Described, Typed } from '../../src/wire/amqp10/values.ts'
+import { Typed } from '../../src/wire/amqp10/values.ts'
 import { steadyBackoff } from '../engine/support.ts'
 import { type Client, GatewayBench, source, type TestReceiver } from './support.ts'
 
@@ -342,15 +342,4 @@ test('a deleted queue ends its links with amqp:resource-deleted', async () => {
   assert.equal(receiver.refusal, 'amqp:resource-deleted')
   assert.equal(receiver.detach?.closed, true)
   assert.deepEqual(client.faults, [])
-})
-
-test('filters: what is not applied is not echoed, and a selector is refused rather than ignored', async () => {
-  const { client } = await stocked(1)
-  const filter = new Map([['no-local', new Described(0x468c00000003n, [])]])
-  const receiver = await client.receiver({ source: source({ address: 'q', filter }), credit: 1 })
-  assert.equal(receiver.attach?.source?.filter, undefined)
-  assert.equal((await receiver.take()).length, 1)
-  const selector = new Map([['anything', new Described(0x468c00000004n, "a = 'b'")]])
-  const selecting = await client.receiver({ source: source({ address: 'q', filter: selector }) })
-  assert.equal(selecting.refusal, 'amqp:not-implemented')
 })

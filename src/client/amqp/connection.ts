@@ -134,7 +134,7 @@ export class AmqpConnection implements ProviderConnection, SenderHome, ReceiverH
   async createReceiver(source: Source, options: ReceiverOptions, sink: ReceiverSink): Promise<AmqpReceiver> {
     if (source.kind === 'subscription' && source.policy) await this.subscribe(source)
     return this.attached(() => {
-      const from = receiverSource(source, options.maxBytes, this)
+      const from = receiverSource(source, options, this)
       const { linkName } = from
       if (linkName !== undefined && this.receives((other) => other.linkName === linkName)) {
         throw new MillraceError('destination-in-use', `the subscription ${source.name} has a consumer`)
@@ -188,7 +188,7 @@ export class AmqpConnection implements ProviderConnection, SenderHome, ReceiverH
   async subscribe(source: SubscriptionSource): Promise<void> {
     await this.ready()
     if (this.management) await this.management.subscribe(source)
-    else await keepSubscription(this.sessions!, receiverSource(source, undefined, this))
+    else await keepSubscription(this.sessions!, receiverSource(source, {}, this))
   }
 
   async unsubscribe(name: string, shared: boolean): Promise<void> {

@@ -60,8 +60,8 @@ export class AmqpManagement implements ProviderManagement {
     await this.requests.ask('declare', { queue, policy }, reading)
   }
 
-  async subscribe({ name, topic, shared, policy }: SubscriptionSource): Promise<void> {
-    await this.requests.ask('subscribe', { name, topic, shared, policy }, reading)
+  async subscribe({ kind: _, ...subscription }: SubscriptionSource): Promise<void> {
+    await this.requests.ask('subscribe', subscription, reading)
   }
 
   async unsubscribe(name: string, shared: boolean): Promise<void> {

@@ -1,7 +1,8 @@
 import type { Destination } from '../../model/destination.ts'
 import { type Attach, released } from '../../wire/amqp10/peer/performatives.ts'
-import type { Source, SubscriptionSource } from '../provider.ts'
+import type { ReceiverOptions, Source, SubscriptionSource } from '../provider.ts'
 import { ulong } from './envelope.ts'
+import { filterOf } from './filters.ts'
 import { MILLRACE } from './line.ts'
 import type { ReceiverSource } from './receiver.ts'
 import { OUTCOMES, source as sourceOf, target } from './sessions.ts'
@@ -20,7 +21,7 @@ export interface SourceContext {
 /** The link that receives from a source, by the JMS mapping of AMQP 1.0. */
 export function receiverSource(
   source: Source,
-  maxBytes: number | undefined,
+  options: ReceiverOptions,
   context: SourceContext,
 ): ReceiverSource {
   const attach = {
@@ -28,7 +29,9 @@ export function receiverSource(
     rcvSettleMode: context.millrace ? 'second' : 'first',
     target: target({}),
     desiredCapabilities: context.millrace ? [MILLRACE] : [],
-    properties: new Map(maxBytes === undefined ? [] : [['millrace:max-bytes', ulong(maxBytes)]]),
+    properties: new Map(
+      options.maxBytes === undefined ? [] : [['millrace:max-bytes', ulong(options.maxBytes)]],
+    ),
   } as const satisfies Partial<Attach>
   const common = { outcomes: OUTCOMES, defaultOutcome: released }
   if (source.kind === 'subscription') {
@@ -40,6 +43,7 @@ export function receiverSource(
       durable: 'unsettled-state',
       expiryPolicy: 'never',
       distributionMode: 'copy',
+      filter: filterOf(source),
       capabilities: ['topic', ...shared],
     })
     return {
@@ -50,7 +54,12 @@ export function receiverSource(
     }
   }
   const destination = destinationOf(source, context)
-  const terminus = sourceOf({ ...common, address: source.name, capabilities: [destination.kind] })
+  const terminus = sourceOf({
+    ...common,
+    address: source.name,
+    filter: filterOf(options),
+    capabilities: [destination.kind],
+  })
   return { attach: { ...attach, source: terminus }, destination, lasting: false }
 }
 

@@ -7,6 +7,7 @@ import type { ReceiverLink } from '../../wire/amqp10/peer/receiver-link.ts'
 import type { Incoming, ProviderReceiver, ProviderSettlement, ReceiverSink } from '../provider.ts'
 import { CreditLine } from './credit-line.ts'
 import { fromAmqp, lost, lostDelivery } from './errors.ts'
+import { unappliedFilter } from './filters.ts'
 import { HeldDeliveries } from './held-deliveries.ts'
 import { AmqpIncoming } from './incoming.ts'
 import { toState } from './outcomes.ts'
@@ -45,6 +46,8 @@ export class AmqpReceiver implements ProviderReceiver, ReceiverEvents, Resumable
   private readonly held: HeldDeliveries = new HeldDeliveries()
   private link: ReceiverLink | undefined
   private attaching: PromiseWithResolvers<void> | undefined
+  /** On this line: what a refused attach never had is not lost. */
+  private established = false
   private detaching: PromiseWithResolvers<void> | undefined
   /** Taken in and not handed over yet. */
   private batch: Incoming[] = []
@@ -76,9 +79,18 @@ export class AmqpReceiver implements ProviderReceiver, ReceiverEvents, Resumable
   attached(attach: Attach): void {
     // A refusal has no source, and says why when it detaches.
     if (attach.source === null) return
+    const unapplied = unappliedFilter(this.source.attach.source?.filter, attach)
+    if (unapplied !== undefined) return this.refuse(unapplied)
+    this.established = true
     this.attaching?.resolve()
     this.attaching = undefined
     this.credit.attached(this.link!)
+  }
+
+  /** The broker would deliver what is not wanted. */
+  private refuse(why: Error): void {
+    this.link?.detach(!this.source.lasting)
+    this.fail(why)
   }
 
   grant(credit: number): void {
@@ -224,7 +236,9 @@ export class AmqpReceiver implements ProviderReceiver, ReceiverEvents, Resumable
     this.held.lost()
     if (!this.home.sessions) attaching?.reject(lost(undefined))
     this.detaching?.resolve()
-    if (!this.closing && !this.failure) this.sink.lost?.()
+    const wasEstablished = this.established
+    this.established = false
+    if (wasEstablished && !this.closing && !this.failure) this.sink.lost?.()
   }
 
   fail(error: Error): void {

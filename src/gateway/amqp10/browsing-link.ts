@@ -21,6 +21,7 @@ export class BrowsingLink implements SenderEvents, Waiting {
   private readonly connection: AmqpConnection
   private readonly link: SenderLink
   private readonly queue: string
+  private readonly selector: string | undefined
   private readonly presettled: boolean
   private readonly prefix: DeliveryPrefix
   private readonly page: BrowsedMessage[] = []
@@ -30,14 +31,20 @@ export class BrowsingLink implements SenderEvents, Waiting {
   private asking = false
   private over = false
 
-  constructor(connection: AmqpConnection, link: SenderLink, attach: Attach, queue: string) {
+  constructor(
+    connection: AmqpConnection,
+    link: SenderLink,
+    attach: Attach,
+    from: { readonly queue: string; readonly selector: string | undefined },
+  ) {
     this.connection = connection
     this.link = link
-    this.queue = queue
+    this.queue = from.queue
+    this.selector = from.selector
     this.presettled = attach.sndSettleMode === 'settled'
     this.prefix = new DeliveryPrefix(attach.desiredCapabilities.includes(MILLRACE))
     // A queue that does not exist is said at once.
-    connection.engine.browse(queue, '', 0, () => {})
+    connection.engine.browse(this.queue, '', 0, () => {})
     connection.links++
   }
 
@@ -66,9 +73,8 @@ export class BrowsingLink implements SenderEvents, Waiting {
   private ask(from: string): void {
     this.asking = true
     try {
-      this.connection.engine.browse(this.queue, from, PAGE, (page) => {
-        this.connection.guard(() => this.take(page))
-      })
+      const take = (page: BrowsePage): void => this.connection.guard(() => this.take(page))
+      this.connection.engine.browse(this.queue, from, PAGE, take, this.selector)
     } catch (cause) {
       // The queue has been deleted meanwhile.
       if (!isMillraceError(cause)) throw cause

@@ -24,13 +24,15 @@ export function createTemporary(
   capabilities: readonly string[],
   received: boolean,
   wanted?: unknown,
+  selector?: string,
 ): { readonly address: string; readonly queue: string } {
   const { engine, gateway } = connection
   const kept = typeof wanted === 'string' ? /^temp-(queue|topic):([0-9a-f]{32})$/.exec(wanted) : null
   const unique = kept && kept[1] === (kindOf(capabilities) ?? 'queue') ? kept[2]! : gateway.uniqueName()
   if (kindOf(capabilities) === 'topic') {
     const address = TEMPORARY_TOPIC + unique
-    return { address, queue: received ? ensureVolatile(engine, `volatile:${unique}`, address) : '' }
+    const interest = { topic: address, selector }
+    return { address, queue: received ? ensureVolatile(engine, `volatile:${unique}`, interest) : '' }
   }
   const name = TEMPORARY_QUEUE + unique
   // What it holds ends with the connection, and so do its dead letters.

@@ -6,6 +6,7 @@ import type { AmqpError, DeliveryState } from '../../wire/amqp10/peer/performati
 const conditions: Partial<Record<ErrorCode, string>> = {
   'argument-invalid': AmqpCondition.invalidField,
   'client-id-invalid': AmqpCondition.invalidField,
+  'selector-invalid': AmqpCondition.invalidField,
   // JMS clients know by it that the destination is what is wrong (JMS 10.3, InvalidDestinationException).
   'destination-invalid': AmqpCondition.notFound,
   'destination-not-found': AmqpCondition.notFound,

@@ -6,7 +6,7 @@ import { resolveAddress } from './address.ts'
 import { BrowsingLink } from './browsing-link.ts'
 import type { AmqpConnection } from './connection.ts'
 import { createTemporary, deleteOnClose, deleteTemporary } from './dynamic-nodes.ts'
-import { refuseSelector } from './filters.ts'
+import { Filters } from './filters.ts'
 import { MILLRACE } from './opening.ts'
 import { OutgoingLink } from './outgoing-link.ts'
 import { lookUp, subscriptionNode } from './subscription-sources.ts'
@@ -17,6 +17,8 @@ export interface SourceNode {
   /** The queue may be brought into being by its policy. */
   readonly create: boolean
   readonly exclusive: boolean
+  /** Of a queue's messages this consumer takes only those; others take the rest. */
+  readonly selector?: string | undefined
   /** The source as it is, for our answer. */
   readonly source: Partial<Source>
   /** Deliveries are taken back from a consumer that keeps them too long. */
@@ -37,28 +39,31 @@ const known = ['queue', 'topic', 'temporary-queue', 'temporary-topic', 'shared',
 export function attachSource(connection: AmqpConnection, link: SenderLink, attach: Attach): void {
   const { source } = attach
   if (source === null) return lookUp(connection, link, attach)
-  refuseSelector(source)
-  if (source.dynamic) return serve(connection, link, attach, dynamicNode(connection, source))
+  const filters = new Filters(source)
+  if (source.dynamic) return serve(connection, link, attach, dynamicNode(connection, source, filters))
   const address = source.address ?? ''
   const { engine, gateway } = connection
   const destination = resolveAddress(address, source.capabilities, (name) => gateway.kindOf(name))
   if (isTopic(destination)) {
-    return serve(connection, link, attach, subscriptionNode(connection, attach, source, destination.name))
+    return serve(connection, link, attach, subscriptionNode(connection, attach, filters, destination.name))
   }
   const { kind, name } = destination
   const browses = source.distributionMode === 'copy'
   if (kind === 'queue') connection.assertPermitted(browses ? 'browse' : 'receive', 'queue', name)
   if (browses) {
-    const browser = new BrowsingLink(connection, link, attach, name)
+    const { selector } = filters
+    const browser = new BrowsingLink(connection, link, attach, { queue: name, selector })
     link.events = browser
-    return link.accept({ ...offerTo(attach), source: answer(source, {}) })
+    const filter = filters.answer({ noLocal: false })
+    return link.accept({ ...offerTo(attach), source: answer(source, { filter }) })
   }
   if (kind === 'queue' && !engine.queue(name)) connection.assertPermitted('create', 'queue', name)
   serve(connection, link, attach, {
     queue: name,
     create: kind === 'queue',
     exclusive: false,
-    source: {},
+    selector: filters.selector,
+    source: { filter: filters.answer({ noLocal: false }) },
     lapses: engine.queue(name)?.definition.policy.deliveryTimeout !== undefined,
     stealable: false,
   })
@@ -68,7 +73,8 @@ function serve(connection: AmqpConnection, link: SenderLink, attach: Attach, nod
   const { engine, gateway } = connection
   const maxBytes = Number(attach.properties.get(MAX_BYTES_KEY) ?? gateway.limits.unsettledBytes)
   if (!(maxBytes > 0)) throw new MillraceError('argument-invalid', `${MAX_BYTES_KEY} is a positive number`)
-  const { queue, create, exclusive } = node
+  const { queue, create, exclusive, selector } = node
+  if (selector !== undefined) throw new MillraceError('unsupported', 'selectors on queues come later')
   if (node.stealable) gateway.registry.steal(queue)
   const consumer = engine.consume(connection.number, { queue, create, exclusive, maxBytes })
   const outgoing = new OutgoingLink(connection, link, attach, node, consumer)
@@ -83,13 +89,21 @@ function serve(connection: AmqpConnection, link: SenderLink, attach: Attach, nod
 }
 
 /** A queue or topic of the receiver's own, such as the one for its replies (core 3.5.3, dynamic). */
-function dynamicNode(connection: AmqpConnection, source: Source): SourceNode {
-  const { address, queue } = createTemporary(connection, source.capabilities, true)
+function dynamicNode(connection: AmqpConnection, source: Source, filters: Filters): SourceNode {
+  const { selector } = filters
+  const { address, queue } = createTemporary(connection, source.capabilities, true, undefined, selector)
   return {
     queue,
     create: false,
     exclusive: true,
-    source: { address, dynamic: true, dynamicNodeProperties: deleteOnClose },
+    // A topic's subscription has it already.
+    selector: address === queue ? selector : undefined,
+    source: {
+      address,
+      dynamic: true,
+      dynamicNodeProperties: deleteOnClose,
+      filter: filters.answer({ noLocal: false }),
+    },
     lapses: false,
     stealable: false,
     left: () => deleteTemporary(connection.engine, queue),

@@ -9,11 +9,15 @@ import {
   type DurableSubscription,
   ensureSubscription,
   ensureVolatile,
+  type Interest,
+  isSameInterest,
+  otherInterest,
   sharedVolatileQueue,
-  subscribedTopic,
+  subscribedInterest,
   subscriptionQueue,
 } from '../management/subscriptions.ts'
 import type { AmqpConnection } from './connection.ts'
+import { type Filters, filtersOf } from './filters.ts'
 import type { SourceNode } from './sources.ts'
 
 /** The subscription's name is the link's up to this; what follows tells links of sharers apart. */
@@ -23,45 +27,49 @@ const NAME_END = '|'
 export function subscriptionNode(
   connection: AmqpConnection,
   attach: Attach,
-  source: Source,
+  filters: Filters,
   topic: string,
 ): SourceNode {
+  const source = attach.source!
   if (!topic.startsWith(TEMPORARY_TOPIC)) connection.assertPermitted('receive', 'topic', topic)
   const shared = source.capabilities.includes('shared')
   if (source.durable !== 'none' || source.expiryPolicy === 'never')
-    return durableNode(connection, attach, source, topic, shared)
+    return durableNode(connection, attach, filters, topic)
   const { engine, gateway } = connection
   const { clientId, name } = subscriptionOf(connection, attach.name, source.capabilities, shared)
   const queue = shared ? sharedVolatileQueue(clientId, name) : `volatile:${gateway.uniqueName()}`
-  const before = subscribedTopic(engine, queue)
-  if (before !== undefined && before !== topic) {
-    throw new MillraceError(
-      'destination-in-use',
-      `the shared subscription ${name} has consumers and another topic`,
-    )
-  }
-  ensureVolatile(engine, queue, topic)
-  return { queue, create: false, exclusive: !shared, source: {}, lapses: false, stealable: false }
+  const { selector, noLocal } = filters
+  const noLocalConnection = noLocal && !shared ? connection.number : undefined
+  const interest = { topic, selector, noLocalConnection }
+  const before = subscribedInterest(engine, queue)
+  if (before !== undefined && !isSameInterest(before, interest)) throw otherInterest(name)
+  ensureVolatile(engine, queue, interest)
+  const filter = filters.answer({ noLocal: !shared })
+  return { queue, create: false, exclusive: !shared, source: { filter }, lapses: false, stealable: false }
 }
 
 function durableNode(
   connection: AmqpConnection,
   attach: Attach,
-  source: Source,
+  filters: Filters,
   topic: string,
-  shared: boolean,
 ): SourceNode {
   const { engine, gateway } = connection
+  const source = attach.source!
+  const shared = source.capabilities.includes('shared')
   const subscription = subscriptionOf(connection, attach.name, source.capabilities, shared)
   const name = subscriptionQueue(subscription)
-  // The same subscriber again; with another topic it must have ended before.
-  if (!shared && subscribedTopic(engine, name) === topic) gateway.registry.steal(name)
-  const queue = ensureSubscription(engine, subscription, topic, { lifetime: lifetimeOf(source) })
+  // Nobody's subscription has nobody whose messages it could pass over.
+  const noLocal = filters.noLocal && !shared && connection.clientId !== ''
+  const interest = { topic, selector: filters.selector, noLocal: noLocal ? connection.clientId : undefined }
+  // The same subscriber again; with another topic or selector it must have ended before.
+  if (!shared && isSameInterest(subscribedInterest(engine, name), interest)) gateway.registry.steal(name)
+  const queue = ensureSubscription(engine, subscription, interest, { lifetime: lifetimeOf(source) })
   return {
     queue,
     create: false,
     exclusive: !shared,
-    source: {},
+    source: { filter: filters.answer({ noLocal }) },
     lapses: engine.queue(queue)?.definition.policy.deliveryTimeout !== undefined,
     stealable: !shared,
     left: (closed) => {
@@ -105,16 +113,16 @@ export function lookUp(connection: AmqpConnection, link: SenderLink, attach: Att
     return link.refuse({ condition: AmqpCondition.notFound, description })
   }
   const queue = subscriptionQueue(found)
-  const topic = subscribedTopic(engine, queue) ?? ''
-  connection.assertPermitted('receive', 'topic', topic)
+  const interest = subscribedInterest(engine, queue) ?? { topic: '' }
+  connection.assertPermitted('receive', 'topic', interest.topic)
   if (engine.queue(queue)!.consumers > 0)
     throw new MillraceError('destination-in-use', `subscription ${found.name} has consumers`)
   connection.links++
   link.events = new Lookup(connection, queue)
-  link.accept({ source: storedSource(topic, found.shared) })
+  link.accept({ source: storedSource(interest, found.shared) })
 }
 
-function storedSource(topic: string, shared: boolean): Source {
+function storedSource({ topic, selector, noLocal }: Interest, shared: boolean): Source {
   return {
     address: topic,
     durable: 'unsettled-state',
@@ -122,6 +130,7 @@ function storedSource(topic: string, shared: boolean): Source {
     timeout: 0,
     dynamic: false,
     distributionMode: 'copy',
+    filter: filtersOf(selector, noLocal !== undefined),
     outcomes: [],
     capabilities: shared ? ['topic', 'shared'] : ['topic'],
   }

@@ -3,7 +3,7 @@ import { MillraceError } from '../../model/errors.ts'
 import type { Operation } from '../permissions.ts'
 import type { Arguments } from './arguments.ts'
 import type { Operations } from './operations.ts'
-import { ensureSubscription, subscribedTopic, subscriptionQueue } from './subscriptions.ts'
+import { ensureSubscription, subscribedInterest, subscriptionQueue } from './subscriptions.ts'
 
 /** Messages of one page, when the request does not say how many. */
 const PAGE = 100
@@ -97,12 +97,23 @@ const handlers: Readonly<Record<string, Handler>> = {
     const [name, topic] = [given.text('name'), given.text('topic')]
     assertPermitted('receive', 'topic', topic)
     const subscription = { clientId, name, shared: given.flag('shared') }
-    return ensureSubscription(engine, subscription, topic, { policy: given.policy('policy') })
+    const noLocal = given.flag('noLocal')
+    if (noLocal && (subscription.shared || clientId === ''))
+      throw new MillraceError(
+        'argument-invalid',
+        'only a subscription of one client passes over what it sends',
+      )
+    const interest = {
+      topic,
+      selector: given.optionalText('selector'),
+      noLocal: noLocal ? clientId : undefined,
+    }
+    return ensureSubscription(engine, subscription, interest, { policy: given.policy('policy') })
   },
   async unsubscribe({ engine, clientId, assertPermitted }, given) {
     const queue = subscriptionQueue({ clientId, name: given.text('name'), shared: given.flag('shared') })
-    const topic = subscribedTopic(engine, queue)
-    if (topic !== undefined) assertPermitted('receive', 'topic', topic)
+    const interest = subscribedInterest(engine, queue)
+    if (interest !== undefined) assertPermitted('receive', 'topic', interest.topic)
     return new Promise((resolve) => engine.deleteQueue(queue, { ifUnused: true }, resolve))
   },
 }

@@ -1,6 +1,7 @@
 import { testConsumers } from './provider-consumers.ts'
 import { testMessages } from './provider-messages.ts'
 import { testQueues } from './provider-queues.ts'
+import { testSelectors } from './provider-selectors.ts'
 import { testSettlement } from './provider-settlement.ts'
 import type { ProviderSubject } from './provider-subject.ts'
 import { testTopics } from './provider-topics.ts'
@@ -17,4 +18,5 @@ export function testProvider(subject: ProviderSubject): void {
   testConsumers(subject)
   testTopics(subject)
   testQueues(subject)
+  testSelectors(subject)
 }
