@@ -1,5 +1,5 @@
 import { MemoryStore } from '../../src/engine/memory/store.ts'
-import type { OperationBatch } from '../../src/engine/ports/operations.ts'
+import { OperationBatch } from '../../src/engine/ports/operations.ts'
 import type { RecoveryReport, StoreClient } from '../../src/engine/ports/store.ts'
 import type { VirtualClock } from '../../src/testing/virtual-clock.ts'
 
@@ -15,6 +15,11 @@ interface Checkpoint {
   readonly sections: Uint8Array[]
 }
 
+interface FinishedCheckpoint extends Checkpoint {
+  /** The highest LSN that it may say something of. */
+  readonly to: number
+}
+
 /** LSNs of messages of level 'memory' were never written; after a start LSNs go on this far above. */
 const LSN_JUMP = 100_000
 
@@ -25,12 +30,33 @@ const LSN_JUMP = 100_000
 export class ReplayableStore extends MemoryStore {
   private engine!: StoreClient
   private readonly operations: Operation[] = []
-  private checkpoint: Checkpoint | undefined
+  private checkpoint: FinishedCheckpoint | undefined
   private under: (Checkpoint & { readonly iterator: Iterator<Uint8Array> }) | undefined
   private last = 0
 
   constructor(clock: VirtualClock) {
     super(clock)
+  }
+
+  /** What a crash would have left that took all but the first `count` operations. */
+  prefix(count: number, clock: VirtualClock): ReplayableStore {
+    const store = new ReplayableStore(clock)
+    const kept = this.operations.slice(0, count)
+    const batch = new OperationBatch()
+    for (const { lsn, type, bytes } of kept) {
+      batch.begin(type, lsn)
+      batch.putBytes(bytes)
+      batch.end()
+    }
+    if (kept.length > 0) store.commit(batch)
+    const last = kept[kept.length - 1]?.lsn ?? 0
+    // A checkpoint says nothing that is not durable before it counts.
+    if (this.checkpoint !== undefined && this.checkpoint.to <= last) store.checkpoint = this.checkpoint
+    return store
+  }
+
+  get types(): readonly number[] {
+    return this.operations.map(({ type }) => type)
   }
 
   override async open(client: StoreClient): Promise<RecoveryReport> {
@@ -68,7 +94,7 @@ export class ReplayableStore extends MemoryStore {
       this.under.sections.push(value)
       return 'more'
     }
-    this.checkpoint = this.under
+    this.checkpoint = { ...this.under, to: this.last }
     this.under = undefined
     return 'done'
   }
