@@ -120,7 +120,7 @@ export class HalfMessages {
 
   status(): PreparedStatus[] {
     return [...this.all.values()]
-      .filter(({ verdict }) => verdict === undefined)
+      .filter((half) => half.verdict === undefined && isHeldAnywhere(half))
       .map(({ lsn, group, exchange, key, size, since, checks, parked, queues }) => ({
         id: String(lsn),
         lsn,

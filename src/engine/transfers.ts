@@ -124,10 +124,11 @@ export class Transfers {
     transfer.done?.()
   }
 
-  /** Its producer's sequence and its id were counted before; where it goes its id does not count. */
+  /** Its producer's sequence, its id and its transaction were decided before; where it goes its id does not count. */
   private label(head: PublishHead, queue: Queue, target: Queue, lsn: number): void {
     const dropped = PublishFlag.direct | PublishFlag.due | PublishFlag.producer | PublishFlag.deduplicated
-    head.flags = (head.flags & ~dropped) | PublishFlag.replaces
+    const decided = PublishFlag.transacted | PublishFlag.prepared
+    head.flags = (head.flags & ~dropped & ~decided) | PublishFlag.replaces
     head.due = 0
     head.queues = [target.id]
     head.replacedQueue = queue.id

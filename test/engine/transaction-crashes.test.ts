@@ -154,6 +154,26 @@ suite('a crash leaves all of a transaction or nothing of it (DESIGN §5)', () =>
     }
   })
 
+  test('what came in a transaction, or as half, is an ordinary message when it is dead-lettered or moved', async () => {
+    const bench = await Bench.onDisk()
+    for (const queue of ['q', 'dead', 'there'])
+      bench.declare(queue, queue === 'q' ? { deadLetter: 'dead' } : {})
+    const peer = bench.connect()
+    const transaction = peer.begin()
+    for (const text of ['1', '2']) peer.send('q', text, { transaction })
+    const half = peer.send('q', '3', { prepare: { group: 'g' } })
+    assert.equal(await bench.commit(transaction), undefined)
+    await bench.decide(peer.prepared.get(half)!, 'commit')
+    peer.consume('q', 3)
+    await bench.idle()
+    peer.settleAll(peer.take(), rejected)
+    await bench.advance(10)
+    await bench.answer<number>((done) => bench.broker.moveMessages('dead', 'there', 1, done))
+    await bench.crash()
+    assert.deepEqual([await bench.texts('dead'), await bench.texts('there')], [['2', '3'], ['1']])
+    assert.deepEqual(bench.broker.prepared(), [])
+  })
+
   test('many open transactions and long ones fill several sections, and are rolled back by a crash', async () => {
     const { bench, store } = await replayable()
     bench.declare('q')

@@ -322,12 +322,22 @@ suite('the bounds of a transaction (DESIGN §4.7)', () => {
     const peer = bench.connect()
     const transaction = peer.begin()
     const texts = numbered('m', 6_000)
-    for (const [i, text] of texts.entries()) peer.send('q', text, i % 1_000 === 0 ? { transaction } : {})
+    for (const [i, text] of texts.entries()) {
+      peer.send('q', text, i % 1_000 === 0 ? { transaction } : {})
+      if (i % 1_000 === 0) await bench.idle()
+    }
     await bench.idle()
+    let pages = 0
+    const writePage = bench.store.writePage.bind(bench.store)
+    bench.store.writePage = (bytes) => {
+      pages++
+      return writePage(bytes)
+    }
     assert.equal((await bench.texts('q')).length, texts.length - 6)
     assert.equal(await bench.commit(transaction), undefined)
     for (let i = 0; i < 2_000; i++) peer.send('q', 'more')
     await bench.idle()
+    assert.ok(pages >= 3, `${pages} chunks, of those in the middle, are in pages`)
     assert.deepEqual((await bench.texts('q')).slice(0, texts.length), texts)
   })
 })
