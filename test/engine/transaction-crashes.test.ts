@@ -168,7 +168,7 @@ suite('a crash leaves all of a transaction or nothing of it (DESIGN §5)', () =>
     await bench.idle()
     peer.settleAll(peer.take(), rejected)
     await bench.advance(10)
-    await bench.answer<number>((done) => bench.broker.moveMessages('dead', 'there', 1, done))
+    await bench.answer<number>((done) => bench.broker.moveMessages('dead', 'there', { limit: 1 }, done))
     await bench.crash()
     assert.deepEqual([await bench.texts('dead'), await bench.texts('there')], [['2', '3'], ['1']])
     assert.deepEqual(bench.broker.prepared(), [])
