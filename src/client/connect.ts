@@ -2,6 +2,7 @@ import { MillraceError } from '../model/errors.ts'
 import { Connection, type ConnectionOptions } from './connection.ts'
 import { Context } from './context.ts'
 import type { Provider } from './provider.ts'
+import type { SessionOptions } from './session.ts'
 
 const providers = new Map<string, Provider>()
 
@@ -44,8 +45,8 @@ export class ConnectionFactory {
   }
 
   /** A started connection with a context on top. */
-  async createContext(options: ConnectionOptions = {}): Promise<Context> {
-    return Context.open(await this.createConnection(options))
+  async createContext(options: ConnectionOptions & SessionOptions = {}): Promise<Context> {
+    return Context.open(await this.createConnection(options), options)
   }
 
   private provider(url: string): Provider {

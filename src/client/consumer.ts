@@ -2,9 +2,15 @@ import { type Duration, milliseconds } from '../model/duration.ts'
 import { isMillraceError, MillraceError } from '../model/errors.ts'
 import { Deque } from './deque.ts'
 import { Message, type Settling } from './message.ts'
-import type { Incoming, ProviderReceiver, ProviderSettlement, ReceiverSink } from './provider.ts'
+import type {
+  Incoming,
+  ProviderReceiver,
+  ProviderSettlement,
+  ProviderTransaction,
+  ReceiverSink,
+} from './provider.ts'
 import type { Session } from './session.ts'
-import { Settler } from './settler.ts'
+import { Settler, toRanges } from './settler.ts'
 import type { StandardSchema } from './standard-schema.ts'
 
 export interface ConsumerOptions {
@@ -34,6 +40,11 @@ export type MessageListener<T> = (message: Message<T>) => unknown
 
 const DEFAULT_PREFETCH = 128
 
+const settlements = {
+  accepted: { outcome: 'accepted' },
+  'rolled-back': { outcome: 'modified', deliveryFailed: true, immediately: true },
+} as const
+
 interface Waiter {
   wake(): void
 }
@@ -57,6 +68,8 @@ export class MessageConsumer<T = unknown> implements Settling, ReceiverSink, Asy
   /** Credit granted for single receives that has not brought a message yet. */
   private asked = 0
   private closing: Promise<void> | undefined
+  /** Nothing is handed out: what was fetched goes back. */
+  private rewinding = false
   private failure: MillraceError | undefined
   /** @internal */
   listener: MessageListener<unknown> | undefined
@@ -119,7 +132,7 @@ export class MessageConsumer<T = unknown> implements Settling, ReceiverSink, Asy
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Message<T>, void, undefined> {
-    this.session.assertExplicit()
+    this.session.assertIterable()
     try {
       for (;;) {
         const message = await this.receive()
@@ -143,7 +156,7 @@ export class MessageConsumer<T = unknown> implements Settling, ReceiverSink, Asy
       if (this.failure) throw this.failure
       const left = deadline === undefined ? undefined : deadline - performance.now()
       if (left !== undefined && left <= 0) return this.last()
-      if (this.prefetch === 0 && this.asked < this.waiters.size + 1) {
+      if (this.prefetch === 0 && !this.rewinding && this.asked < this.waiters.size + 1) {
         this.asked++
         this.receiver.grant(1)
       }
@@ -153,7 +166,7 @@ export class MessageConsumer<T = unknown> implements Settling, ReceiverSink, Asy
 
   /** At the deadline: whatever the broker has ready is delivered before the credit comes back. */
   private async last(): Promise<Message<T> | undefined> {
-    if (!this.session.started) return undefined
+    if (!this.session.started || this.rewinding) return undefined
     if (this.prefetch === 0 && this.asked === 0) {
       this.asked++
       this.receiver.grant(1)
@@ -200,7 +213,7 @@ export class MessageConsumer<T = unknown> implements Settling, ReceiverSink, Asy
 
   /** The next message of the buffer, if the session is started. @internal */
   take(): Message<T> | undefined {
-    if (!this.session.started) return undefined
+    if (!this.session.started || this.rewinding) return undefined
     const message = this.buffer.shift()
     if (!message) return undefined
     if (this.prefetch > 0 && ++this.taken * 2 >= this.prefetch) {
@@ -258,6 +271,46 @@ export class MessageConsumer<T = unknown> implements Settling, ReceiverSink, Asy
     void this.settler.accept(message.incoming.tag)
   }
 
+  /** @internal */
+  get heldCount(): number {
+    return this.held.size
+  }
+
+  /** Forgets what it holds, and answers the ranges of tags, to be settled by whoever asks. @internal */
+  takeHeld(): readonly number[] {
+    if (this.held.size === 0) return []
+    const tags = [...this.held].map(({ incoming }) => incoming.tag)
+    this.forsake()
+    return toRanges(tags)
+  }
+
+  /** @internal */
+  async settleRanges(
+    ranges: readonly number[],
+    outcome: 'accepted' | 'rolled-back',
+    transaction?: ProviderTransaction,
+  ): Promise<void> {
+    if (ranges.length > 0) await this.receiver.settle(ranges, settlements[outcome], transaction)
+  }
+
+  /** Fetches nothing more and gives back what it has fetched, until `resume`. @internal */
+  async rewind(): Promise<void> {
+    this.rewinding = true
+    if (this.failure || this.closing) return
+    await this.receiver.drain()
+    const undelivered = this.buffer.clear()
+    if (undelivered.length > 0) await this.giveBack(undelivered)
+    this.taken = this.asked = 0
+  }
+
+  /** @internal */
+  resume(): void {
+    this.rewinding = false
+    if (this.failure || this.closing) return
+    if (this.prefetch > 0) this.receiver.grant(this.prefetch)
+    this.notify()
+  }
+
   /** Accepts everything it holds. @internal */
   acceptHeld(): Promise<void> | undefined {
     let last: Promise<void> | undefined
@@ -309,9 +362,14 @@ export class MessageConsumer<T = unknown> implements Settling, ReceiverSink, Asy
   /** What it has not shown anybody comes again; what it has, cannot be settled any more. @internal */
   lost(): void {
     const unseen = this.buffer.clear().length
-    this.held.clear()
+    this.loseHeld(new MillraceError('connection-lost', 'the connection that delivered the messages was lost'))
     if (this.prefetch > 0) this.receiver.grant(unseen)
     this.notify()
+  }
+
+  private loseHeld(cause: MillraceError): void {
+    if (this.held.size > 0) this.session.lostDelivered(cause)
+    this.held.clear()
   }
 
   /** @internal */
@@ -319,7 +377,7 @@ export class MessageConsumer<T = unknown> implements Settling, ReceiverSink, Asy
     if (this.closing || this.failure) return
     this.failure = error
     this.buffer.clear()
-    this.held.clear()
+    this.loseHeld(error)
     if (this.listener) this.session.report(error)
     this.notify()
   }

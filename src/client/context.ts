@@ -8,15 +8,17 @@ import type { ConsumerOptions, MessageConsumer, ReceiveOptions } from './consume
 import type { Queue, Receivable, Subscription, Topic, TypedDestination } from './destinations.ts'
 import type { Message } from './message.ts'
 import type { SendOptions } from './outgoing.ts'
-import type { MessageProducer, ProducerOptions } from './producer.ts'
-import type { Capabilities, ProviderManagement, SendReceipt } from './provider.ts'
-import type { Session } from './session.ts'
+import { answering, type CheckHandler, Checks, type HalfMessage } from './prepared.ts'
+import type { MessageProducer, PrepareOptions, ProducerOptions } from './producer.ts'
+import type { Capabilities, ProviderManagement, ProviderPrepared, SendReceipt } from './provider.ts'
+import type { Session, SessionOptions } from './session.ts'
 import type { SubscribeOptions } from './subscriptions.ts'
 import { settlesWithin } from './waiting.ts'
 import { type CloseOptions, type Handler, Worker, type WorkerOptions } from './worker.ts'
 
 /**
- * A started connection with one session of mode 'individual' and one producer (JMS 2.0 JMSContext): what `connect` gives.
+ * A started connection with one session and one producer (JMS 2.0 JMSContext): what `connect` gives, with a session of mode
+ * 'individual'. `createContext` gives others on the same connection.
  */
 export class Context extends EventEmitter<ConnectionEvents> implements AsyncDisposable {
   /** The classic objects underneath: more sessions, other acknowledge modes. */
@@ -26,26 +28,85 @@ export class Context extends EventEmitter<ConnectionEvents> implements AsyncDisp
   private readonly workers: Set<Worker> = new Set()
   /** Consumers for single receives; they hold no credit between them. */
   private readonly receivers: Map<string, Promise<MessageConsumer>> = new Map()
+  /** The one that `connect` gave, whose end is that of the connection. */
+  private readonly root: Context
+  /** Of a root: transacted contexts that `transaction` has used, and will use again. */
+  private readonly idle: Context[] = []
   private closing: Promise<void> | undefined
 
   /** @internal */
-  static async open(connection: Connection): Promise<Context> {
-    const session = connection.createSession()
-    const producer = await session.createProducer()
+  static async open(connection: Connection, options?: SessionOptions): Promise<Context> {
+    const context = await Context.over(connection, options)
     connection.start()
-    return new Context(connection, session, producer)
+    return context
   }
 
-  private constructor(connection: Connection, session: Session, producer: MessageProducer) {
+  private static async over(
+    connection: Connection,
+    options?: SessionOptions,
+    root?: Context,
+  ): Promise<Context> {
+    const session = connection.createSession(options)
+    return new Context(connection, session, await session.createProducer(), root)
+  }
+
+  private constructor(connection: Connection, session: Session, producer: MessageProducer, root?: Context) {
     super()
+    this.root = root ?? this
     this.connection = connection
     this.session = session
     this.producer = producer
+    if (root) return
     connection.on('disconnected', (error) => this.emit('disconnected', error))
     connection.on('reconnected', () => this.emit('reconnected'))
     connection.on('blocked', (queue, reason) => this.emit('blocked', queue, reason))
     connection.on('unblocked', (queue) => this.emit('unblocked', queue))
     connection.unheard = (error) => this.listenerCount('error') > 0 && this.emit('error', error)
+  }
+
+  /**
+   * Another session on this connection (JMS createContext), with consumers and a producer of its own. Events are told by the
+   * context that `connect` gave, and closing that one closes all. Rejects with `closed`, `argument-invalid`, `unsupported`.
+   */
+  async createContext(options: SessionOptions = {}): Promise<Context> {
+    this.assertOpen()
+    return Context.over(this.connection, options, this.root)
+  }
+
+  /**
+   * Runs `work` with a transacted context, and commits when it returns: everything that it sends and receives through that
+   * context happens, or, when `work` throws or the commit fails, nothing. Messages come again after a failure. Several may
+   * run at once. Rejects with what `work` throws, and as `commit`; nothing is repeated.
+   */
+  async transaction<R>(work: (tx: Context) => R | Promise<R>): Promise<R> {
+    this.assertOpen()
+    const tx = this.root.idle.pop() ?? (await this.createContext({ acknowledge: 'transacted' }))
+    try {
+      const result = await work(tx)
+      await tx.commit()
+      return result
+    } catch (error) {
+      // What keeps it from rolling back ends the connection, and with it the transaction.
+      await tx.rollback().catch(() => {})
+      throw error
+    } finally {
+      if (!tx.closing) this.root.idle.push(tx)
+    }
+  }
+
+  /** See Session.commit. */
+  commit(): Promise<void> {
+    return this.session.commit()
+  }
+
+  /** See Session.rollback. */
+  rollback(): Promise<void> {
+    return this.session.rollback()
+  }
+
+  /** See Session.recover. */
+  recover(): void {
+    this.session.recover()
   }
 
   get capabilities(): Capabilities {
@@ -63,6 +124,34 @@ export class Context extends EventEmitter<ConnectionEvents> implements AsyncDisp
    */
   send<T>(destination: TypedDestination<T>, body: NoInfer<T>, options?: SendOptions): Promise<SendReceipt> {
     return this.producer.sendTo<T>(destination, body, options)
+  }
+
+  /** Stores a half message, to be decided later; see MessageProducer.prepare. */
+  prepare<T>(
+    destination: TypedDestination<T>,
+    body: NoInfer<T>,
+    options: PrepareOptions,
+  ): Promise<HalfMessage> {
+    return this.producer.prepareFor<T>(destination, body, options)
+  }
+
+  /**
+   * Answers for a group of producers, in turn with the others who do: of half messages that are left undecided the broker
+   * asks what became of them. Resolves when it will. Rejects with `closed`, `unsupported`, `argument-invalid`.
+   */
+  async answerChecks<T = unknown>(producerGroup: string, handler: CheckHandler<T>): Promise<Checks> {
+    const { provided } = this.connection
+    this.assertOpen()
+    if (!provided.prepared) throw new MillraceError('unsupported', 'this provider has no half messages')
+    const answer = answering(handler, (error) => this.connection.report(error))
+    return new Checks(await provided.prepared.answerChecks(producerGroup, answer))
+  }
+
+  /** Half messages that nobody has decided, for operators: list and decide them. Throws `unsupported`. */
+  get prepared(): Pick<ProviderPrepared, 'list' | 'decide'> {
+    const { prepared } = this.connection.provided
+    if (prepared) return prepared
+    throw new MillraceError('unsupported', 'this provider has no half messages')
   }
 
   /**
@@ -110,6 +199,12 @@ export class Context extends EventEmitter<ConnectionEvents> implements AsyncDisp
     third?: Handler<Output>,
   ): Worker<Output> {
     this.assertOpen()
+    if (this.session.work) {
+      throw new MillraceError(
+        'illegal-state',
+        'in a transacted session nothing but commit settles; use createConsumer there, or transaction()',
+      )
+    }
     const options = typeof second === 'function' ? {} : second
     const handler = typeof second === 'function' ? second : third
     const { concurrency = 1 } = options
@@ -180,8 +275,9 @@ export class Context extends EventEmitter<ConnectionEvents> implements AsyncDisp
   }
 
   /**
-   * Closes the workers, waits for the sends, and ends the connection. `drain` bounds the wait for both; what is not done by
-   * then goes back or is rejected with `closed`. Without, it waits until they are done.
+   * Closes the workers, waits for the sends, and ends the connection, or, for a context that `createContext` gave, its
+   * session. `drain` bounds the wait for both; what is not done by then goes back or is rejected with `closed`. Without, it
+   * waits until they are done.
    */
   close(options: CloseOptions = {}): Promise<void> {
     this.closing ??= this.finish(options)
@@ -189,6 +285,10 @@ export class Context extends EventEmitter<ConnectionEvents> implements AsyncDisp
   }
 
   private async finish(options: CloseOptions): Promise<void> {
+    if (this.root !== this) {
+      await Promise.all([...this.workers].map((worker) => worker.close(options)))
+      return this.session.close()
+    }
     const drain = options.drain === undefined ? undefined : milliseconds(options.drain)
     const begun = performance.now()
     const sent = this.connection.closeProducers()

@@ -11,9 +11,11 @@ import {
   type SendDefaults,
   type SendOptions,
 } from './outgoing.ts'
+import { HalfMessage } from './prepared.ts'
 import type { Outgoing, ProviderSender, SendReceipt } from './provider.ts'
 import type { Session } from './session.ts'
 import { describeIssues, type StandardResult } from './standard-schema.ts'
+import type { Work } from './transacted.ts'
 import { abortable } from './waiting.ts'
 
 export interface ProducerOptions {
@@ -27,6 +29,11 @@ export interface ProducerOptions {
   readonly durability?: Durability | undefined
   readonly priority?: number | undefined
   readonly ttl?: Duration | undefined
+}
+
+export interface PrepareOptions extends Omit<SendOptions, 'sequence'> {
+  /** Name of the producers any of which can say what became of it; see Context.answerChecks. */
+  readonly producerGroup: string
 }
 
 /**
@@ -86,6 +93,16 @@ export class MessageProducer<Input = unknown> implements AsyncDisposable {
    */
   sendTo<T>(destination: TypedDestination<T>, body: T, options?: SendOptions): Promise<SendReceipt>
   sendTo(destination: TypedDestination<never>, body: unknown, options?: SendOptions): Promise<SendReceipt> {
+    return this.hand(destination, body, options)
+  }
+
+  /** `prepare`: the group of producers of a half message. */
+  private hand(
+    destination: TypedDestination<never>,
+    body: unknown,
+    options: SendOptions | undefined,
+    prepare?: string,
+  ): Promise<SendReceipt> {
     if (this.closing) return refuse('closed', 'the producer is closed')
     if (this.destination && destination !== this.destination) {
       return refuse('illegal-state', `the producer was created for ${this.destination.name}`)
@@ -100,11 +117,52 @@ export class MessageProducer<Input = unknown> implements AsyncDisposable {
       const id = this.idPrefix + (this.sent++).toString(36)
       const checked = destination.schema || destination.policy ? this.check(destination, body) : undefined
       const outgoing = makeOutgoing(destination, body, options, this.defaults, id)
-      const receipt = checked || this.gate ? this.inTurn(checked, outgoing) : this.sender.send(outgoing)
+      const receipt = this.dispatch(checked, prepare === undefined ? outgoing : { ...outgoing, prepare })
       return options?.signal ? abortable(receipt, options.signal) : receipt
     } catch (error) {
       return Promise.reject(error)
     }
+  }
+
+  /**
+   * Stores a half message for the destination the producer was created for, to be decided later; it is no part of a
+   * transaction. `producerGroup` is asked when it is left undecided. Resolves when it is on disk. Rejects
+   * as `send`, and with `unsupported`, `message-unroutable` when no queue would take it.
+   */
+  prepare(body: Input, options: PrepareOptions): Promise<HalfMessage> {
+    const { destination } = this
+    if (destination) return this.prepareFor(destination, body, options)
+    return refuse('illegal-state', 'the producer was created without destination; use prepareFor')
+  }
+
+  /** The same for any destination. */
+  async prepareFor<T>(
+    destination: TypedDestination<T>,
+    body: NoInfer<T>,
+    options: PrepareOptions,
+  ): Promise<HalfMessage> {
+    const { prepared } = this.session.connection.provided
+    if (!prepared) throw new MillraceError('unsupported', 'this provider has no half messages')
+    const { producerGroup, ...rest } = options
+    if (typeof producerGroup !== 'string' || producerGroup === '')
+      throw new MillraceError(
+        'argument-invalid',
+        'a half message needs a producerGroup, which is asked for it',
+      )
+    return new HalfMessage(prepared, await this.hand(destination, body, rest, producerGroup))
+  }
+
+  private dispatch(checked: Promise<void> | undefined, outgoing: Outgoing): Promise<SendReceipt> {
+    const { work } = this.session
+    if (work && outgoing.prepare === undefined) return work.track(this.within(work, checked, outgoing))
+    return checked || this.gate ? this.inTurn(checked, outgoing) : this.sender.send(outgoing)
+  }
+
+  /** In the transaction that is current, which begins with the first send. */
+  private within(work: Work, checked: Promise<void> | undefined, outgoing: Outgoing): Promise<SendReceipt> {
+    const { transaction } = work
+    if (transaction && !checked && !this.gate) return this.sender.send({ ...outgoing, transaction })
+    return this.inTurn(Promise.all([work.join(), checked]), outgoing, work)
   }
 
   private sequenceProblem(sequence: number, durability?: Durability): string | undefined {
@@ -125,7 +183,11 @@ export class MessageProducer<Input = unknown> implements AsyncDisposable {
   }
 
   /** Sends when the earlier sends that had to wait have been handed over, so that the order of calls is kept. */
-  private async inTurn(checked: Promise<void> | undefined, outgoing: Outgoing): Promise<SendReceipt> {
+  private async inTurn(
+    checked: Promise<unknown> | undefined,
+    outgoing: Outgoing,
+    work?: Work,
+  ): Promise<SendReceipt> {
     const kept = { ...outgoing, content: copyContent(outgoing.content) }
     const before = this.gate
     const passed = Promise.withResolvers<void>()
@@ -135,7 +197,7 @@ export class MessageProducer<Input = unknown> implements AsyncDisposable {
     try {
       await before
       await checked
-      receipt = this.sender.send(kept)
+      receipt = this.sender.send(work ? { ...kept, transaction: work.transaction } : kept)
     } finally {
       if (this.gate === passed.promise) this.gate = undefined
       passed.resolve()

@@ -4,9 +4,15 @@ import type { Duration } from '../model/duration.ts'
 import type { MillraceError } from '../model/errors.ts'
 import type { MessageContent, ReceivedContent } from '../model/message.ts'
 import type { QueuePolicy } from '../model/policy.ts'
-import type { ConnectionReport, LocationReport, QueueReport, TopicReport } from '../model/reports.ts'
+import type {
+  ConnectionReport,
+  LocationReport,
+  PreparedReport,
+  QueueReport,
+  TopicReport,
+} from '../model/reports.ts'
 
-export type { ConnectionReport, LocationReport, QueueReport, TopicReport }
+export type { ConnectionReport, LocationReport, PreparedReport, QueueReport, TopicReport }
 
 /**
  * What carries the messages: the port between this API and an engine, whether it runs in this process (embedded) or
@@ -94,6 +100,10 @@ export interface Capabilities {
   readonly topics: boolean
   readonly durableSubscriptions: boolean
   readonly temporaryDestinations: boolean
+  /** Sends and settlements that happen together. */
+  readonly transactions: boolean
+  /** Half messages: stored now, and sent or forgotten later. */
+  readonly preparedMessages: boolean
   /** Largest encoded message. Bytes. */
   readonly maxMessageBytes: number
 }
@@ -104,6 +114,8 @@ export interface ProviderConnection {
   readonly wall?: (() => number) | undefined
   /** Present when queues can be looked into and managed. */
   readonly management?: ProviderManagement | undefined
+  /** Present when messages can be prepared. */
+  readonly prepared?: ProviderPrepared | undefined
   /** A sender for any destination, or, when `target` is given, for that one alone. */
   createSender(target?: Destination, options?: SenderOptions): Promise<ProviderSender>
   /** Deliveries go to `sink` once credit is granted. A topic as source lives and ends with the receiver. */
@@ -122,8 +134,50 @@ export interface ProviderConnection {
   /** A new destination that ends with the connection and that only it may consume from. */
   createTemporary(kind: 'temporary-queue' | 'temporary-topic'): Promise<Destination>
   deleteTemporary(destination: Destination): Promise<void>
-  /** Unsettled deliveries go back. Sends not yet decided are rejected with `closed`. */
+  /** Begins a transaction; many may be open at once. Rejects with `unsupported`, `memory-full`. */
+  beginTransaction(): Promise<ProviderTransaction>
+  /** Unsettled deliveries go back, open transactions are rolled back. Sends not yet decided are rejected with `closed`. */
   close(): Promise<void>
+}
+
+/**
+ * What is sent and settled within it happens together when it is committed, or not at all. It ends with its connection: a
+ * broker that loses the connection rolls back, and the provider does not try again.
+ */
+export interface ProviderTransaction {
+  /**
+   * Resolves when all of it is durable. Rejects with `transaction-rolled-back` when nothing of it has happened, as after
+   * `rollback`, and with `connection-lost` when the connection was lost meanwhile: then nobody knows.
+   */
+  commit(): Promise<void>
+  /**
+   * What was sent is gone. What was settled goes back to its place in its queue at once, and counts as a failed delivery.
+   * Resolves when that is so.
+   */
+  rollback(): Promise<void>
+}
+
+/** Half messages (JMS knows none): stored and invisible until they are decided. */
+export interface ProviderPrepared {
+  /** Those that nobody has decided, oldest first. */
+  list(): Promise<readonly PreparedReport[]>
+  /** Resolves when the decision is durable. Rejects with `prepared-not-found`, also when it was decided before. */
+  decide(id: string, decision: 'commit' | 'rollback'): Promise<void>
+  /** From now on this connection is asked for half messages of the group that are left undecided. */
+  answerChecks(group: string, answer: CheckAnswer): Promise<ProviderChecks>
+}
+
+/** Says what became of a half message; it must not throw. 'unknown': it is asked for again later. */
+export type CheckAnswer = (check: IncomingCheck) => Promise<'commit' | 'rollback' | 'unknown'>
+
+export interface ProviderChecks {
+  /** No more are asked for. */
+  close(): Promise<void>
+}
+
+/** A half message that its producers are asked for. */
+export interface IncomingCheck extends Incoming {
+  readonly preparedId: string
 }
 
 export interface SenderOptions {
@@ -138,8 +192,8 @@ export interface ProviderSender {
   /** Highest sequence that was stored under the sender's identity when it was created; 0: none. */
   readonly lastSequence: number
   /**
-   * Sends. Resolves when the message has reached the durability asked for; rejected, it has not been stored, except after
-   * a lost connection, when nobody knows. Calls may overlap and are ordered by call. The content is read before `send`
+   * Sends. Resolves when the message has reached the durability asked for, or in a transaction when the broker has taken it
+   * for that; rejected, it has not been stored, except after a lost connection, when nobody knows. Calls may overlap and are ordered by call. The content is read before `send`
    * returns and may be changed afterwards. Never throws synchronously.
    */
   send(message: Outgoing): Promise<SendReceipt>
@@ -160,11 +214,17 @@ export interface Outgoing {
    * Default: one more than that of the send before it, or than `lastSequence`.
    */
   readonly sequence?: number | undefined
+  /** It is sent when this is committed. The identity of the sender is then not looked at. */
+  readonly transaction?: ProviderTransaction | undefined
+  /** The group of producers that answers for it: it is a half message, to be decided later. */
+  readonly prepare?: string | undefined
 }
 
 /** What a confirmed send has reached. */
 export interface SendReceipt {
   readonly messageId: string
+  /** Of a half message: the id by which it is decided. */
+  readonly prepared?: string | undefined
   /** At least this was reached. */
   readonly durability: Durability
 }
@@ -217,9 +277,14 @@ export interface ProviderReceiver {
   drain(): Promise<number>
   /**
    * Settles the deliveries of `ranges`, pairs of first and last tag. Resolves when that is durable. Rejects with
-   * `delivery-settled` when some of them were not held any more; the others are settled nevertheless.
+   * `delivery-settled` when some of them were not held any more; the others are settled nevertheless. With `transaction`
+   * they are settled when that is committed; resolves when they belong to it.
    */
-  settle(ranges: readonly number[], settlement: ProviderSettlement): Promise<void>
+  settle(
+    ranges: readonly number[],
+    settlement: ProviderSettlement,
+    transaction?: ProviderTransaction,
+  ): Promise<void>
   /**
    * No more deliveries; what has not been handed to the sink goes back. With `release` the unsettled deliveries go back too,
    * without counting as failures, otherwise they may still be settled as long as the connection lasts.
@@ -231,6 +296,8 @@ export interface ProviderSettlement {
   readonly outcome: Outcome
   /** With 'modified': counts as a failure, and the queue's backoff applies. */
   readonly deliveryFailed?: boolean | undefined
+  /** With `deliveryFailed`: it counts, and comes again at once, in its place. */
+  readonly immediately?: boolean | undefined
   readonly reason?: DeadLetterReason | undefined
   readonly description?: string | undefined
 }

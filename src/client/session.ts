@@ -13,6 +13,7 @@ import {
   toSubscription,
   toSubscriptionSource,
 } from './subscriptions.ts'
+import { Transacted, type Work } from './transacted.ts'
 
 /**
  * When a delivered message counts as done:
@@ -20,15 +21,16 @@ import {
  * - client: when any message is acknowledged, with everything the session has delivered so far (JMS CLIENT).
  * - dups-ok: when it is received or its listener has returned; lazily, so that a crash may repeat some.
  * - auto: before `receive` returns it, or when its listener has returned (strict JMS AUTO).
+ * - transacted: when the session commits, together with everything that was sent and received since the last commit.
  */
-export type AcknowledgeMode = 'individual' | 'client' | 'dups-ok' | 'auto'
+export type AcknowledgeMode = 'individual' | 'client' | 'dups-ok' | 'auto' | 'transacted'
 
 export interface SessionOptions {
   /** Default 'individual'. */
   readonly acknowledge?: AcknowledgeMode | undefined
 }
 
-const modes: readonly AcknowledgeMode[] = ['individual', 'client', 'dups-ok', 'auto']
+const modes: readonly AcknowledgeMode[] = ['individual', 'client', 'dups-ok', 'auto', 'transacted']
 
 /** A call of a listener, visible to everything it calls. */
 interface ListenerCall {
@@ -49,6 +51,8 @@ export class Session implements AsyncDisposable {
   readonly connection: Connection
   private readonly consumers: Set<MessageConsumer> = new Set()
   private readonly producers: Set<{ close(): Promise<void> }> = new Set()
+  /** Of mode 'transacted'. */
+  private readonly transacted: Transacted | undefined
   /** Resolves when the listener at work has returned. */
   private running: Promise<void> | undefined
   private closing: Promise<void> | undefined
@@ -65,6 +69,11 @@ export class Session implements AsyncDisposable {
         `acknowledge is one of ${modes.join(', ')}, not ${options.acknowledge}`,
       )
     }
+    if (this.acknowledgeMode !== 'transacted') return
+    const { provided } = connection
+    if (!provided.capabilities.transactions)
+      throw new MillraceError('unsupported', 'this provider has no transactions')
+    this.transacted = new Transacted(() => provided.beginTransaction())
   }
 
   /** A producer for one destination, or without for any. Rejects with `closed`, `argument-invalid`. */
@@ -75,6 +84,11 @@ export class Session implements AsyncDisposable {
     this.assertOpen()
     const target = destination && { kind: destination.kind, name: destination.name }
     const producerId = options.id === undefined ? undefined : checkProducerId(options.id)
+    if (producerId !== undefined && this.transacted)
+      throw new MillraceError(
+        'argument-invalid',
+        'a transaction is not repeated message by message: a producer of a transacted session has no id',
+      )
     // First, because a broker may create the queue for the sender, by another policy.
     if (destination) await this.declared(destination)
     const sender = await this.connection.provided.createSender(target, { producerId })
@@ -159,7 +173,41 @@ export class Session implements AsyncDisposable {
     for (const consumer of this.consumers) consumer.recover()
   }
 
-  /** Waits for listeners and sends, then gives unsettled messages back. Rejects with `illegal-state` in a listener. */
+  /**
+   * Sends what the session has sent since the last commit or rollback, and acknowledges what it has received, all of it or
+   * nothing (JMS 6.2.7). Waits for the sends. Resolves when that is durable. Rejects with
+   * - `transaction-rolled-back`, also when one of the sends was refused: nothing of it has happened, and what was received
+   *   comes again, as after `rollback`;
+   * - `connection-lost` when the connection was lost meanwhile: nobody knows (JMS 6.2.12); what was not acknowledged comes
+   *   again;
+   * - `illegal-state` in another mode, and while a commit or rollback is under way. Listeners may call it.
+   */
+  async commit(): Promise<void> {
+    this.assertOpen()
+    await this.assertTransacted().commit()
+  }
+
+  /**
+   * Forgets what the session has sent since the last commit or rollback, and gives back what it has received: that comes
+   * again, in order, with a higher delivery count. Each rollback counts as a failure, so that in the end a message that is
+   * rolled back every time is dead-lettered. Rejects with `illegal-state` as `commit`.
+   */
+  async rollback(): Promise<void> {
+    this.assertOpen()
+    await this.assertTransacted().rollback()
+  }
+
+  private assertTransacted(): Transacted {
+    if (this.transacted) return this.transacted
+    throw new MillraceError('illegal-state', "the session is not transacted: create one of mode 'transacted'")
+  }
+
+  /** What is being done, in a transacted session. @internal */
+  get work(): Work | undefined {
+    return this.transacted?.work
+  }
+
+  /** Waits for listeners and sends, rolls back, then gives unsettled messages back. Rejects with `illegal-state` in a listener. */
   async close(): Promise<void> {
     this.assertOutside()
     this.closing ??= this.finish()
@@ -168,6 +216,7 @@ export class Session implements AsyncDisposable {
 
   private async finish(): Promise<void> {
     await this.listenersDone()
+    await this.transacted?.close()
     for (const consumer of [...this.consumers]) await consumer.shut(true)
     this.ended = true
     await this.closeProducers()
@@ -222,8 +271,20 @@ export class Session implements AsyncDisposable {
     if (this.acknowledgeMode === 'individual' || this.acknowledgeMode === 'client') return
     throw new MillraceError(
       'illegal-state',
-      `in mode '${this.acknowledgeMode}' nobody acknowledges; use a session of mode 'individual' or 'client'`,
+      this.transacted
+        ? 'a transacted session does not recover; use rollback'
+        : `in mode '${this.acknowledgeMode}' nobody acknowledges; use a session of mode 'individual' or 'client'`,
     )
+  }
+
+  /** Leaving a loop gives back what is unsettled, so that there must be such a thing. @internal */
+  assertIterable(): void {
+    if (!this.transacted) this.assertExplicit()
+  }
+
+  /** What the application holds will come again. @internal */
+  lostDelivered(cause: MillraceError): void {
+    this.transacted?.lost(cause)
   }
 
   /** Undefined when nothing has to be declared, or has been. @internal */
@@ -240,9 +301,14 @@ export class Session implements AsyncDisposable {
         void consumer.accept(message)
         return undefined
       default:
-        consumer.hold(message)
+        this.hold(consumer, message)
         return undefined
     }
+  }
+
+  private hold(consumer: MessageConsumer, message: Message): void {
+    consumer.hold(message)
+    this.transacted?.delivered(consumer)
   }
 
   /** @internal */
@@ -283,13 +349,13 @@ export class Session implements AsyncDisposable {
   private async deliver(consumer: MessageConsumer, message: Message): Promise<void> {
     if (!(await consumer.admit(message))) return
     const automatic = this.acknowledgeMode === 'auto' || this.acknowledgeMode === 'dups-ok'
-    if (!automatic) consumer.hold(message)
+    if (!automatic) this.hold(consumer, message)
     const call: ListenerCall = { session: this, returned: false }
     try {
       await listening.run(call, () => consumer.listener?.(message))
     } catch (error) {
-      // In mode 'client' the next message is delivered (JMS 8.7); otherwise the queue's redelivery policy decides.
-      if (this.acknowledgeMode === 'client') this.report(error)
+      // In these modes the next message is delivered (JMS 8.7); otherwise the queue's redelivery policy decides.
+      if (this.acknowledgeMode === 'client' || this.transacted) this.report(error)
       else if (!message.settled) await message.fail(String(error))
       return
     } finally {

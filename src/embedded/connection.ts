@@ -11,7 +11,7 @@ import type {
   Source,
   SubscriptionSource,
 } from '../client/provider.ts'
-import type { ConnectionSink, Delivery, Engine, PublishOutcome } from '../engine/api.ts'
+import type { ConnectionSink, Delivery, Engine, PreparedCheck, PublishOutcome } from '../engine/api.ts'
 import { Operations } from '../gateway/management/operations.ts'
 import { ensureSubscription, ensureVolatile, subscriptionQueue } from '../gateway/management/subscriptions.ts'
 import { type Destination, TEMPORARY_QUEUE, TEMPORARY_TOPIC } from '../model/destination.ts'
@@ -19,8 +19,10 @@ import { MillraceError } from '../model/errors.ts'
 import type { QueuePolicy } from '../model/policy.ts'
 import { browse } from './browse.ts'
 import { PendingSends } from './pending-sends.ts'
+import { EmbeddedPrepared } from './prepared.ts'
 import { EmbeddedReceiver, type ReceiverHome } from './receiver.ts'
 import { EmbeddedSender, type SenderHome } from './sender.ts'
+import { EmbeddedTransaction } from './transaction.ts'
 
 /** What a connection needs of the broker it is one of. */
 export interface BrokerHome {
@@ -38,6 +40,7 @@ export interface BrokerHome {
 export class EmbeddedConnection implements ProviderConnection, ConnectionSink, SenderHome, ReceiverHome {
   readonly capabilities: Capabilities
   readonly management: ProviderManagement
+  readonly prepared: EmbeddedPrepared
   readonly wall: () => number
   readonly engine: Engine
   readonly connection: number
@@ -57,7 +60,8 @@ export class EmbeddedConnection implements ProviderConnection, ConnectionSink, S
     this.wall = home.wall
     this.clientId = clientId
     this.events = events
-    this.management = new Operations(home.engine, { now: home.monotonic })
+    const operations = new Operations(home.engine, { now: home.monotonic })
+    this.management = operations
     this.capabilities = {
       durabilities: ['disk', 'os', 'memory'],
       redelivery: true,
@@ -69,9 +73,12 @@ export class EmbeddedConnection implements ProviderConnection, ConnectionSink, S
       topics: true,
       durableSubscriptions: true,
       temporaryDestinations: true,
+      transactions: true,
+      preparedMessages: true,
       maxMessageBytes: home.maxMessageBytes,
     }
     this.connection = this.engine.connect(this, { clientId })
+    this.prepared = new EmbeddedPrepared(this.engine, this.connection, operations)
   }
 
   async createSender(_target?: Destination, options: SenderOptions = {}): Promise<EmbeddedSender> {
@@ -163,6 +170,11 @@ export class EmbeddedConnection implements ProviderConnection, ConnectionSink, S
     await new Promise((resolve) => this.engine.deleteQueue(destination.name, { ifUnused: true }, resolve))
   }
 
+  async beginTransaction(): Promise<EmbeddedTransaction> {
+    this.assertOpen()
+    return new EmbeddedTransaction(this.engine, this.engine.beginTransaction(this.connection))
+  }
+
   close(): Promise<void> {
     this.closing ??= this.finish()
     return this.closing
@@ -181,12 +193,14 @@ export class EmbeddedConnection implements ProviderConnection, ConnectionSink, S
 
   published(outcomes: readonly PublishOutcome[]): void {
     for (let i = 0; i < outcomes.length; i++) {
-      const { tag, error } = outcomes[i]!
+      const { tag, error, prepared } = outcomes[i]!
       const send = this.sends.take(tag)
       if (!send) continue
       send.sender.decided()
       if (error) send.reject(error)
-      else send.resolve({ messageId: send.messageId, durability: send.durability })
+      else if (prepared === undefined)
+        send.resolve({ messageId: send.messageId, durability: send.durability })
+      else send.resolve({ messageId: send.messageId, durability: send.durability, prepared })
     }
   }
 
@@ -207,6 +221,10 @@ export class EmbeddedConnection implements ProviderConnection, ConnectionSink, S
 
   cancelled(consumer: number, error: MillraceError): void {
     this.receivers.get(consumer)?.end(error)
+  }
+
+  check(prepared: readonly PreparedCheck[]): void {
+    this.prepared.ask(prepared)
   }
 
   blocked(queue: string, reason: string): void {

@@ -1,8 +1,15 @@
-import type { Incoming, ProviderReceiver, ProviderSettlement, ReceiverSink } from '../client/provider.ts'
+import type {
+  Incoming,
+  ProviderReceiver,
+  ProviderSettlement,
+  ProviderTransaction,
+  ReceiverSink,
+} from '../client/provider.ts'
 import type { Delivery, Engine } from '../engine/api.ts'
 import { fetchBody } from '../gateway/management/bodies.ts'
 import { MillraceError } from '../model/errors.ts'
 import { EmbeddedIncoming } from './incoming.ts'
+import type { EmbeddedTransaction } from './transaction.ts'
 
 /** What a receiver needs of its connection. */
 export interface ReceiverHome {
@@ -49,8 +56,13 @@ export class EmbeddedReceiver implements ProviderReceiver {
     return lapsed
   }
 
-  settle(ranges: readonly number[], settlement: ProviderSettlement): Promise<void> {
+  settle(
+    ranges: readonly number[],
+    settlement: ProviderSettlement,
+    transaction?: ProviderTransaction,
+  ): Promise<void> {
     if (this.failure) return Promise.reject(lost(this.failure))
+    if (transaction) return this.enlist(ranges, settlement, transaction as EmbeddedTransaction)
     const { engine } = this.home
     const request = this.home.request()
     let expected = 0
@@ -72,6 +84,19 @@ export class EmbeddedReceiver implements ProviderReceiver {
     }
     this.home.forgetRequest(request.number)
     return Promise.reject(lost())
+  }
+
+  private async enlist(
+    ranges: readonly number[],
+    settlement: ProviderSettlement,
+    transaction: EmbeddedTransaction,
+  ): Promise<void> {
+    let missing = false
+    for (let i = 0; i < ranges.length; i += 2) {
+      const [first, last] = [ranges[i]!, ranges[i + 1]!]
+      if (transaction.settle(this.consumer, first, last, settlement) < last - first + 1) missing = true
+    }
+    if (missing) throw lost()
   }
 
   async close(options: { readonly release: boolean }): Promise<void> {

@@ -5,6 +5,7 @@ import { DEFAULT_EXCHANGE, TEMPORARY_QUEUE, TOPIC_EXCHANGE } from '../model/dest
 import { MillraceError } from '../model/errors.ts'
 import { FORMAT_AMQP10 } from '../model/message.ts'
 import type { PendingSends } from './pending-sends.ts'
+import type { EmbeddedTransaction } from './transaction.ts'
 
 const nothing = new Uint8Array(0)
 
@@ -18,6 +19,7 @@ export interface SenderHome {
 /** Encodes and publishes under an identity, so that a resend is stored once. */
 export class EmbeddedSender implements ProviderSender {
   private readonly home: SenderHome
+  private readonly producer: number
   readonly lastSequence: number
   private sequence: number
   /** Filled anew for each message: the engine keeps none. */
@@ -28,6 +30,7 @@ export class EmbeddedSender implements ProviderSender {
 
   constructor(home: SenderHome, producer: { readonly handle: number; readonly lastSequence: number }) {
     this.home = home
+    this.producer = producer.handle
     this.lastSequence = producer.lastSequence
     this.sequence = producer.lastSequence
     this.publication = {
@@ -68,10 +71,17 @@ export class EmbeddedSender implements ProviderSender {
 
   private publish(message: Outgoing, tag: number, payload: Uint8Array): void {
     const { kind, name } = message.destination
+    const transaction = message.transaction as EmbeddedTransaction | undefined
+    const { prepare } = message
     const direct = kind === 'queue' || kind === 'temporary-queue'
     if (direct && name.startsWith(TEMPORARY_QUEUE)) this.assertExists(name)
-    this.sequence = message.sequence ?? this.sequence + 1
+    // What may be rolled back must not count as stored.
+    const identified = transaction === undefined && prepare === undefined
+    if (identified) this.sequence = message.sequence ?? this.sequence + 1
     const { publication } = this
+    publication.transaction = transaction?.number
+    publication.prepare = prepare === undefined ? undefined : { group: prepare }
+    publication.producer = identified ? this.producer : 0
     publication.tag = tag
     publication.exchange = direct ? DEFAULT_EXCHANGE : TOPIC_EXCHANGE
     publication.key = name
@@ -79,7 +89,7 @@ export class EmbeddedSender implements ProviderSender {
     publication.priority = message.priority
     publication.payload = payload
     publication.expiry = message.expiry
-    publication.sequence = this.sequence
+    publication.sequence = identified ? this.sequence : 0
     publication.mandatory = direct
     publication.group = message.content.groupId
     publication.deduplicationId = message.content.deduplicationId

@@ -220,6 +220,8 @@ export interface Settlement {
   readonly outcome: Outcome
   /** With 'modified': counts as a failed delivery and is redelivered by the queue's backoff. */
   readonly deliveryFailed?: boolean | undefined
+  /** With `deliveryFailed`: it counts, but waits for no backoff; a rollback keeps the order. */
+  readonly immediately?: boolean | undefined
   /** With 'modified': this consumer does not get it again. */
   readonly undeliverableHere?: boolean | undefined
   /** Recorded with a dead letter. */

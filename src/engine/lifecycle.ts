@@ -24,6 +24,8 @@ export const events = [
   'release',
   /** Modified with delivery-failed, below the limit of deliveries. */
   'fail',
+  /** The same when a session rolls back what it has received: it waits for no backoff. */
+  'undo',
   /** Modified with delivery-failed, at the limit of deliveries. */
   'exhaust',
   'reject',
@@ -53,6 +55,7 @@ const unoffered = {
   accept: 'never',
   release: 'never',
   fail: 'never',
+  undo: 'never',
   exhaust: 'never',
   reject: 'never',
   'connection-lost': 'never',
@@ -65,6 +68,7 @@ const settled: Row = {
   accept: 'stay',
   release: 'stay',
   fail: 'stay',
+  undo: 'stay',
   exhaust: 'stay',
   reject: 'stay',
   'connection-lost': 'stay',
@@ -123,6 +127,7 @@ export const lifecycle: Readonly<Record<State, Row>> = {
     accept: 'accepted',
     release: 'ready',
     fail: 'waiting',
+    undo: 'ready',
     exhaust: 'dead-lettered',
     reject: 'dead-lettered',
     'connection-lost': 'ready',

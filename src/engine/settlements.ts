@@ -19,6 +19,7 @@ const EXHAUST = eventCode('exhaust')
 const REJECT = eventCode('reject')
 const LOST = eventCode('connection-lost')
 const TIMEOUT = eventCode('delivery-timeout')
+const UNDO = eventCode('undo')
 const DUE = eventCode('due')
 const EXPIRE = eventCode('expire')
 const DISCARD = eventCode('discard')
@@ -167,7 +168,14 @@ export class Settlements {
       case 'modified':
         if (settlement.undeliverableHere && consumer !== undefined) exclude(consumer, chunk.lsns[slot]!)
         if (settlement.deliveryFailed)
-          this.failed(queue, lane, chunk, slot, FAIL, settlement.description ?? '')
+          this.failed(
+            queue,
+            lane,
+            chunk,
+            slot,
+            settlement.immediately ? UNDO : FAIL,
+            settlement.description ?? '',
+          )
         else this.released(queue, lane, chunk, slot)
     }
   }
@@ -221,8 +229,13 @@ export class Settlements {
         return
       }
     }
+    this.comeBackCounted(queue, lane, chunk, slot, LOST)
+  }
+
+  /** Ready again at once, and the delivery counts. */
+  private comeBackCounted(queue: Queue, lane: Lane, chunk: Chunk, slot: number, event: number): void {
     this.requeued(queue, chunk, slot, 0)
-    this.comeBack(queue, lane, chunk, slot, LOST)
+    this.comeBack(queue, lane, chunk, slot, event)
   }
 
   private failed(
@@ -236,6 +249,8 @@ export class Settlements {
     chunk.setFailures(slot, chunk.failuresOf(slot) + 1)
     if (this.isExhausted(queue, chunk, slot)) {
       this.deadLetter(queue, lane, chunk, slot, EXHAUST, 'max-deliveries', description)
+    } else if (event === UNDO) {
+      this.comeBackCounted(queue, lane, chunk, slot, event)
     } else {
       this.backOff(queue, lane, chunk, slot, event)
     }

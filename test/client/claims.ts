@@ -15,5 +15,7 @@ export const claims: Capabilities = {
   topics: true,
   durableSubscriptions: true,
   temporaryDestinations: true,
+  transactions: true,
+  preparedMessages: true,
   maxMessageBytes: LIMIT,
 }

@@ -62,7 +62,8 @@ const error = record({
   description: fc.option(text, { nil: undefined }),
   info: fields,
 })
-const state: fc.Arbitrary<DeliveryState> = fc.oneof(
+const transaction = fc.uint8Array({ minLength: 1, maxLength: 40 })
+const plainState: fc.Arbitrary<DeliveryState> = fc.oneof(
   fc.constant({ kind: 'accepted' as const }),
   fc.constant({ kind: 'released' as const }),
   record({ kind: fc.constant('rejected' as const), error: fc.option(error, { nil: undefined }) }),
@@ -73,6 +74,15 @@ const state: fc.Arbitrary<DeliveryState> = fc.oneof(
     messageAnnotations: fc.option(fields, { nil: undefined }),
   }),
   record({ kind: fc.constant('received' as const), sectionNumber: uint, sectionOffset: uint }),
+  record({ kind: fc.constant('declared' as const), transaction }),
+)
+const state: fc.Arbitrary<DeliveryState> = fc.oneof(
+  plainState,
+  record({
+    kind: fc.constant('transactional' as const),
+    transaction,
+    outcome: fc.option(plainState, { nil: undefined }),
+  }),
 )
 const terminus = {
   address: fc.option(text, { nil: null }),
@@ -299,9 +309,16 @@ test(`2.7.6 and 3.4: dispositions come back, and rhea reads the same (SEED=${see
       )
       const code =
         given &&
-        { received: 0x23, accepted: 0x24, rejected: 0x25, released: 0x26, modified: 0x27, unknown: 0 }[
-          given.kind
-        ]
+        {
+          received: 0x23,
+          accepted: 0x24,
+          rejected: 0x25,
+          released: 0x26,
+          modified: 0x27,
+          declared: 0x33,
+          transactional: 0x34,
+          unknown: 0,
+        }[given.kind]
       const descriptor = (theirs['state'] as { descriptor?: { value: unknown } } | null)?.descriptor
       assert.equal(descriptor === undefined ? undefined : Number(descriptor.value), code)
     }),

@@ -19,6 +19,9 @@ export function capabilitiesOf(line: Line): Capabilities {
     topics: true,
     durableSubscriptions: true,
     temporaryDestinations: true,
+    // Nothing in an open says it; a broker without a coordinator refuses the link.
+    transactions: true,
+    preparedMessages: millrace,
     maxMessageBytes: limit === undefined ? Number.MAX_SAFE_INTEGER : Number(limit),
   }
 }

@@ -9,6 +9,7 @@ import type {
   ProviderConnection,
   ProviderEvents,
   ProviderSender,
+  ProviderTransaction,
   ReceiverOptions,
   ReceiverSink,
   SenderOptions,
@@ -23,6 +24,7 @@ import { closedError, lost } from './errors.ts'
 import { FanSender } from './fan-sender.ts'
 import { type Line, MILLRACE, RELAY } from './line.ts'
 import { AmqpManagement } from './management.ts'
+import { AmqpPrepared } from './prepared.ts'
 import { AmqpReceiver, type ReceiverHome, type ReceiverSource } from './receiver.ts'
 import { receiverSource, type SourceContext } from './receiver-sources.ts'
 import { Requests } from './requests.ts'
@@ -31,6 +33,7 @@ import { type Resumable, Sessions } from './sessions.ts'
 import { Slab } from './slab.ts'
 import { dropSubscription, keepSubscription } from './subscriptions.ts'
 import { TemporaryNode } from './temporary.ts'
+import { CoordinatorLine } from './transactions.ts'
 
 /** Bytes of sends that wait for their decision; beyond, sends are refused with `memory-full`. */
 const UNDECIDED_BYTES = 512 * 1024 * 1024
@@ -40,6 +43,7 @@ export class AmqpConnection implements ProviderConnection, SenderHome, ReceiverH
   readonly slab: Slab = new Slab()
   readonly clientId: string | undefined
   readonly management: AmqpManagement | undefined
+  readonly prepared: AmqpPrepared | undefined
   sessions: Sessions | undefined
   capabilities!: Capabilities
   private readonly dialler: Dialler
@@ -48,7 +52,9 @@ export class AmqpConnection implements ProviderConnection, SenderHome, ReceiverH
   private readonly blocks: Blocks
   private readonly aborter: AbortController = new AbortController()
   private readonly requests: Requests = new Requests(this)
-  private readonly resumables: Set<Resumable> = new Set([this.requests])
+  /** Before the senders, which are to find its transactions ended when the line is lost. */
+  private readonly coordinator: CoordinatorLine = new CoordinatorLine(this)
+  private readonly resumables: Set<Resumable> = new Set([this.requests, this.coordinator])
   private readonly receivers: Set<AmqpReceiver> = new Set()
   private readonly temporaries: Map<string, TemporaryNode> = new Map()
   private readonly sharers: Map<string, number> = new Map()
@@ -89,6 +95,9 @@ export class AmqpConnection implements ProviderConnection, SenderHome, ReceiverH
     this.browsers = new CopyBrowser(this)
     this.adopt(line)
     this.management = this.millrace ? new AmqpManagement(this.requests) : undefined
+    this.prepared = this.millrace
+      ? new AmqpPrepared(this.requests, (from, sink) => this.receive(() => from, sink))
+      : undefined
   }
 
   get millrace(): boolean {
@@ -133,11 +142,15 @@ export class AmqpConnection implements ProviderConnection, SenderHome, ReceiverH
 
   async createReceiver(source: Source, options: ReceiverOptions, sink: ReceiverSink): Promise<AmqpReceiver> {
     if (source.kind === 'subscription' && source.policy) await this.subscribe(source)
+    return this.receive(() => receiverSource(source, options, this), sink)
+  }
+
+  private receive(sourceOf: () => ReceiverSource, sink: ReceiverSink): Promise<AmqpReceiver> {
     return this.attached(() => {
-      const from = receiverSource(source, options, this)
+      const from = sourceOf()
       const { linkName } = from
       if (linkName !== undefined && this.receives((other) => other.linkName === linkName)) {
-        throw new MillraceError('destination-in-use', `the subscription ${source.name} has a consumer`)
+        throw new MillraceError('destination-in-use', `the subscription ${linkName} has a consumer`)
       }
       const receiver = new AmqpReceiver(this, from, sink)
       this.receivers.add(receiver)
@@ -213,6 +226,11 @@ export class AmqpConnection implements ProviderConnection, SenderHome, ReceiverH
     await node.delete()
     this.resumables.delete(node)
     this.temporaries.delete(name)
+  }
+
+  async beginTransaction(): Promise<ProviderTransaction> {
+    await this.ready()
+    return this.coordinator.begin()
   }
 
   close(): Promise<void> {

@@ -7,7 +7,9 @@ import { Writer } from '../../wire/amqp10/writer.ts'
 /** Annotations of our own on deliveries (docs/spec/amqp.md). */
 export const LSN_KEY = 'x-opt-lsn'
 export const DEAD_LETTER_KEY = 'x-opt-dead-letter'
+export const PREPARED_KEY = 'x-opt-prepared-id'
 const DURABILITY_KEY = 'x-opt-durability'
+const PREPARE_KEY = 'x-opt-prepare'
 
 const NORMAL_PRIORITY = 4
 
@@ -16,10 +18,15 @@ const prefixes = new Map<number, Uint8Array>()
 
 /**
  * The sections in front of the payload of a send: the header (core 3.2.1) and, where that cannot say it, the durability
- * asked for as delivery annotation. `ttl` in milliseconds; 0: none.
+ * asked for as delivery annotation, as the group is for which a half message is prepared. `ttl` in milliseconds; 0: none.
  */
-export function sendPrefix(durability: Durability, priority: number, ttl: number): Uint8Array {
-  if (ttl > 0) return writePrefix(durability, priority, ttl)
+export function sendPrefix(
+  durability: Durability,
+  priority: number,
+  ttl: number,
+  prepare?: string,
+): Uint8Array {
+  if (ttl > 0 || prepare !== undefined) return writePrefix(durability, priority, ttl, prepare)
   const key = priority * 4 + (durability === 'disk' ? 0 : durability === 'os' ? 1 : 2)
   let prefix = prefixes.get(key)
   if (!prefix) {
@@ -29,7 +36,7 @@ export function sendPrefix(durability: Durability, priority: number, ttl: number
   return prefix
 }
 
-function writePrefix(durability: Durability, priority: number, ttl: number): Uint8Array {
+function writePrefix(durability: Durability, priority: number, ttl: number, prepare?: string): Uint8Array {
   writer.reset()
   writer.descriptor(Section.header)
   const header = writer.beginCompound(0xc0)
@@ -37,9 +44,12 @@ function writePrefix(durability: Durability, priority: number, ttl: number): Uin
   if (ttl > 0 || priority !== NORMAL_PRIORITY) writer.ubyte(priority)
   if (ttl > 0) writer.uint(Math.min(Math.ceil(ttl), 0xffff_ffff))
   writer.endCompound(header, ttl > 0 ? 3 : priority === NORMAL_PRIORITY ? 1 : 2)
-  if (durability === 'os') {
+  const annotations: [AmqpSymbol, string][] = []
+  if (durability === 'os') annotations.push([new AmqpSymbol(DURABILITY_KEY), durability])
+  if (prepare !== undefined) annotations.push([new AmqpSymbol(PREPARE_KEY), prepare])
+  if (annotations.length > 0) {
     writer.descriptor(Section.deliveryAnnotations)
-    writer.map([[new AmqpSymbol(DURABILITY_KEY), durability]])
+    writer.map(annotations)
   }
   return Uint8Array.from(writer.slice())
 }

@@ -1,7 +1,14 @@
 import type { Destination } from '../../model/destination.ts'
 import { MessageView } from '../message-format.ts'
-import type { DeadLetter, Incoming, IncomingBrowsed } from '../provider.ts'
-import { annotation, DEAD_LETTER_KEY, type Envelope, LSN_KEY, readEnvelope } from './envelope.ts'
+import type { DeadLetter, IncomingBrowsed, IncomingCheck } from '../provider.ts'
+import {
+  annotation,
+  DEAD_LETTER_KEY,
+  type Envelope,
+  LSN_KEY,
+  PREPARED_KEY,
+  readEnvelope,
+} from './envelope.ts'
 
 /** The parts of a dead letter's history as a Millrace broker annotates it (engine/dead-letters.ts). */
 type AnnotatedHistory = Omit<DeadLetter, 'origin'> & {
@@ -9,7 +16,7 @@ type AnnotatedHistory = Omit<DeadLetter, 'origin'> & {
 }
 
 /** A delivery over its bytes; everything is decoded when it is looked at. */
-export class AmqpIncoming implements Incoming {
+export class AmqpIncoming implements IncomingCheck {
   readonly tag: number
   private readonly source: Destination
   private readonly receivedAt: number
@@ -76,6 +83,12 @@ export class AmqpIncoming implements Incoming {
   get brokerId(): string {
     const lsn = annotation(this.envelope.annotations, LSN_KEY)
     return typeof lsn === 'bigint' ? lsn.toString() : (this.content.messageId ?? '')
+  }
+
+  /** '' for a whole message. */
+  get preparedId(): string {
+    const id = annotation(this.envelope.annotations, PREPARED_KEY)
+    return typeof id === 'string' ? id : ''
   }
 
   get deadLetter(): DeadLetter | undefined {

@@ -4,7 +4,7 @@ import type { ProviderSettlement } from '../provider.ts'
 
 /** How a settlement goes over the wire (core 3.4). A rejection's reason is its condition. */
 export function toState(settlement: ProviderSettlement): DeliveryState {
-  const { outcome, deliveryFailed = false, reason, description } = settlement
+  const { outcome, deliveryFailed = false, immediately, reason, description } = settlement
   switch (outcome) {
     case 'accepted':
       return accepted
@@ -13,8 +13,9 @@ export function toState(settlement: ProviderSettlement): DeliveryState {
     case 'rejected':
       return { kind: 'rejected', error: { condition: reason ?? 'rejected', description } }
     case 'modified': {
-      const messageAnnotations =
-        description === undefined ? undefined : new Map([['x-opt-description', description]])
+      const messageAnnotations = new Map<string, unknown>()
+      if (description !== undefined) messageAnnotations.set('x-opt-description', description)
+      if (immediately) messageAnnotations.set('x-opt-immediately', true)
       return { kind: 'modified', deliveryFailed, undeliverableHere: false, messageAnnotations }
     }
   }

@@ -4,7 +4,13 @@ import { isMillraceError } from '../../model/errors.ts'
 import type { LocalAttach, ReceiverEvents, TransferPart } from '../../wire/amqp10/peer/events.ts'
 import type { AmqpError, Attach, DeliveryState } from '../../wire/amqp10/peer/performatives.ts'
 import type { ReceiverLink } from '../../wire/amqp10/peer/receiver-link.ts'
-import type { Incoming, ProviderReceiver, ProviderSettlement, ReceiverSink } from '../provider.ts'
+import type {
+  Incoming,
+  ProviderReceiver,
+  ProviderSettlement,
+  ProviderTransaction,
+  ReceiverSink,
+} from '../provider.ts'
 import { CreditLine } from './credit-line.ts'
 import { fromAmqp, lost, lostDelivery } from './errors.ts'
 import { unappliedFilter } from './filters.ts'
@@ -13,6 +19,7 @@ import { AmqpIncoming } from './incoming.ts'
 import { toState } from './outcomes.ts'
 import type { Resumable, Sessions } from './sessions.ts'
 import type { Slab } from './slab.ts'
+import type { AmqpTransaction } from './transactions.ts'
 
 /** What a receiver needs of its connection. */
 export interface ReceiverHome {
@@ -148,11 +155,19 @@ export class AmqpReceiver implements ProviderReceiver, ReceiverEvents, Resumable
     this.sink.deliver(batch)
   }
 
-  settle(ranges: readonly number[], settlement: ProviderSettlement): Promise<void> {
+  /** In a transaction they are settled at once and forgotten: a broker that rolls back gives them back to their queue. */
+  settle(
+    ranges: readonly number[],
+    settlement: ProviderSettlement,
+    transaction?: ProviderTransaction,
+  ): Promise<void> {
     const { link, home } = this
     if (this.failure || !link) return Promise.reject(lostDelivery(this.failure))
-    const confirmed = home.confirmsSettlements
-    const settled = this.held.settle(ranges, link, toState(settlement), confirmed)
+    const within = transaction as AmqpTransaction | undefined
+    if (within?.failure) return Promise.reject(within.failure)
+    const confirmed = home.confirmsSettlements && !within
+    const outcome = toState(settlement)
+    const settled = this.held.settle(ranges, link, within?.retired(outcome) ?? outcome, confirmed)
     if (this.closing) this.leaveWhenEmpty()
     return settled
   }

@@ -13,6 +13,7 @@ import { sendPrefix } from './envelope.ts'
 import { closedError, fromAmqp, lost } from './errors.ts'
 import { OUTCOMES, type Resumable, type Sessions, source, target } from './sessions.ts'
 import type { Slab } from './slab.ts'
+import type { AmqpTransaction } from './transactions.ts'
 
 /** What a sender needs of its connection. */
 export interface SenderHome {
@@ -41,6 +42,9 @@ interface PendingSend {
   readonly bytes: Uint8Array
   readonly start: number
   readonly end: number
+  /** It belongs to this, on this line; it is not sent again on another. */
+  readonly transaction: AmqpTransaction | undefined
+  readonly prepare: string | undefined
 }
 
 /** Room in front of a payload that a frame's header section takes at most; counted against the size limit. */
@@ -129,6 +133,8 @@ export class AmqpSender implements ProviderSender, SenderEvents, Resumable {
       bytes,
       start,
       end: start + size,
+      transaction: message.transaction as AmqpTransaction | undefined,
+      prepare: message.prepare,
     }
   }
 
@@ -138,10 +144,16 @@ export class AmqpSender implements ProviderSender, SenderEvents, Resumable {
     if (this.attaching) return
     while (link.credit > 0 && this.unsent.length > 0) {
       const send = this.unsent.shift()!
+      const { transaction } = send
+      if (transaction?.failure) {
+        this.decide(send, transaction.failure)
+        continue
+      }
       const ttl = send.expiry === 0 ? 0 : Math.max(1, send.expiry - Date.now())
-      const prefix = sendPrefix(send.durability, send.priority, ttl)
+      const prefix = sendPrefix(send.durability, send.priority, ttl, send.prepare)
       const tag = tagOf(send.sequence)
-      this.flying.push(link.send(false, 0, tag, prefix, send.bytes, send.start, send.end), send)
+      const state = transaction?.posted
+      this.flying.push(link.send(false, 0, tag, prefix, send.bytes, send.start, send.end, state), send)
     }
     if (link.draining) link.drained()
   }
@@ -205,7 +217,7 @@ export class AmqpSender implements ProviderSender, SenderEvents, Resumable {
     if (state?.kind === 'received') return
     if (!settled) this.link?.settle(first, last, state)
     this.progress = true
-    this.flying.takeIds(first, last, (send) => this.decide(send, refusalOf(state)))
+    this.flying.takeIds(first, last, (send) => this.decide(send, refusalOf(state), state))
   }
 
   detached(_closed: boolean, error: AmqpError | undefined): void {
@@ -226,10 +238,12 @@ export class AmqpSender implements ProviderSender, SenderEvents, Resumable {
     for (const send of this.takeAll()) this.decide(send, error)
   }
 
-  private decide(send: PendingSend, refusal: unknown): void {
+  private decide(send: PendingSend, refusal: unknown, state?: DeliveryState): void {
+    const { messageId, durability, prepare } = send
     this.home.free(send.end - send.start)
-    if (refusal === undefined) send.resolve({ messageId: send.messageId, durability: send.durability })
-    else send.reject(refusal)
+    if (refusal !== undefined) send.reject(refusal)
+    else if (prepare === undefined) send.resolve({ messageId, durability })
+    else send.resolve({ messageId, durability, prepared: preparedId(state) })
     if (this.idle && this.undecided === 0) this.idle.resolve()
   }
 
@@ -255,8 +269,20 @@ export class AmqpSender implements ProviderSender, SenderEvents, Resumable {
     if (link) this.home.sessions?.release(link)
     this.link = undefined
     this.attaching = undefined
-    this.unsent.unshift(this.flying.takeAll())
+    this.unsent.unshift(this.flying.takeAll().filter((send) => !this.abandon(send)))
     if (!this.home.sessions) attaching?.reject(lost(undefined))
+  }
+
+  /**
+   * Without an answer nobody knows whether it was stored. Sent again a message in a transaction could be in it twice, and a
+   * half message would be another one: its broker asks for the first.
+   */
+  private abandon(send: PendingSend): boolean {
+    const { transaction, prepare } = send
+    if (!transaction && prepare === undefined) return false
+    const error = lost(undefined)
+    this.decide(send, transaction ? transaction.fail(error) : error)
+    return true
   }
 
   fail(error: Error): void {
@@ -291,6 +317,8 @@ function refusalOf(state: DeliveryState | undefined): MillraceError | undefined 
   switch (state?.kind) {
     case 'accepted':
       return undefined
+    case 'transactional':
+      return state.outcome && refusalOf(state.outcome)
     case 'rejected':
       return fromAmqp(state.error, 'message-unroutable')
     case 'released':
@@ -299,6 +327,11 @@ function refusalOf(state: DeliveryState | undefined): MillraceError | undefined 
     default:
       return new MillraceError('connection-lost', 'the broker settled the send without saying how')
   }
+}
+
+/** A half message is answered as what is posted in a transaction: what names the transaction decides it. */
+function preparedId(state: DeliveryState | undefined): string | undefined {
+  return state?.kind === 'transactional' ? Buffer.from(state.transaction).toString() : undefined
 }
 
 function tooLarge(size: number, limit: number): MillraceError {

@@ -20,6 +20,9 @@ const capabilityKinds: Readonly<Record<string, 'queue' | 'topic'>> = {
 /** The node at which management is asked for. */
 export const MANAGEMENT_ADDRESS = '$management'
 
+/** Begins the address from which a producer of the group that it names receives half messages to decide. */
+export const PREPARED_ADDRESS = '$prepared/'
+
 /**
  * What an address names: by its prefix, else by the capability that came with it, else the queue of that name, else what
  * `fallback` answers. Throws `destination-invalid` for an address that names nothing.

@@ -1,4 +1,4 @@
-import type { ConnectionSink, Delivery, Engine, PublishOutcome } from '../../engine/api.ts'
+import type { ConnectionSink, Delivery, Engine, PreparedCheck, PublishOutcome } from '../../engine/api.ts'
 import type { Durability } from '../../model/delivery.ts'
 import { isMillraceError, MillraceError } from '../../model/errors.ts'
 import { AmqpCondition } from '../../wire/amqp10/peer/conditions.ts'
@@ -7,6 +7,7 @@ import { Peer } from '../../wire/amqp10/peer/peer.ts'
 import type { AmqpError, Open } from '../../wire/amqp10/peer/performatives.ts'
 import { AmqpSymbol } from '../../wire/amqp10/values.ts'
 import type { Operation } from '../permissions.ts'
+import { CheckLinks } from './check-links.ts'
 import { amqpError } from './errors.ts'
 import type { AmqpGateway } from './gateway.ts'
 import type { ConnectionEvents, ConnectionOptions, ConnectionReport, HostedConnection } from './host.ts'
@@ -15,6 +16,7 @@ import { answerOpen, clientIdOf, productOf, unsaidDurabilityOf } from './opening
 import { release } from './outcomes.ts'
 import { Outlet } from './outlet.ts'
 import { GatewaySession } from './session.ts'
+import { Transactions } from './transactions.ts'
 import { UndecidedSends } from './undecided-sends.ts'
 
 /** A link that takes from the engine. */
@@ -47,8 +49,10 @@ export class AmqpConnection implements HostedConnection, ConnectionSink {
   readonly intake: Intake
   readonly outlet: Outlet
   readonly sends: UndecidedSends = new UndecidedSends()
+  readonly transactions: Transactions
   readonly consumers: Map<number, EngineConsumer> = new Map()
   readonly producers: Set<EngineProducer> = new Set()
+  readonly checks: CheckLinks
   /** Links of all sessions. */
   links = 0
   private readonly requests: Map<number, () => void> = new Map()
@@ -61,6 +65,8 @@ export class AmqpConnection implements HostedConnection, ConnectionSink {
   constructor(gateway: AmqpGateway, options: ConnectionOptions) {
     this.gateway = gateway
     this.engine = gateway.engine
+    this.transactions = new Transactions(gateway.engine)
+    this.checks = new CheckLinks(this)
     this.user = options.user ?? ''
     this.events = options.events
     this.remote = options.remote
@@ -247,6 +253,10 @@ export class AmqpConnection implements HostedConnection, ConnectionSink {
     this.guard(() => {
       for (const link of this.producers) link.unblocked(queue)
     })
+  }
+
+  check(prepared: readonly PreparedCheck[]): void {
+    this.guard(() => this.checks.ask(prepared))
   }
 
   /** Nothing will be confirmed any more. */

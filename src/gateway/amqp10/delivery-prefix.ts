@@ -1,10 +1,12 @@
-import type { Delivery } from '../../engine/api.ts'
+import type { Delivery, PreparedCheck } from '../../engine/api.ts'
 import { Section } from '../../wire/amqp10/sections.ts'
 import { Writer } from '../../wire/amqp10/writer.ts'
 
 /** Delivery annotations by which our own clients learn what the message has become at the broker. */
 const LSN_KEY = 'x-opt-lsn'
 const DEAD_LETTER_KEY = 'x-opt-dead-letter'
+
+const PREPARED_KEY = 'x-opt-prepared-id'
 
 /** Positions of the fields in the fixed layouts below. */
 const DURABLE = 6
@@ -46,18 +48,29 @@ export class DeliveryPrefix {
   }
 
   private withHistory(bytes: Buffer, headerEnd: number, delivery: Omit<Delivery, 'tag'>): Uint8Array {
-    const writer = new Writer(256)
-    writer.raw(bytes.subarray(0, headerEnd))
-    writer.descriptor(Section.deliveryAnnotations)
-    const mark = writer.beginCompound(0xc1)
-    writer.symbol(LSN_KEY)
-    writer.ulong(delivery.lsn)
-    writer.symbol(DEAD_LETTER_KEY)
-    writer.string(delivery.annotations)
-    writer.endCompound(mark, 4)
-    return writer.slice()
+    return annotate(bytes.subarray(0, headerEnd), delivery.lsn, DEAD_LETTER_KEY, delivery.annotations)
   }
 }
+
+/** In front of a half message that its producers are asked for: its header and the id by which it is decided. */
+export function checkPrefix(check: PreparedCheck, ttl: number | undefined): Uint8Array {
+  return annotate(plain.of(check, ttl), check.lsn, PREPARED_KEY, check.id)
+}
+
+function annotate(header: Uint8Array, lsn: number, key: string, value: string): Uint8Array {
+  const writer = new Writer(256)
+  writer.raw(header)
+  writer.descriptor(Section.deliveryAnnotations)
+  const mark = writer.beginCompound(0xc1)
+  writer.symbol(LSN_KEY)
+  writer.ulong(lsn)
+  writer.symbol(key)
+  writer.string(value)
+  writer.endCompound(mark, 4)
+  return writer.slice()
+}
+
+const plain = new DeliveryPrefix(false)
 
 /** durable, priority (ubyte), ttl (null or uint of four bytes), first-acquirer, delivery-count (uint of four bytes). */
 function template(timed: boolean, annotated: Annotated): Buffer {

@@ -1,5 +1,5 @@
 import { type ErrorCode, isMillraceError, type MillraceError } from '../../model/errors.ts'
-import { AmqpCondition, LinkCondition } from '../../wire/amqp10/peer/conditions.ts'
+import { AmqpCondition, LinkCondition, TransactionCondition } from '../../wire/amqp10/peer/conditions.ts'
 import type { AmqpError, DeliveryState } from '../../wire/amqp10/peer/performatives.ts'
 
 /** Conditions of the standard for errors of the catalogue; the others are amqp:internal-error. */
@@ -20,6 +20,11 @@ const conditions: Partial<Record<ErrorCode, string>> = {
   'disk-full': AmqpCondition.resourceLimitExceeded,
   'delivery-settled': AmqpCondition.illegalState,
   'not-permitted': AmqpCondition.unauthorizedAccess,
+  'transaction-not-found': TransactionCondition.unknownId,
+  'transaction-rolled-back': TransactionCondition.rollback,
+  'transaction-too-large': AmqpCondition.resourceLimitExceeded,
+  'prepared-not-found': AmqpCondition.notFound,
+  timeout: TransactionCondition.timeout,
   closed: AmqpCondition.illegalState,
   unsupported: AmqpCondition.notImplemented,
 }

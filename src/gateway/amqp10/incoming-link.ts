@@ -9,6 +9,7 @@ import {
   accepted,
   type DeliveryState,
   released,
+  type TransactionalState,
 } from '../../wire/amqp10/peer/performatives.ts'
 import type { ReceiverLink } from '../../wire/amqp10/peer/receiver-link.ts'
 import { next } from '../../wire/amqp10/peer/serial.ts'
@@ -19,6 +20,7 @@ import type { Starved } from './intake.ts'
 import { MessageHead } from './message-head.ts'
 import { Relay } from './relay.ts'
 import type { Route } from './route.ts'
+import type { Transaction } from './transactions.ts'
 import type { Sender } from './undecided-sends.ts'
 
 /** Property of a flow: why the queue takes nothing, '' when it does again; of a relay a map of queues and reasons. */
@@ -62,6 +64,10 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
   /** What became of the delivery whose parts still come: they are passed over. */
   private refused = false
   private sequence = 0
+  /** Of the delivery whose parts come. */
+  private transaction: Transaction | undefined
+  /** Posted and not decided, by delivery-id; undefined on a link that has never seen a transaction. */
+  private posted: Map<number, Transaction> | undefined
   private readonly blocks: Set<string> = new Set()
   /** What the client of a relay has been told: queues whose sends are held, and why. */
   private readonly held: Map<string, string> = new Map()
@@ -109,6 +115,7 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
       if (part.first) this.begin(part)
       if (part.aborted) return this.forgetBody()
       if (this.refused) return
+      if (part.state?.kind === 'transactional') this.enlist(part.state)
       if (part.first && !part.more) return this.whole(part)
       this.gather(part)
     } catch (cause) {
@@ -119,9 +126,18 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
 
   private begin(part: TransferPart): void {
     this.refused = false
+    this.transaction = undefined
     if (part.format !== 0)
       throw new MillraceError('message-invalid', `message format ${part.format} is not known here`)
     if (this.options.identity) this.sequence = sequenceOf(part.tag)
+  }
+
+  /** 4.4.1: any frame of a delivery may say to which transaction it belongs, and all that do say the same. */
+  private enlist(state: TransactionalState): void {
+    const transaction = this.connection.transactions.of(state)
+    if (this.transaction && this.transaction !== transaction)
+      throw new MillraceError('argument-invalid', 'the parts of a delivery belong to different transactions')
+    this.transaction = transaction
   }
 
   private whole({ id, settled, bytes, start, end }: TransferPart): void {
@@ -164,7 +180,7 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
     publication.priority = head.priority
     publication.expiry = head.expiry(connection.gateway.wall)
     publication.group = head.group
-    publication.sequence = this.sequence
+    this.identify(publication, id)
     publication.tag = connection.sends.add(this.number, id, size, settled)
     this.undecided++
     this.undecidedBytes += size
@@ -178,22 +194,53 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
     }
   }
 
+  /** What may be rolled back has no identity: its sequence must not count as stored. */
+  private identify(publication: IncomingLink['publication'], id: number): void {
+    const { transaction } = this
+    const { prepare } = this.head
+    const certain = transaction === undefined && prepare === undefined
+    publication.transaction = transaction?.number
+    publication.prepare = prepare === undefined ? undefined : { group: prepare }
+    publication.producer = certain ? (this.options.identity?.handle ?? 0) : 0
+    publication.sequence = certain ? this.sequence : 0
+    if (!transaction) return
+    this.posted ??= new Map()
+    this.posted.set(id, transaction)
+    transaction.posted()
+  }
+
   /** Refused before the engine was asked. */
   private refuse(part: TransferPart, error: MillraceError): void {
     this.refused = part.more
     this.forgetBody()
-    this.answer(part.id, part.settled, error, part.tag)
+    const { transaction } = this
+    if (part.settled) transaction?.fail(error)
+    this.answer(part.id, part.settled, error, part.tag, transaction)
     this.replenish()
   }
 
-  decided(id: number, size: number, settled: boolean, error: MillraceError | undefined): void {
+  decided(
+    id: number,
+    size: number,
+    settled: boolean,
+    error: MillraceError | undefined,
+    prepared?: string,
+  ): void {
     this.undecided--
     this.undecidedBytes -= size
     if (this.blocks.size === 0) this.connection.intake.remove(size)
+    const transaction = this.posted?.get(id)
+    if (transaction) {
+      this.posted!.delete(id)
+      // Nobody can be told but who commits.
+      if (settled && error) transaction.fail(error)
+      transaction.decided()
+    }
     if (this.over) {
       if (this.undecided === 0) this.connection.sends.leave(this.number)
-    } else if (error) this.answer(id, settled, error, undefined)
-    else if (!settled) this.settle(id, accepted)
+    } else if (error) this.answer(id, settled, error, undefined, transaction)
+    else if (!settled)
+      this.settle(id, transaction?.accepted ?? (prepared === undefined ? accepted : preparedAs(prepared)))
   }
 
   private settle(id: number, state: DeliveryState): void {
@@ -214,12 +261,21 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
   }
 
   /** Says why a message was not taken, where the sender can be told (Anonymous Terminus 1.0, 2.2.2). */
-  private answer(id: number, settled: boolean, error: MillraceError, tag: Uint8Array | undefined): void {
+  private answer(
+    id: number,
+    settled: boolean,
+    error: MillraceError,
+    tag: Uint8Array | undefined,
+    transaction: Transaction | undefined,
+  ): void {
     const { options } = this
     const reason = amqpError(error)
-    if (!settled && this.canReject) return this.settle(id, rejectedWith(reason))
-    if (!settled) this.settle(id, released)
-    if (!(options.destination instanceof Relay)) return
+    const state = this.canReject ? rejectedWith(reason) : released
+    if (!settled) this.settle(id, transaction?.answer(state) ?? state)
+    if (!settled && this.canReject) return
+    // Whoever posts to a transaction that is not there has lost his way (core 4.3).
+    const lost = error.code === 'transaction-not-found'
+    if (!lost && (transaction || !(options.destination instanceof Relay))) return
     const info = new Map(reason.info)
     if (tag) info.set('delivery-tag', Uint8Array.from(tag))
     this.end({ ...reason, info })
@@ -295,6 +351,11 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
     this.body?.abort()
     this.body = undefined
   }
+}
+
+/** What decides a half message is told as what names a transaction: it is one of a single message. */
+function preparedAs(id: string): DeliveryState {
+  return { kind: 'transactional', transaction: Buffer.from(id), outcome: accepted }
 }
 
 /** Under an identity the delivery tag is the sequence, in eight bytes. Throws `argument-invalid`. */

@@ -22,6 +22,7 @@ const MAX_REQUEST_BYTES = 256 * 1024
 const statuses: Readonly<Record<string, number>> = {
   'not-permitted': 403,
   'destination-not-found': 404,
+  'prepared-not-found': 404,
   'destination-conflict': 409,
   'destination-in-use': 409,
   unsupported: 501,

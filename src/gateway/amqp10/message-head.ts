@@ -6,6 +6,8 @@ import { AmqpSymbol } from '../../wire/amqp10/values.ts'
 
 /** Delivery annotation that asks for a durability level by name. */
 const DURABILITY_KEY = 'x-opt-durability'
+/** Delivery annotation of a half message: the group of producers that answers for it. */
+const PREPARE_KEY = 'x-opt-prepare'
 
 const levels: ReadonlySet<unknown> = new Set<Durability>(['disk', 'os', 'memory'])
 
@@ -24,6 +26,8 @@ export class MessageHead {
   ttl: number = 0
   /** Wall milliseconds of absolute-expiry-time, looked up when there is no ttl; 0 when there is none. */
   absoluteExpiry = 0
+  /** Undefined: it is a whole message. */
+  prepare: string | undefined
   /** properties.group-id; '' when there is none. */
   group = ''
   payloadStart = 0
@@ -46,6 +50,7 @@ export class MessageHead {
     this.ttl = 0
     this.absoluteExpiry = 0
     this.group = ''
+    this.prepare = undefined
     this.to = undefined
     this.toKind = undefined
     reader.reset(bytes, start, end)
@@ -99,16 +104,25 @@ export class MessageHead {
     const count = reader.compound()
     const { limit } = reader
     for (let i = 0; i < count; i += 2) {
-      if (symbolText(reader.value()) !== DURABILITY_KEY) {
-        reader.skip()
-        continue
-      }
-      const level = symbolText(reader.value())
-      if (!levels.has(level))
-        throw new MillraceError('message-invalid', `${DURABILITY_KEY} is disk, os or memory, not ${level}`)
-      this.durability = level as Durability
+      const key = symbolText(reader.value())
+      if (key === DURABILITY_KEY) this.readDurability()
+      else if (key === PREPARE_KEY) this.readPrepare()
+      else reader.skip()
     }
     this.leave(limit)
+  }
+
+  private readDurability(): void {
+    const level = symbolText(reader.value())
+    if (!levels.has(level))
+      throw new MillraceError('message-invalid', `${DURABILITY_KEY} is disk, os or memory, not ${level}`)
+    this.durability = level as Durability
+  }
+
+  private readPrepare(): void {
+    this.prepare = symbolText(reader.value())
+    if (this.prepare === undefined)
+      throw new MillraceError('message-invalid', `${PREPARE_KEY} is the name of a group of producers`)
   }
 
   private readDestinationKind(): void {

@@ -9,6 +9,8 @@ export const undeliverableHere: Settlement = { outcome: 'modified', undeliverabl
 
 /** Message annotation of modified: why the delivery failed, a string. */
 const DESCRIPTION_KEY = 'x-opt-description'
+/** Message annotation of modified, delivery-failed: true for a rollback, which waits for no backoff. */
+const IMMEDIATELY_KEY = 'x-opt-immediately'
 
 /** Reasons that a consumer may give as the condition of a rejection. */
 const reasons: ReadonlySet<string> = new Set<DeadLetterReason>(['rejected', 'invalid-body'])
@@ -27,6 +29,7 @@ export function settlementOf(state: DeliveryState): Settlement | undefined {
         outcome: 'modified',
         deliveryFailed: state.deliveryFailed,
         undeliverableHere: state.undeliverableHere,
+        immediately: state.messageAnnotations?.get(IMMEDIATELY_KEY) === true,
         description: descriptionIn(state.messageAnnotations),
       }
     default:

@@ -2,17 +2,24 @@ import type { Delivery, Engine, Settlement } from '../../engine/api.ts'
 import type { MillraceError } from '../../model/errors.ts'
 import { AmqpCondition, LinkCondition } from '../../wire/amqp10/peer/conditions.ts'
 import type { SenderEvents } from '../../wire/amqp10/peer/events.ts'
-import { type Attach, type DeliveryState, released } from '../../wire/amqp10/peer/performatives.ts'
+import {
+  type AmqpError,
+  type Attach,
+  type DeliveryState,
+  released,
+  type TransactionalState,
+} from '../../wire/amqp10/peer/performatives.ts'
 import type { SenderLink } from '../../wire/amqp10/peer/sender-link.ts'
 import { ChunkedDelivery } from './chunked-delivery.ts'
 import type { AmqpConnection, EngineConsumer } from './connection.ts'
 import { DeliveryPrefix } from './delivery-prefix.ts'
-import { amqpError } from './errors.ts'
+import { amqpError, operatingError } from './errors.ts'
 import { MILLRACE } from './opening.ts'
 import { accept, release, settlementOf, undeliverableHere } from './outcomes.ts'
 import type { Waiting } from './outlet.ts'
 import type { Stealable } from './registry.ts'
 import type { SourceNode } from './sources.ts'
+import type { Retirement } from './transactions.ts'
 import { Window } from './window.ts'
 
 /** What a link asks of the engine at once, in messages and, as far as their size can be guessed, in bytes. */
@@ -191,6 +198,7 @@ export class OutgoingLink implements SenderEvents, EngineConsumer, Waiting, Stea
 
   disposition(first: number, last: number, state: DeliveryState | undefined, settled: boolean): void {
     this.connection.guard(() => {
+      if (state?.kind === 'transactional') return this.retire(first, last, state, settled)
       const settlement = (state && settlementOf(state)) ?? (settled ? this.otherwise : undefined)
       if (this.over || settlement === undefined) return
       const from = this.window.keyFrom(first)
@@ -202,6 +210,34 @@ export class OutgoingLink implements SenderEvents, EngineConsumer, Waiting, Stea
       else this.answer(first, last, from, to, settlement, state!)
       this.connection.outlet.wake()
     })
+  }
+
+  /** 4.4.2: the outcome is applied when the transaction is committed. Without an outcome nothing is asked for. */
+  private retire(first: number, last: number, state: TransactionalState, settled: boolean): void {
+    const { engine, consumer, window, connection } = this
+    const settlement =
+      (state.outcome && settlementOf(state.outcome)) ?? (settled ? this.otherwise : undefined)
+    if (this.over || settlement === undefined) return
+    const from = window.keyFrom(first)
+    const to = window.keyFrom((last + 1) >>> 0) - 1
+    try {
+      const transaction = connection.transactions.of(state)
+      transaction.attempt(() => engine.settle(consumer, from, to, settlement, undefined, transaction.number))
+      if (settled) {
+        transaction.settled.add(consumer, from, to)
+        this.forget(from, to)
+      } else transaction.unsettled.push({ link: this, from, to, first, last, state })
+      connection.outlet.wake()
+    } catch (cause) {
+      this.end(amqpError(operatingError(cause)))
+      this.node.left?.(false)
+    }
+  }
+
+  retired({ from, to, first, last, state }: Retirement): void {
+    if (this.over) return
+    this.link.settle(first, last, state)
+    this.forget(from, to)
   }
 
   /** The receiver waits for our word: it is told when the settlement is durable. */
@@ -264,11 +300,15 @@ export class OutgoingLink implements SenderEvents, EngineConsumer, Waiting, Stea
   }
 
   stolen(): void {
+    const description = 'a link of the same container and name has taken its place'
+    this.end({ condition: LinkCondition.stolen, description })
+  }
+
+  private end(error: AmqpError): void {
     if (this.over) return
     this.leave()
     this.engine.cancel(this.consumer, { release: true })
-    const description = 'a link of the same container and name has taken its place'
-    this.link.detach(true, { condition: LinkCondition.stolen, description })
+    this.link.detach(true, error)
   }
 
   private leave(): void {

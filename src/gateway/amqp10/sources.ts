@@ -2,7 +2,7 @@ import { isTopic } from '../../model/destination.ts'
 import { MillraceError } from '../../model/errors.ts'
 import type { Attach, Source } from '../../wire/amqp10/peer/performatives.ts'
 import type { SenderLink } from '../../wire/amqp10/peer/sender-link.ts'
-import { resolveAddress } from './address.ts'
+import { PREPARED_ADDRESS, resolveAddress } from './address.ts'
 import { BrowsingLink } from './browsing-link.ts'
 import type { AmqpConnection } from './connection.ts'
 import { createTemporary, deleteOnClose, deleteTemporary } from './dynamic-nodes.ts'
@@ -42,6 +42,7 @@ export function attachSource(connection: AmqpConnection, link: SenderLink, attac
   const filters = new Filters(source)
   if (source.dynamic) return serve(connection, link, attach, dynamicNode(connection, source, filters))
   const address = source.address ?? ''
+  if (address.startsWith(PREPARED_ADDRESS)) return attachChecks(connection, link, attach)
   const { engine, gateway } = connection
   const destination = resolveAddress(address, source.capabilities, (name) => gateway.kindOf(name))
   if (isTopic(destination)) {
@@ -66,6 +67,19 @@ export function attachSource(connection: AmqpConnection, link: SenderLink, attac
     source: { filter: filters.answer({ noLocal: false }) },
     lapses: engine.queue(name)?.definition.policy.deliveryTimeout !== undefined,
     stealable: false,
+  })
+}
+
+/** A producer offers to say what has become of the half messages of its group. */
+function attachChecks(connection: AmqpConnection, link: SenderLink, attach: Attach): void {
+  const { address } = attach.source!
+  connection.assertPermitted('receive', 'queue', address!)
+  link.events = connection.checks.join(link, address!.slice(PREPARED_ADDRESS.length))
+  link.accept({
+    ...offerTo(attach),
+    sndSettleMode: 'unsettled',
+    source: answer(attach.source!, {}),
+    maxMessageSize: connection.gateway.limits.maxMessageBytes,
   })
 }
 

@@ -5,6 +5,7 @@ import type { ReceiverLink } from '../../wire/amqp10/peer/receiver-link.ts'
 import { Typed } from '../../wire/amqp10/values.ts'
 import { MANAGEMENT_ADDRESS, resolveAddress } from './address.ts'
 import type { AmqpConnection } from './connection.ts'
+import { CoordinatorLink } from './coordinator-link.ts'
 import { ADDRESS_KEY, createTemporary, deleteOnClose, deleteTemporary } from './dynamic-nodes.ts'
 import { type Identity, IncomingLink } from './incoming-link.ts'
 import { ManagementLink } from './management-link.ts'
@@ -19,8 +20,7 @@ const SEQUENCE_KEY = 'millrace:last-sequence'
 /** A client attaches as sender: finds where it wants to send to. Throws what it is refused with. */
 export function attachTarget(connection: AmqpConnection, link: ReceiverLink, attach: Attach): void {
   const { target } = attach
-  if (target !== null && 'coordinator' in target)
-    throw new MillraceError('unsupported', 'transactions are not supported')
+  if (target !== null && 'coordinator' in target) return CoordinatorLink.attach(connection, link, attach)
   if (target?.dynamic) return dynamicTarget(connection, link, attach, target)
   const address = target?.address ?? null
   if (address === null) return take(connection, link, attach, new Relay(connection), {})

@@ -1,7 +1,13 @@
 import type { Engine, MoveOptions, QueueStatus } from '../../engine/api.ts'
 import { TOPIC_EXCHANGE } from '../../model/destination.ts'
 import { MillraceError } from '../../model/errors.ts'
-import type { ConnectionReport, LocationReport, QueueReport, TopicReport } from '../../model/reports.ts'
+import type {
+  ConnectionReport,
+  LocationReport,
+  PreparedReport,
+  QueueReport,
+  TopicReport,
+} from '../../model/reports.ts'
 
 /** What the operations need to know besides the engine. */
 export interface Surroundings {
@@ -63,6 +69,18 @@ export class Operations {
     const lsn = Number(brokerId)
     if (!Number.isSafeInteger(lsn)) return []
     return new Promise((resolve) => this.engine.locate(lsn, resolve))
+  }
+
+  /** Half messages that nobody has decided, oldest first. */
+  async prepared(): Promise<readonly PreparedReport[]> {
+    return this.engine.prepared().map(({ lsn, ...report }) => report)
+  }
+
+  /** Resolves when the decision is durable. Rejects with `prepared-not-found`. */
+  decide(id: string, decision: 'commit' | 'rollback'): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.engine.decidePrepared(id, decision, (error) => (error ? reject(error) : resolve()))
+    })
   }
 
   purge(queue: string, options: Pick<MoveOptions, 'selector'> = {}): Promise<number> {

@@ -1,4 +1,5 @@
 import type { Engine, MoveOptions } from '../../engine/api.ts'
+import { TOPIC_EXCHANGE } from '../../model/destination.ts'
 import { MillraceError } from '../../model/errors.ts'
 import type { Operation } from '../permissions.ts'
 import type { Arguments } from './arguments.ts'
@@ -92,6 +93,19 @@ const handlers: Readonly<Record<string, Handler>> = {
   async why({ operations, permits }, given) {
     const locations = await operations.locate(given.text('brokerId'))
     return locations.filter(({ queue }) => permits('browse', 'queue', queue))
+  },
+  async prepared({ operations, assertPermitted }) {
+    assertPermitted('manage', 'queue', '')
+    return operations.prepared()
+  },
+  async decide({ engine, operations, assertPermitted }, given) {
+    const [id, decision] = [given.text('id'), given.text('decision')]
+    if (decision !== 'commit' && decision !== 'rollback')
+      throw new MillraceError('argument-invalid', 'a decision is commit or rollback')
+    // Who may send there may take back what was sent, as its sender.
+    const half = engine.prepared().find((other) => other.id === id)
+    if (half) assertPermitted('send', half.exchange === TOPIC_EXCHANGE ? 'topic' : 'queue', half.key)
+    return operations.decide(id, decision)
   },
   async subscribe({ engine, clientId, assertPermitted }, given) {
     const [name, topic] = [given.text('name'), given.text('topic')]

@@ -5,6 +5,7 @@ import { testSelectors } from './provider-selectors.ts'
 import { testSettlement } from './provider-settlement.ts'
 import type { ProviderSubject } from './provider-subject.ts'
 import { testTopics } from './provider-topics.ts'
+import { testTransactions } from './provider-transactions.ts'
 
 export type { ProviderSubject, SubjectBroker } from './provider-subject.ts'
 
@@ -19,4 +20,5 @@ export function testProvider(subject: ProviderSubject): void {
   testTopics(subject)
   testQueues(subject)
   testSelectors(subject)
+  testTransactions(subject)
 }

@@ -29,6 +29,13 @@ export const SessionCondition = {
   unattachedHandle: 'amqp:session:unattached-handle',
 } as const
 
+/** 4.5.9 */
+export const TransactionCondition = {
+  unknownId: 'amqp:transaction:unknown-id',
+  rollback: 'amqp:transaction:rollback',
+  timeout: 'amqp:transaction:timeout',
+} as const
+
 export const LinkCondition = {
   detachForced: 'amqp:link:detach-forced',
   transferLimitExceeded: 'amqp:link:transfer-limit-exceeded',

@@ -107,5 +107,28 @@ function stateField(bytes: Buffer): DeliveryState | undefined {
     if (bytes[start + 2] === 0x24) return accepted
     if (bytes[start + 2] === 0x26) return released
   }
-  return readState(reader.reset(bytes, start, cursor.at).value())
+  return latest.at(bytes, start, cursor.at)
 }
+
+/**
+ * All the frames of a transaction carry the same state: the one that came last is recognized by its bytes, so that it is
+ * decoded once and is one object for all of them.
+ */
+class LatestState {
+  private readonly bytes: Buffer = Buffer.alloc(64)
+  private size = 0
+  private state: DeliveryState | undefined
+
+  at(bytes: Buffer, start: number, end: number): DeliveryState | undefined {
+    const { size } = this
+    if (end - start === size && bytes.compare(this.bytes, 0, size, start, end) === 0) return this.state
+    const state = readState(reader.reset(bytes, start, end).value())
+    if (state?.kind === 'transactional' && end - start <= this.bytes.length) {
+      this.size = bytes.copy(this.bytes, 0, start, end)
+      this.state = state
+    }
+    return state
+  }
+}
+
+const latest = new LatestState()

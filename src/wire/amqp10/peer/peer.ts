@@ -253,6 +253,11 @@ export class Peer {
     for (const session of this.byChannel) session?.flush()
   }
 
+  /** Writes what has been settled in this turn, so that what is sent next does not overtake it. */
+  writeDispositions(): void {
+    if (this.live) for (const session of this.byChannel) session?.flushDispositions()
+  }
+
   linkNamed(role: string, name: string): SenderLink | ReceiverLink | undefined {
     return this.names.get(role + name)
   }

@@ -75,7 +75,7 @@ export interface Attach {
   readonly properties: Fields
 }
 
-/** 3.4 */
+/** 3.4 and, of a transaction, 4.5 */
 export type DeliveryState =
   | { readonly kind: 'accepted' }
   | { readonly kind: 'released' }
@@ -87,8 +87,19 @@ export type DeliveryState =
       readonly messageAnnotations?: Fields | undefined
     }
   | { readonly kind: 'received'; readonly sectionNumber: number; readonly sectionOffset: number }
-  /** A state of an extension, such as a transactional one. */
+  /** 4.5.5: what a coordinator answers to a declare. */
+  | { readonly kind: 'declared'; readonly transaction: Uint8Array }
+  | TransactionalState
+  /** A state of an extension. */
   | { readonly kind: 'unknown'; readonly descriptor: unknown }
+
+/** 4.5.8: a delivery that belongs to a transaction, and what is to become of it, or has for the present. */
+export interface TransactionalState {
+  readonly kind: 'transactional'
+  readonly transaction: Uint8Array
+  /** Not a transactional one again. */
+  readonly outcome?: DeliveryState | undefined
+}
 
 export const accepted: DeliveryState = { kind: 'accepted' }
 export const released: DeliveryState = { kind: 'released' }

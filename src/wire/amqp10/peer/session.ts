@@ -374,7 +374,9 @@ export class PeerSession {
     if (this.windowDue) this.sendFlow(undefined, undefined)
   }
 
-  private flushDispositions(): void {
+  /** Machine. */
+  flushDispositions(): void {
+    if (!this.open) return
     this.settlements.flush(this)
     this.answers.flush(this)
   }

@@ -27,9 +27,25 @@ export function readState(value: unknown): DeliveryState | undefined {
         sectionOffset: fields.uint(1, undefined, 2 ** 64),
       }
     }
+    case Descriptor.declared:
+      return { kind: 'declared', transaction: readTransaction(new FieldAccess('declared', value.value)) }
+    case Descriptor.transactionalState:
+      return readTransactional(new FieldAccess('transactional-state', value.value))
     default:
       return { kind: 'unknown', descriptor: value.descriptor }
   }
+}
+
+function readTransactional(fields: FieldAccess): DeliveryState {
+  const outcome = readState(fields.value(1))
+  if (outcome?.kind === 'transactional')
+    throw invalidField('the outcome of a transactional state is one itself')
+  return { kind: 'transactional', transaction: readTransaction(fields), outcome }
+}
+
+/** A copy: the frame that it came with is not kept. */
+function readTransaction(fields: FieldAccess): Uint8Array {
+  return Uint8Array.from(fields.binary(0) ?? fields.wrong(0, 'there, although it is mandatory'))
 }
 
 function readModified(fields: FieldAccess): DeliveryState {
@@ -60,6 +76,13 @@ export function writeState(writer: Writer, state: DeliveryState | undefined): vo
       return writeList(writer, Descriptor.received, 2, () => {
         writer.uint(state.sectionNumber)
         writer.ulong(state.sectionOffset)
+      })
+    case 'declared':
+      return writeList(writer, Descriptor.declared, 1, () => writer.binary(state.transaction))
+    case 'transactional':
+      return writeList(writer, Descriptor.transactionalState, 2, () => {
+        writer.binary(state.transaction)
+        writeState(writer, state.outcome)
       })
     case 'unknown':
       writer.byte(0x00)
