@@ -15,7 +15,7 @@ export class Work {
   private beginning: Promise<ProviderTransaction> | undefined
   /** Sends and settlements that the broker has not answered. */
   private readonly pending: Set<Promise<unknown>> = new Set()
-  private failure: unknown
+  private failure: Error | undefined
 
   constructor(begin: () => Promise<ProviderTransaction>) {
     this.begin = begin
@@ -37,13 +37,13 @@ export class Work {
       () => void this.pending.delete(operation),
       (error) => {
         this.pending.delete(operation)
-        this.fail(error)
+        this.fail(error as Error)
       },
     )
     return operation
   }
 
-  fail(error: unknown): void {
+  fail(error: Error): void {
     this.failure ??= error
   }
 
@@ -54,7 +54,7 @@ export class Work {
 
   /** Throws what has gone wrong. */
   assertWhole(): void {
-    if (this.failure !== undefined) throw this.failure
+    if (this.failure) throw this.failure
   }
 }
 

@@ -231,13 +231,6 @@ test('an address names a queue or topic by prefix, capability, existence, defaul
   assert.equal(nameless.detach?.error?.info?.get('millrace:code'), 'destination-invalid')
 })
 
-test('transactions are refused as not implemented', async () => {
-  const bench = await GatewayBench.start()
-  const client = await bench.client()
-  const sender = await client.sender({ target: { coordinator: true, capabilities: [] } })
-  assert.equal(sender.refusal, 'amqp:not-implemented')
-})
-
 function tag(sequence: number): Uint8Array {
   const bytes = Buffer.alloc(8)
   bytes.writeBigUInt64BE(BigInt(sequence))

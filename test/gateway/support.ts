@@ -268,12 +268,12 @@ export class TestSender extends TestLink {
 
   put(
     content: MessageContent | string,
-    { settled = false, tag = null, prefix = null }: SendOptions = {},
+    { settled = false, tag = null, prefix = null, state }: SendOptions = {},
   ): number {
     const bytes = encodeMessage(
       typeof content === 'string' ? { body: { kind: 'text', value: content } } : content,
     )
-    return this.link.send(settled, 0, tag, prefix, bytes, 0, bytes.length)
+    return this.link.send(settled, 0, tag, prefix, bytes, 0, bytes.length, state)
   }
 }
 
@@ -281,6 +281,7 @@ interface SendOptions {
   settled?: boolean
   tag?: Uint8Array | null
   prefix?: Uint8Array | null
+  state?: DeliveryState
 }
 
 export interface Received {

@@ -1,7 +1,9 @@
-import { MillraceError } from '../../model/errors.ts'
+import { isMillraceError, MillraceError } from '../../model/errors.ts'
 import { readCoordination } from '../../wire/amqp10/coordination.ts'
+import { TransactionCondition } from '../../wire/amqp10/peer/conditions.ts'
 import type { ReceiverEvents, TransferPart } from '../../wire/amqp10/peer/events.ts'
 import {
+  type AmqpError,
   type Attach,
   accepted,
   type Coordinator,
@@ -95,7 +97,7 @@ export class CoordinatorLink implements ReceiverEvents {
 
   /** A controller that does not know the outcome rejected learns it by the end of its link (core 4.3). */
   private refuse(id: number, settled: boolean, error: MillraceError): void {
-    const reason = amqpError(error)
+    const reason = reasonOf(error)
     if (!settled && this.canReject) return this.answer(id, settled, rejectedWith(reason))
     if (this.over) return
     this.leave()
@@ -117,4 +119,10 @@ export class CoordinatorLink implements ReceiverEvents {
     }
     this.declared.clear()
   }
+}
+
+function reasonOf(error: MillraceError): AmqpError {
+  const reason = amqpError(error)
+  const timedOut = isMillraceError(error.cause) && error.cause.code === 'timeout'
+  return timedOut ? { ...reason, condition: TransactionCondition.timeout } : reason
 }

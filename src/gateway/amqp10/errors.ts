@@ -24,7 +24,6 @@ const conditions: Partial<Record<ErrorCode, string>> = {
   'transaction-rolled-back': TransactionCondition.rollback,
   'transaction-too-large': AmqpCondition.resourceLimitExceeded,
   'prepared-not-found': AmqpCondition.notFound,
-  timeout: TransactionCondition.timeout,
   closed: AmqpCondition.illegalState,
   unsupported: AmqpCondition.notImplemented,
 }

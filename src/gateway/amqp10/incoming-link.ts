@@ -273,7 +273,7 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
     const state = this.canReject ? rejectedWith(reason) : released
     if (!settled) this.settle(id, transaction?.answer(state) ?? state)
     if (!settled && this.canReject) return
-    // Whoever posts to a transaction that is not there has lost his way (core 4.3).
+    // Who cannot be told otherwise that his transaction is not there is told so (core 4.3).
     const lost = error.code === 'transaction-not-found'
     if (!lost && (transaction || !(options.destination instanceof Relay))) return
     const info = new Map(reason.info)
