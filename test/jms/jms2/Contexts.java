@@ -99,16 +99,16 @@ final class Contexts {
     private static void secondContext() throws Exception {
         Jms2.as(Broker.fresh("two-contexts"), first -> {
             Queue queue = first.createQueue(Broker.fresh("two-contexts"));
+            JMSConsumer consumer = first.createConsumer(queue);
             try (JMSContext second = first.createContext(JMSContext.SESSION_TRANSACTED)) {
                 Strangers.equal(second.getClientID(), first.getClientID(), "the client id of the second");
                 second.createProducer().send(queue, "of the second");
-                JMSConsumer consumer = first.createConsumer(queue);
                 Strangers.equal(consumer.receive(200), null, "what came before the commit");
                 second.commit();
                 Strangers.equal(Jms2.next(consumer), "of the second", "what came after it");
             }
             first.createProducer().send(queue, "of the first");
-            Strangers.equal(Jms2.next(first.createConsumer(queue)), "of the first", "what came after the second closed");
+            Strangers.equal(Jms2.next(consumer), "of the first", "what came after the second closed");
         });
     }
 
