@@ -246,7 +246,7 @@ test('IN compares with each of a list and is unknown of NULL; NOT IN is its oppo
     ['size IN (1, 2.0, -3)', { size: '1' }, false],
   ])
   refuses([
-    ['size IN ()', 10, /expected/],
+    ['size IN ()', 10, /texts or numbers/],
     ['size IN (1, 2', 14, /\) was expected/],
     ['size IN (a)', 10, /texts or numbers/],
     ["'a' IN ('b')", 1, /identifier on its left/],
@@ -319,6 +319,11 @@ test('length and nesting are bounded, and up to the bounds nothing overflows or 
   for (const nested of ['('.repeat(8000), 'NOT '.repeat(2000), '- '.repeat(4000)])
     assert.match(problem(nested), /nests deeper than 100/)
   assert.equal(truth(`${'('.repeat(90)}a = 1${')'.repeat(90)}`, { a: 1 }), true)
+  assert.equal(
+    truth(Array(200).fill('(NOT (a = 1))').join(' OR '), { a: 2 }),
+    true,
+    'side by side is not within',
+  )
   const sum = `a${' + a'.repeat(2000)} = 2001`
   assert.equal(truth(sum, { a: 1n }), true)
   assert.equal(truth(Array.from({ length: 700 }, (_, i) => `a = ${i}`).join(' OR '), { a: 699 }), true)

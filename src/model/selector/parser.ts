@@ -4,6 +4,7 @@ import {
   type ArithmeticOperator,
   type ComparisonOperator,
   type Identifier,
+  type Literal,
   type Node,
   type SelectorValue,
   typeOf,
@@ -141,9 +142,13 @@ class Parser {
 
   private element(): SelectorValue {
     const { at } = this.token
-    const node = this.sign()
-    if (node.kind === 'literal' && typeof node.value !== 'boolean') return node.value
-    return this.lexer.fail(at, 'a list has texts or numbers')
+    const negative = this.isSymbol('-')
+    if (negative || this.isSymbol('+')) this.advance()
+    const isNumber = this.token.kind === 'number'
+    if (!isNumber && (this.token.kind !== 'text' || this.token.at !== at))
+      this.lexer.fail(at, 'a list has texts or numbers')
+    const { value } = this.primary(negative) as Literal
+    return negative ? -(value as number | bigint) : value
   }
 
   private like(identifier: Identifier, negated: boolean): Node {
