@@ -97,14 +97,11 @@ export class Transacted {
     return this.end(async (work) => {
       const held = takeHeld(work)
       try {
-        await work.idle()
-        work.assertWhole()
-        for (const [consumer, ranges] of held)
-          await consumer.settleRanges(ranges, 'accepted', await work.join())
+        await complete(work, held)
         await work.transaction?.commit()
       } catch (error) {
         await undo(work, held, true)
-        throw rolledBack(error)
+        throw error
       }
     })
   }
@@ -143,6 +140,22 @@ function takeHeld({ consumers }: Work): Held {
   return [...consumers].map((consumer): Held[number] => [consumer, consumer.takeHeld()])
 }
 
+/** Everything but the commit itself. What goes wrong is why nothing has happened. */
+async function complete(work: Work, held: Held): Promise<void> {
+  try {
+    await work.idle()
+    work.assertWhole()
+    for (const [consumer, ranges] of held)
+      if (ranges.length > 0) await consumer.settleRanges(ranges, 'accepted', await work.join())
+  } catch (error) {
+    if (isMillraceError(error) && error.code === 'transaction-rolled-back') throw error
+    const why = error instanceof Error ? error.message : String(error)
+    throw new MillraceError('transaction-rolled-back', `nothing of the transaction has happened: ${why}`, {
+      cause: error,
+    })
+  }
+}
+
 /**
  * Gives back what was received, in front of what has been fetched and not been looked at, which therefore goes back too: what
  * comes again comes in order.
@@ -152,15 +165,4 @@ async function undo({ consumers, transaction }: Work, held: Held, resume: boolea
   for (const [consumer, ranges] of held) await consumer.settleRanges(ranges, 'rolled-back').catch(() => {})
   await transaction?.rollback().catch(() => {})
   if (resume) for (const consumer of consumers) consumer.resume()
-}
-
-/** What went wrong before the commit was asked for is why nothing has happened. */
-function rolledBack(error: unknown): unknown {
-  const told =
-    isMillraceError(error) && (error.code === 'transaction-rolled-back' || error.code === 'connection-lost')
-  if (told) return error
-  const why = error instanceof Error ? error.message : String(error)
-  return new MillraceError('transaction-rolled-back', `nothing of the transaction has happened: ${why}`, {
-    cause: error,
-  })
 }

@@ -167,11 +167,13 @@ export class AmqpConnection implements ProviderConnection, SenderHome, ReceiverH
     for (;;) {
       await this.ready()
       const made = make()
+      // Already, because nobody else tells it when the line is lost on the way.
+      this.resumables.add(made)
       try {
         await made.open()
-        this.resumables.add(made)
         return made
       } catch (error) {
+        this.resumables.delete(made)
         this.receivers.delete(made as unknown as AmqpReceiver)
         if (!(isMillraceError(error) && error.code === 'connection-lost')) throw error
         // Of a line that lives it is the answer.

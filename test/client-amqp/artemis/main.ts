@@ -160,3 +160,47 @@ test('a client id has one user at a time', async () => {
     await assert.rejects(connect(artemis.url, { clientId: 'alone' }), { code: 'client-id-invalid' })
   })
 })
+
+test('transacted sessions: commit, and rollback in order', async () => {
+  await using(undefined, async (mq) => {
+    const [inputs, outputs] = [queue<number>('tx-in'), queue<number>('tx-out')]
+    for (let i = 0; i < 5; i++) await mq.send(inputs, i)
+    const tx = await mq.createContext({ acknowledge: 'transacted' })
+    const consumer = await tx.createConsumer(inputs)
+    const take = async (count: number): Promise<[number, boolean][]> => {
+      const taken: [number, boolean][] = []
+      for (let i = 0; i < count; i++) {
+        const { body, redelivered } = (await consumer.receive())!
+        taken.push([body, redelivered])
+        void tx.send(outputs, body)
+      }
+      return taken
+    }
+    assert.deepEqual(await take(2), [
+      [0, false],
+      [1, false],
+    ])
+    assert.equal(await mq.receive(outputs, { timeout: 0 }), undefined)
+    await tx.rollback()
+    assert.deepEqual(await take(3), [
+      [0, true],
+      [1, true],
+      [2, false],
+    ])
+    await tx.commit()
+    for (const body of [0, 1, 2]) {
+      const message = (await mq.receive(outputs))!
+      assert.equal(message.body, body)
+      await message.acknowledge()
+    }
+    await tx.close()
+    const rest = (await mq.receive(inputs))!
+    assert.equal(rest.body, 3, 'what was not received in the transaction is there still')
+    await rest.acknowledge()
+    await mq.transaction(async (again) => {
+      const last = (await again.receive(inputs))!
+      await again.send(outputs, last.body * 10)
+    })
+    assert.equal((await mq.receive(outputs))!.body, 40)
+  })
+})

@@ -10,6 +10,7 @@ from proton.utils import SendException
 from client import (LIMITED, LOGIN, TLS_URL, URL, Anonymous, Capabilities, Connection, Failed, NoSource,
                     SettleSecond, Skipped, ask_for_restart, equal, fresh, must_refuse, restart_broker, trusting,
                     wait_for_restart)
+from transactions import CHECKS as TRANSACTIONS
 
 MANY = 10_000
 
@@ -483,6 +484,7 @@ CHECKS = {
     'receive pre-settled': receive_presettled,
     'settle second': settle_second,
     'drain': drain,
+    **TRANSACTIONS,
     'browse': browse,
     'topic': topic,
     'durable subscription': durable_subscription,

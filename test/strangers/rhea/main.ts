@@ -5,9 +5,10 @@ import { destinations } from './destinations.ts'
 import { contents } from './messages.ts'
 import { selectors } from './selectors.ts'
 import { settlement } from './settlement.ts'
+import { transactions } from './transactions.ts'
 
 const passed = await runChecks(
-  { ...settlement, ...destinations, ...selectors, ...contents, ...connections },
+  { ...settlement, ...transactions, ...destinations, ...selectors, ...contents, ...connections },
   process.argv.slice(2),
 )
 process.exit(passed ? 0 : 1)
