@@ -10,6 +10,7 @@ import { suggestion } from './nearest.ts'
 import { type Options, type ParsedCommandLine, parseCommandLine } from './options.ts'
 import { Output, ReaderGone } from './output.ts'
 import { passwd } from './passwd.ts'
+import { prepared } from './prepared.ts'
 import type { Terminal } from './progress.ts'
 import { queues } from './queues.ts'
 import { receive } from './receive.ts'
@@ -36,6 +37,7 @@ export const commands: readonly Command[] = [
   purge,
   move,
   redrive,
+  prepared,
   doctor,
   serve,
   dev,

@@ -1,9 +1,25 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { age, sparkline } from '../../src/cli/watch.ts'
+import type { ConnectionSink, Engine, PublishOutcome } from '../../src/engine/api.ts'
 import { connect, queue, topic } from '../../src/index.ts'
 import type { QueuePolicy } from '../../src/model/policy.ts'
 import { documents, Shell } from './support.ts'
+
+/** As a producer's end sends it. */
+const half = {
+  exchange: '',
+  key: 'orders',
+  durability: 'disk',
+  priority: 4,
+  format: 1,
+  payload: Buffer.from('an order'),
+  expiry: 0,
+  producer: 0,
+  sequence: 0,
+  mandatory: true,
+  prepare: { group: 'billing' },
+} as const
 
 suite('looking at a broker and changing what it holds', { concurrency: 2 }, () => {
   test('dead letters are redriven to the queue where they failed, moved elsewhere, purged', async (t) => {
@@ -71,6 +87,37 @@ suite('looking at a broker and changing what it holds', { concurrency: 2 }, () =
       assert.equal(code, 2)
       assert.match(stderr, says)
     }
+  })
+
+  test('prepared lists half messages, commits and discards them', async (t) => {
+    const shell = new Shell(t)
+    const mq = await connect(shell.at.slice('--url='.length))
+    const { engine } = mq.connection.provided as unknown as { engine: Engine }
+    const ids = await new Promise<string[]>((resolve) => {
+      const sink = {
+        published: (outcomes: readonly PublishOutcome[]) => resolve(outcomes.map((o) => o.prepared!)),
+      }
+      const connection = engine.connect(sink as unknown as ConnectionSink)
+      for (const tag of [1, 2]) engine.publish(connection, { ...half, tag })
+    })
+    await mq.close()
+    const lines = (await shell.okHere('prepared')).split('\n')
+    assert.match(lines[1]!, new RegExp(`${ids[0]} +billing +orders +\\d+ B +\\d+ m?s +0 +undecided`))
+    type Document = [{ prepared: { id: string; group: string; parked: boolean }[] }]
+    const [{ prepared }] = documents(await shell.okHere('prepared', '--json')) as Document
+    assert.deepEqual(
+      prepared.map(({ id, group, parked }) => [id, group, parked]),
+      ids.map((id) => [id, 'billing', false]),
+    )
+    assert.equal(await shell.okHere('prepared', 'commit', ids[0]!), `half message ${ids[0]} committed\n`)
+    assert.deepEqual(documents(await shell.okHere('prepared', 'discard', ids[1]!, '--json')), [
+      { discarded: ids[1] },
+    ])
+    assert.match(await shell.okHere('prepared'), /^no undecided half messages/)
+    assert.match(await shell.okHere('queues'), /orders +1 +1/)
+    const again = await shell.here(shell.at, 'prepared', 'commit', ids[0]!)
+    assert.deepEqual([again.code, /prepared-not-found/.test(again.stderr)], [1, true])
+    assert.equal((await shell.here(shell.at, 'prepared', 'commit')).code, 2)
   })
 
   test('topics lists subscriptions and what they hold; connections lists this one', async (t) => {

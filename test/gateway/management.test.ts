@@ -202,6 +202,31 @@ test('what a request gets wrong is said in its answer, or where it has no addres
   assert.deepEqual(client.faults, [])
 })
 
+test('half messages are listed, and decided by whoever may manage their queues', async () => {
+  const { bench, manager } = await started((_user, _operation, _kind, name) => name !== 'yours')
+  const peer = bench.bench.connect()
+  for (const queue of ['mine', 'mine', 'yours']) {
+    bench.bench.declare(queue)
+    peer.send(queue, '{}', { prepare: { group: 'g' } })
+  }
+  await bench.bench.idle()
+  const [first, second, yours] = [...peer.prepared.values()]
+  const listed = (await manager.call('prepared')) as { id: string; parked: boolean; queues: string[] }[]
+  assert.deepEqual(
+    listed.map(({ id, parked, queues }) => [id, parked, queues]),
+    [
+      [first, false, ['mine']],
+      [second, false, ['mine']],
+    ],
+  )
+  assert.equal(await manager.call('decide', { id: first, decision: 'commit' }), null)
+  assert.equal(await manager.call('decide', { id: second, decision: 'rollback' }), null)
+  assert.equal(await manager.call('decide', { id: yours, decision: 'commit' }), '403 not-permitted')
+  assert.equal(await manager.call('decide', { id: first, decision: 'commit' }), '404 prepared-not-found')
+  assert.equal(await manager.call('decide', { id: first, decision: 'maybe' }), '400 argument-invalid')
+  assert.deepEqual(await bench.bench.texts('mine'), ['{}'])
+})
+
 test('operations are permitted one by one, and lists show what may be seen', async () => {
   const { bench, manager } = await started(
     (_user, operation, _kind, name) => operation === 'browse' && name === 'mine',
