@@ -11,8 +11,9 @@ export const prepared: Command = {
   synopsis: '[ACTION ID]',
   summary: 'list half messages that are undecided, or decide one',
   details: [
-    'ACTION is commit or discard. A half message is stored and no consumer gets it before its sender says that it counts. Whose sender does not',
-    'say is asked for; after the last time it is parked, and waits here for somebody to commit or discard it.',
+    'ACTION is commit or discard. A half message is stored, and no consumer gets it before its sender says that',
+    'it counts. One whose sender does not say is asked for; after the last time it is parked, and waits here for',
+    'somebody to commit or discard it.',
     'With --json, one document: {"prepared": […]}, or {"committed": ID}, {"discarded": ID}.',
   ],
   options: [],
@@ -32,7 +33,7 @@ async function run(call: Call): Promise<number> {
 
 async function list(call: Call): Promise<void> {
   const { out } = call
-  const reports = await withExistingBroker(call, (mq) => mq.management.prepared())
+  const reports = await withExistingBroker(call, (mq) => mq.prepared.list())
   if (out.json) {
     await out.document({ prepared: reports })
     return
@@ -54,7 +55,7 @@ async function list(call: Call): Promise<void> {
 async function decide(call: Call, verdict: keyof typeof verdicts, id: string): Promise<void> {
   const { out } = call
   const decision = verdict === 'commit' ? 'commit' : 'rollback'
-  await withExistingBroker(call, (mq: Context) => mq.management.decide(id, decision))
+  await withExistingBroker(call, (mq: Context) => mq.prepared.decide(id, decision))
   const done = verdicts[verdict]
   await (out.json ? out.document({ [done]: id }) : out.line(`half message ${id} ${done}`))
 }

@@ -370,10 +370,6 @@ export interface ProviderManagement {
   move(from: string, to: string, options?: MoveOptions): Promise<number>
   /** Moves dead letters back to the queues where they failed, as if never delivered; answers how many. */
   redrive(queue: string, options?: MoveOptions): Promise<number>
-  /** Half messages that are undecided, oldest first; those that are parked nobody is asked for any more. */
-  prepared(): Promise<readonly PreparedReport[]>
-  /** Decides a half message in place of its sender. Rejects with `prepared-not-found`. */
-  decide(id: string, decision: 'commit' | 'rollback'): Promise<void>
 }
 
 /** Which messages an operation takes. Rejected with `selector-invalid`, `argument-invalid`. */

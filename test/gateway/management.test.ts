@@ -217,6 +217,7 @@ test('half messages are listed, and decided by whoever may manage their queues',
     [
       [first, false, ['mine']],
       [second, false, ['mine']],
+      [yours, false, ['yours']],
     ],
   )
   assert.equal(await manager.call('decide', { id: first, decision: 'commit' }), null)

@@ -1,12 +1,6 @@
 import type { Destination } from '../../model/destination.ts'
 import type { QueuePolicy } from '../../model/policy.ts'
-import type {
-  ConnectionReport,
-  LocationReport,
-  PreparedReport,
-  QueueReport,
-  TopicReport,
-} from '../../model/reports.ts'
+import type { ConnectionReport, LocationReport, QueueReport, TopicReport } from '../../model/reports.ts'
 import type { BrowsedPage, MoveOptions, ProviderManagement, SubscriptionSource } from '../provider.ts'
 import { AmqpBrowsed } from './incoming.ts'
 import type { Requests } from './requests.ts'
@@ -60,14 +54,6 @@ export class AmqpManagement implements ProviderManagement {
 
   async redrive(queue: string, options: MoveOptions = {}): Promise<number> {
     return (await this.requests.ask('redrive', { queue, ...options }, changing)) as number
-  }
-
-  async prepared(): Promise<readonly PreparedReport[]> {
-    return (await this.requests.ask('prepared', {}, reading)) as PreparedReport[]
-  }
-
-  async decide(id: string, decision: 'commit' | 'rollback'): Promise<void> {
-    await this.requests.ask('decide', { id, decision }, changing)
   }
 
   async declare(queue: string, policy: Partial<QueuePolicy>): Promise<void> {

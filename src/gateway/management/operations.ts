@@ -100,17 +100,6 @@ export class Operations {
     checkLimit(options.limit)
     return new Promise((resolve) => this.engine.moveMessages(queue, undefined, options, resolve))
   }
-
-  async prepared(): Promise<readonly PreparedReport[]> {
-    return this.engine.prepared().map(({ lsn: _, ...report }) => report)
-  }
-
-  /** Rejects with `prepared-not-found`. */
-  decide(id: string, decision: 'commit' | 'rollback'): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.engine.decidePrepared(id, decision, (error) => (error === undefined ? resolve() : reject(error)))
-    })
-  }
 }
 
 function checkLimit(limit: number | undefined): void {

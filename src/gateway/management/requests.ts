@@ -84,20 +84,6 @@ const handlers: Readonly<Record<string, Handler>> = {
     assertPermitted('manage', 'queue', name)
     return operations.redrive(name, choice(given))
   },
-  async prepared({ operations, permits }) {
-    const all = await operations.prepared()
-    return all.filter(({ queues }) => queues.every((name) => permits('browse', 'queue', name)))
-  },
-  async decide({ operations, assertPermitted }, given) {
-    const [id, decision] = [given.text('id'), given.text('decision')]
-    if (decision !== 'commit' && decision !== 'rollback')
-      throw new MillraceError('argument-invalid', `a decision is commit or rollback, not ${decision}`)
-    const half = (await operations.prepared()).find((report) => report.id === id)
-    // An id that is not there tells nothing to those who may not manage anything.
-    for (const name of half?.queues ?? ['']) assertPermitted('manage', 'queue', name)
-    await operations.decide(id, decision)
-    return null
-  },
   async browse({ page, assertPermitted }, given) {
     const name = given.text('queue')
     assertPermitted('browse', 'queue', name)
@@ -112,13 +98,15 @@ const handlers: Readonly<Record<string, Handler>> = {
     assertPermitted('manage', 'queue', '')
     return operations.prepared()
   },
-  async decide({ engine, operations, assertPermitted }, given) {
+  async decide({ engine, operations, permits, assertPermitted }, given) {
     const [id, decision] = [given.text('id'), given.text('decision')]
     if (decision !== 'commit' && decision !== 'rollback')
       throw new MillraceError('argument-invalid', 'a decision is commit or rollback')
-    // Who may send there may take back what was sent, as its sender.
+    // Who may send there may take back what was sent, as its sender; who manages the queues, in their place.
     const half = engine.prepared().find((other) => other.id === id)
-    if (half) assertPermitted('send', half.exchange === TOPIC_EXCHANGE ? 'topic' : 'queue', half.key)
+    const isManager = half?.queues.every((name) => permits('manage', 'queue', name))
+    if (half && !isManager)
+      assertPermitted('send', half.exchange === TOPIC_EXCHANGE ? 'topic' : 'queue', half.key)
     return operations.decide(id, decision)
   },
   async subscribe({ engine, clientId, assertPermitted }, given) {
