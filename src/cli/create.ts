@@ -24,6 +24,9 @@ export const create: Command = {
     'delivery-timeout',
     'dead-letter',
     'expired',
+    'single-active-consumer',
+    'deduplication-window',
+    'deduplication-count',
     'redelivery-delays',
     'redelivery-delay',
     'redelivery-multiplier',
@@ -46,6 +49,8 @@ async function run(call: Call): Promise<number> {
     deliveryTimeout: options.duration('delivery-timeout'),
     deadLetter: options.text('dead-letter'),
     expired: options.text('expired'),
+    singleActiveConsumer: options.flag('single-active-consumer') || undefined,
+    deduplication: deduplication(options),
     backoff: backoff(options),
   }
   await withBroker(call, (mq) => mq.declare(queue(name!, { policy })))
@@ -53,7 +58,13 @@ async function run(call: Call): Promise<number> {
   return ExitCode.ok
 }
 
-/** Undefined when nothing is said of it. */
+/** Undefined when nothing is said of it, as below. */
+function deduplication(options: Options): PolicyOptions['deduplication'] {
+  const window = options.duration('deduplication-window')
+  const count = options.wholeNumber('deduplication-count', 1, Number.MAX_SAFE_INTEGER)
+  return window === undefined && count === undefined ? undefined : { window, count }
+}
+
 function backoff(options: Options): PolicyOptions['backoff'] {
   const delays = options.durations('redelivery-delays')
   const delay = options.duration('redelivery-delay')

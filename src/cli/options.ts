@@ -36,6 +36,9 @@ type OwnOption =
   | 'delivery-timeout'
   | 'dead-letter'
   | 'expired'
+  | 'single-active-consumer'
+  | 'deduplication-window'
+  | 'deduplication-count'
   | 'redelivery-delays'
   | 'redelivery-delay'
   | 'redelivery-multiplier'
@@ -86,6 +89,20 @@ const ownSpecs: Readonly<Record<OwnOption, OptionSpec>> = {
   'delivery-timeout': { type: 'string', value: 'TIME', help: 'how long a consumer may hold a message' },
   'dead-letter': { type: 'string', value: 'QUEUE', help: 'where dead letters go (default {queue}.dlq)' },
   expired: { type: 'string', value: 'QUEUE', help: 'where expired messages go (default: they are dropped)' },
+  'single-active-consumer': {
+    type: 'boolean',
+    help: 'one consumer at a time gets messages; others stand by',
+  },
+  'deduplication-window': {
+    type: 'string',
+    value: 'TIME',
+    help: 'messages of one deduplication id are stored once, for so long (default 10m)',
+  },
+  'deduplication-count': {
+    type: 'string',
+    value: 'N',
+    help: 'deduplication ids remembered at most (default 100000)',
+  },
   'redelivery-delays': {
     type: 'string',
     value: 'TIME,…',

@@ -28,6 +28,11 @@ export interface ConsumerOptions {
   readonly selector?: string | undefined
   /** Of a topic: not what this connection sends. */
   readonly noLocal?: boolean | undefined
+  /**
+   * A whole number, default 0. A consumer gets what those of a higher priority on the same queue have no room for; equals take
+   * turns.
+   */
+  readonly priority?: number | undefined
 }
 
 export interface ReceiveOptions {
@@ -87,6 +92,8 @@ export class MessageConsumer<T = unknown> implements Settling, ReceiverSink, Asy
       throw new MillraceError('argument-invalid', `prefetch is a whole number from 0, not ${prefetch}`)
     }
     this.prefetch = prefetch
+    if (!Number.isSafeInteger(options.priority ?? 0))
+      throw new MillraceError('argument-invalid', `priority is a whole number, not ${options.priority}`)
   }
 
   /** @internal */

@@ -33,6 +33,11 @@ export interface PolicyOptions {
   /** Queue for expired messages, '{queue}' standing for this queue's name; false (default): they are counted and dropped. */
   readonly expired?: string | false | undefined
   /**
+   * One consumer at a time gets messages, so that they are processed in order; when it has left, and what it held is settled
+   * or back, the next does: of those there the one of the highest priority, and of equals who came first.
+   */
+  readonly singleActiveConsumer?: boolean | undefined
+  /**
    * Stores messages of one `deduplicationId` once: ids are remembered for `window` (default 10 min), at most `count` of them
    * (default 100,000, at most 1,000,000; the oldest are forgotten first), also after a restart and after the message has left.
    * true: with these defaults.
@@ -63,6 +68,8 @@ export function resolvePolicy(options: PolicyOptions): Partial<QueuePolicy> {
   if (options.overflow !== undefined) policy.overflow = overflow(options.overflow)
   if (options.deadLetter !== undefined) policy.deadLetter = options.deadLetter || undefined
   if (options.expired !== undefined) policy.expired = options.expired || undefined
+  if (options.singleActiveConsumer !== undefined)
+    policy.singleActiveConsumer = flag('singleActiveConsumer', options.singleActiveConsumer)
   if (options.deduplication !== undefined) policy.deduplication = deduplication(options.deduplication)
   if (options.backoff !== undefined) policy.backoff = backoff(options.backoff)
   return policy
@@ -77,6 +84,11 @@ function count(name: string, value: number): number | undefined {
 function overflow(value: Overflow): Overflow {
   if (overflows.includes(value)) return value
   throw new MillraceError('argument-invalid', `overflow is one of ${overflows.join(', ')}, not ${value}`)
+}
+
+function flag(name: string, value: boolean): boolean {
+  if (typeof value === 'boolean') return value
+  throw new MillraceError('argument-invalid', `${name} is true or false, not ${String(value)}`)
 }
 
 function deduplication(options: NonNullable<PolicyOptions['deduplication']>): QueuePolicy['deduplication'] {

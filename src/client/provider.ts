@@ -253,6 +253,8 @@ export interface ReceiverOptions {
   readonly selector?: string | undefined
   /** Of a topic: not what this connection sends. */
   readonly noLocal?: boolean | undefined
+  /** Whole number, higher first, default 0: others get what the receivers of a higher priority do not take. */
+  readonly priority?: number | undefined
 }
 
 export interface ReceiverSink {

@@ -110,9 +110,9 @@ export class Session implements AsyncDisposable {
     const consumer = new MessageConsumer<Output>(this, from.schema, options)
     const source = toSource(from, this.connection)
     if (from.kind !== 'subscription') await this.declared(from)
-    const { maxBytes, noLocal } = options
+    const { maxBytes, noLocal, priority } = options
     const selector = options.selector || undefined
-    const receiving = { maxBytes, selector, noLocal }
+    const receiving = { maxBytes, selector, noLocal, priority }
     consumer.attach(await this.connection.provided.createReceiver(source, receiving, consumer))
     this.consumers.add(consumer)
     return consumer

@@ -99,6 +99,7 @@ export class EmbeddedConnection implements ProviderConnection, ConnectionSink, S
       create: source.kind === 'queue',
       exclusive: source.kind === 'topic' || (source.kind === 'subscription' && !source.shared),
       maxBytes: options.maxBytes,
+      priority: options.priority,
     })
     const receiver = new EmbeddedReceiver(this, consumer, sink)
     this.receivers.set(consumer, receiver)

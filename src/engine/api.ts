@@ -212,6 +212,8 @@ export interface ConsumerOptions {
   readonly create?: boolean | undefined
   /** Nobody else may consume from the queue. */
   readonly exclusive?: boolean | undefined
+  /** A whole number, 0 when absent: while a consumer of a higher priority takes a message, the others do not get it. */
+  readonly priority?: number | undefined
   /** Nothing more is delivered while so many bytes are unsettled; at least one message always is. */
   readonly maxBytes?: number | undefined
 }

@@ -80,7 +80,7 @@ export class Broker implements Engine {
     this.queries = new ScheduleQueries(this.schedule)
     const { transactions, halves, schedule } = this
     this.publisher = new Publisher(core, { overflow, transactions, halves, schedule })
-    this.lifetimes = new Lifetimes(core, settlements, this.queries)
+    this.lifetimes = new Lifetimes(core, settlements, this.queries, this.dispatcher.schedule)
     this.transactions.settledFor = (consumer) => {
       if (consumer.cancelled) this.lifetimes.leaveWhenSettled(consumer)
     }

@@ -1,3 +1,4 @@
+import { MillraceError } from '../model/errors.ts'
 import type { ConsumerOptions } from './api.ts'
 import type { Connection } from './connection.ts'
 import { DeliveryRecord } from './delivery-record.ts'
@@ -22,6 +23,11 @@ export class Consumer {
   readonly connection: Connection
   readonly maxBytes: number
   readonly exclusive: boolean
+  readonly priority: number
+  /** Another one is the single active consumer. */
+  standsBy = false
+  /** Where priorities differ: who of them was given a message later has more. */
+  served = 0
   credit = 0
   unsettled = 0
   unsettledBytes = 0
@@ -56,10 +62,18 @@ export class Consumer {
     this.connection = connection
     this.maxBytes = options.maxBytes ?? Number.POSITIVE_INFINITY
     this.exclusive = options.exclusive ?? false
+    this.priority = options.priority ?? 0
+    if (!Number.isSafeInteger(this.priority)) {
+      throw new MillraceError(
+        'argument-invalid',
+        `the priority of a consumer is a whole number, not ${options.priority}`,
+      )
+    }
   }
 
   get hungry(): boolean {
-    return this.credit > 0 && !this.cancelled && (this.unsettled === 0 || this.unsettledBytes < this.maxBytes)
+    if (this.credit === 0 || this.cancelled || this.standsBy) return false
+    return this.unsettled === 0 || this.unsettledBytes < this.maxBytes
   }
 
   /** Takes a slot; answers the delivery's tag. `now` is monotonic. */

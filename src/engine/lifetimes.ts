@@ -12,15 +12,26 @@ export class Lifetimes {
   readonly removal: Removal
   private readonly core: Core
   private readonly settlements: Settlements
+  private readonly schedule: (queue: Queue) => void
 
-  constructor(core: Core, settlements: Settlements, scheduled: ScheduleQueries) {
+  constructor(
+    core: Core,
+    settlements: Settlements,
+    scheduled: ScheduleQueries,
+    schedule: (queue: Queue) => void,
+  ) {
     this.core = core
+    this.schedule = schedule
     this.settlements = settlements
     this.removal = new Removal(core, settlements, scheduled)
   }
 
   join(consumer: Consumer): void {
-    consumer.queue.consumers.push(consumer)
+    const { queue } = consumer
+    const { consumers } = queue
+    consumer.standsBy = queue.definition.policy.singleActiveConsumer === true && consumers.length > 0
+    const after = consumers.findIndex(({ priority }) => priority < consumer.priority)
+    consumers.splice(after < 0 ? consumers.length : after, 0, consumer)
     consumer.connection.consumers.add(consumer)
   }
 
@@ -33,8 +44,17 @@ export class Lifetimes {
     this.core.touch(connection)
     queue.consumers = queue.consumers.filter((other) => other !== consumer)
     queue.turn = 0
+    if (!consumer.standsBy) this.activateNext(queue)
     connection.consumers.delete(consumer)
     if (queue.consumers.length === 0 && !queue.deleting) this.unused(queue)
+  }
+
+  /** The highest priority among those that stand by, and of those who came first; it holds nothing, and nobody else does. */
+  private activateNext(queue: Queue): void {
+    const next = queue.consumers.find(({ standsBy }) => standsBy)
+    if (next === undefined) return
+    next.standsBy = false
+    this.schedule(queue)
   }
 
   leaveWhenSettled(consumer: Consumer): void {

@@ -42,6 +42,8 @@ export interface QueuePolicy {
   readonly deadLetter?: string | undefined
   /** Queue that takes expired messages; '{queue}' stands for this queue's name. undefined: they are counted and dropped. */
   readonly expired?: string | undefined
+  /** One consumer gets the messages; the others stand by until it has left and what it held is settled or back. */
+  readonly singleActiveConsumer?: boolean | undefined
   /** Messages that bear the deduplication id of an earlier one are confirmed and not stored; undefined: ids do not matter. */
   readonly deduplication?: Deduplication | undefined
   /** Milliseconds a consumer may hold a delivery before it is taken back; undefined: for ever. */

@@ -1,6 +1,8 @@
 import { strict as assert } from 'node:assert'
 import { suite, test } from 'node:test'
-import { Bench, failed, numbered, refuses, released } from './support.ts'
+import { SeededRandom } from '../../src/testing/random.ts'
+import { seed } from './seed.ts'
+import { Bench, failed, numbered, type Peer, type Received, refuses, released } from './support.ts'
 
 async function filled(count: number, prefix = ''): Promise<Bench> {
   const bench = await Bench.inMemory()
@@ -231,5 +233,152 @@ suite('the end of a consumer', () => {
     refuses(() => peer.consume('q'), 'closed')
     peer.disconnect()
     assert.equal(bench.status('q').messages, 2, 'what it sent was sent')
+  })
+})
+
+suite('priority of consumers', () => {
+  test('the highest that has room gets the message, equals take turns, and nobody waits for one without credit', async () => {
+    const bench = await filled(12)
+    const [low, high, top, late] = [bench.connect(), bench.connect(), bench.connect(), bench.connect()]
+    low.consume('q', 4, { priority: -1 })
+    high.consume('q', 3)
+    top.consume('q', 1, { priority: 5 })
+    late.consume('q', 3)
+    await bench.idle()
+    assert.deepEqual(
+      [top, high, late, low].map((peer) => peer.takeTexts()),
+      [['0'], ['1', '3', '5'], ['2', '4', '6'], ['7', '8', '9', '10']],
+    )
+  })
+
+  test('equals take turns however those above them come and go, and a newcomer does not get it all', async () => {
+    const bench = await Bench.inMemory()
+    bench.declare('q')
+    const peer = bench.connect()
+    const [one, two, three, top] = [bench.connect(), bench.connect(), bench.connect(), bench.connect()]
+    const first = top.consume('q', 0, { priority: 1 })
+    for (const each of [one, two]) each.consume('q')
+    const counts = async (messages: number): Promise<number[]> => {
+      for (let i = 0; i < messages; i++) {
+        if (i % 2 === 0) bench.broker.grant(first, 1)
+        peer.send('q', `${i}`)
+        await bench.idle()
+      }
+      return [top, one, two, three].map((each) => each.take().length)
+    }
+    assert.deepEqual(await counts(40), [20, 10, 10, 0])
+    three.consume('q')
+    assert.deepEqual(await counts(30), [15, 5, 5, 5])
+  })
+
+  test('what a consumer refuses goes to the next, also below it', async () => {
+    const bench = await filled(1)
+    const [high, low] = [bench.connect(), bench.connect()]
+    high.consume('q', 10, { priority: 1 })
+    low.consume('q')
+    await bench.idle()
+    high.settle(high.takeOne(), { outcome: 'modified', undeliverableHere: true })
+    await bench.idle()
+    assert.deepEqual([high.takeTexts(), low.takeTexts()], [[], ['0']])
+  })
+
+  test('a priority that is no whole number is refused', async () => {
+    const bench = await filled(0)
+    const peer = bench.connect()
+    for (const priority of [0.5, Number.NaN, Number.POSITIVE_INFINITY])
+      refuses(() => peer.consume('q', 1, { priority }), 'argument-invalid')
+  })
+})
+
+suite('single active consumer', () => {
+  const policy = { singleActiveConsumer: true }
+
+  async function withConsumers(): Promise<{ bench: Bench; peers: Peer[]; consumers: number[] }> {
+    const bench = await Bench.inMemory()
+    bench.declare('q', policy)
+    const peers = [bench.connect(), bench.connect(), bench.connect(), bench.connect()]
+    const consumers = peers.map((peer, i) => peer.consume('q', 2, { priority: [0, 0, 3, 0][i]! }))
+    for (const text of numbered('', 8)) peers[0]!.send('q', text)
+    await bench.idle()
+    return { bench, peers, consumers }
+  }
+
+  test('one gets all, also when it has no credit; then the highest priority, then who came first', async () => {
+    const { bench, peers, consumers } = await withConsumers()
+    const taken = (): string[][] => peers.map((peer) => peer.takeTexts())
+    assert.deepEqual(taken(), [['0', '1'], [], [], []], 'the first stays, though a higher priority came')
+    bench.broker.grant(consumers[0]!, 1)
+    await bench.idle()
+    assert.deepEqual(taken(), [['2'], [], [], []])
+    peers[0]!.disconnect()
+    await bench.idle()
+    assert.deepEqual(taken(), [[], [], ['0', '1'], []], 'in order from where it stood')
+    bench.broker.cancel(consumers[1]!, { release: true })
+    peers[2]!.disconnect()
+    await bench.idle()
+    assert.deepEqual(taken(), [[], [], [], ['0', '1']])
+  })
+
+  test('the next one waits until everything that the one that left still holds is settled or back', async () => {
+    const { bench, peers, consumers } = await withConsumers()
+    const [a, b] = peers[0]!.take()
+    bench.broker.cancel(consumers[0]!, { release: false })
+    await bench.idle()
+    peers[0]!.settle(a!)
+    await bench.idle()
+    assert.deepEqual(
+      peers.flatMap((peer) => peer.takeTexts()),
+      [],
+    )
+    peers[0]!.settle(b!, released)
+    await bench.idle()
+    assert.deepEqual(
+      peers.map((peer) => peer.takeTexts()),
+      [[], [], ['1', '2'], []],
+    )
+  })
+
+  test('an idle one leaves, and the next one begins without another message', async () => {
+    const { bench, peers, consumers } = await withConsumers()
+    for (const delivery of peers[0]!.take()) peers[0]!.settle(delivery)
+    bench.broker.cancel(consumers[0]!, { release: false })
+    await bench.idle()
+    assert.deepEqual(peers[2]!.takeTexts(), ['2', '3'])
+  })
+
+  test('random comings and goings: order is kept, and never do two hold messages', async (t) => {
+    t.diagnostic(`SEED=${seed}`)
+    const random = new SeededRandom(seed)
+    const bench = await Bench.inMemory()
+    bench.declare('q', policy)
+    const producer = bench.connect()
+    const held: { peer: Peer; delivery: Received }[] = []
+    const accepted: number[] = []
+    const peers: { peer: Peer; consumer: number }[] = []
+    let sent = 0
+    for (let step = 0; step < 600 || accepted.length < sent; step++) {
+      if (step < 600 && random.chance(0.6)) producer.send('q', `${sent++}`)
+      if (peers.length < 4 && (random.chance(0.2) || peers.length === 0)) {
+        const peer = bench.connect()
+        peer.onDelivery = (delivery) => held.push({ peer, delivery })
+        peers.push({ peer, consumer: peer.consume('q', 3, { priority: random.between(0, 2) }) })
+      }
+      if (random.chance(0.15)) {
+        const [gone] = peers.splice(random.between(0, peers.length - 1), 1)
+        if (random.chance(0.5)) gone!.peer.disconnect()
+        else bench.broker.cancel(gone!.consumer, { release: true })
+        const kept = held.filter(({ peer }) => peer !== gone!.peer)
+        held.splice(0, held.length, ...kept)
+      }
+      await bench.idle()
+      assert.ok(new Set(held.map(({ peer }) => peer)).size <= 1, 'one at a time')
+      if (held.length > 0 && random.chance(0.7)) {
+        const { peer, delivery } = held.shift()!
+        peer.settle(delivery)
+        accepted.push(Number(delivery.text))
+        bench.broker.grant(delivery.consumer, 1)
+      }
+    }
+    assert.deepEqual(accepted, [...accepted.keys()], `order, with SEED=${seed}`)
   })
 })

@@ -246,6 +246,27 @@ test('a link is not given more unsettled bytes than it says', async () => {
   assert.equal(receiver.received.length, 3)
 })
 
+test('the priority of a receiver, also by the name of RabbitMQ', async () => {
+  const { client } = await stocked(0)
+  const properties = (name: string, value: unknown) => new Map([[name, value]])
+  const plain = await client.receiver({ address: 'q', credit: 10 })
+  const rabbit = await client.receiver({
+    address: 'q',
+    credit: 1,
+    properties: properties('rabbitmq:priority', new Typed('int', 5)),
+  })
+  const ours = await client.receiver({
+    address: 'q',
+    credit: 1,
+    properties: properties('millrace:priority', new Typed('long', 6n)),
+  })
+  const sender = await client.sender({ address: 'q' })
+  for (const text of ['a', 'b', 'c']) await sender.send({ body: { kind: 'text', value: text } })
+  assert.deepEqual([await ours.take(), await rabbit.take(), await plain.take()], [['a'], ['b'], ['c']])
+  const wrong = await client.receiver({ address: 'q', properties: properties('millrace:priority', 'high') })
+  assert.match(wrong.detach!.error!.description!, /millrace:priority is a whole number/)
+})
+
 test('unsettled bytes are bounded per connection; every link may have one message all the same', async () => {
   const { bench, client } = await stocked(0, { unsettledBytes: 300_000 })
   const sender = await client.sender({ address: 'q' })

@@ -1,6 +1,9 @@
 import type { Destination } from '../../model/destination.ts'
 import { type Attach, released } from '../../wire/amqp10/peer/performatives.ts'
+
+import { Typed } from '../../wire/amqp10/values.ts'
 import type { ReceiverOptions, Source, SubscriptionSource } from '../provider.ts'
+
 import { ulong } from './envelope.ts'
 import { filterOf } from './filters.ts'
 import { MILLRACE } from './line.ts'
@@ -29,9 +32,12 @@ export function receiverSource(
     rcvSettleMode: context.millrace ? 'second' : 'first',
     target: target({}),
     desiredCapabilities: context.millrace ? [MILLRACE] : [],
-    properties: new Map(
-      options.maxBytes === undefined ? [] : [['millrace:max-bytes', ulong(options.maxBytes)]],
-    ),
+    properties: new Map([
+      ...(options.maxBytes === undefined ? [] : [['millrace:max-bytes', ulong(options.maxBytes)] as const]),
+      ...(options.priority === undefined
+        ? []
+        : [['millrace:priority', new Typed('long', BigInt(options.priority))] as const]),
+    ]),
   } as const satisfies Partial<Attach>
   const common = { outcomes: OUTCOMES, defaultOutcome: released }
   if (source.kind === 'subscription') {

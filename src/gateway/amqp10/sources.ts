@@ -32,6 +32,10 @@ export interface SourceNode {
 /** Limit of unsettled bytes that a receiver may set for its link, a ulong. */
 const MAX_BYTES_KEY = 'millrace:max-bytes'
 
+/** Priority of the receiver among those of its queue; also by the name that RabbitMQ has for it. */
+const PRIORITY_KEY = 'millrace:priority'
+const RABBITMQ_PRIORITY_KEY = 'rabbitmq:priority'
+
 const outcomes = ['amqp:accepted:list', 'amqp:rejected:list', 'amqp:released:list', 'amqp:modified:list']
 const known = ['queue', 'topic', 'temporary-queue', 'temporary-topic', 'shared', 'global']
 
@@ -87,10 +91,11 @@ function serve(connection: AmqpConnection, link: SenderLink, attach: Attach, nod
   const { engine, gateway } = connection
   const maxBytes = Number(attach.properties.get(MAX_BYTES_KEY) ?? gateway.limits.unsettledBytes)
   if (!(maxBytes > 0)) throw new MillraceError('argument-invalid', `${MAX_BYTES_KEY} is a positive number`)
+  const priority = priorityOf(attach)
   const { queue, create, exclusive, selector } = node
   if (selector !== undefined) throw new MillraceError('unsupported', 'selectors on queues come later')
   if (node.stealable) gateway.registry.steal(queue)
-  const consumer = engine.consume(connection.number, { queue, create, exclusive, maxBytes })
+  const consumer = engine.consume(connection.number, { queue, create, exclusive, priority, maxBytes })
   const outgoing = new OutgoingLink(connection, link, attach, node, consumer)
   if (node.stealable) gateway.registry.hold(queue, outgoing)
   link.events = outgoing
@@ -100,6 +105,14 @@ function serve(connection: AmqpConnection, link: SenderLink, attach: Attach, nod
     source: answer(attach.source!, node.source),
     maxMessageSize: gateway.limits.maxMessageBytes,
   })
+}
+
+/** Throws `argument-invalid`. */
+function priorityOf({ properties }: Attach): number {
+  const priority = properties.get(PRIORITY_KEY) ?? properties.get(RABBITMQ_PRIORITY_KEY) ?? 0
+  const value = typeof priority === 'number' || typeof priority === 'bigint' ? Number(priority) : Number.NaN
+  if (Number.isSafeInteger(value)) return value
+  throw new MillraceError('argument-invalid', `${PRIORITY_KEY} is a whole number`)
 }
 
 /** A queue or topic of the receiver's own, such as the one for its replies (core 3.5.3, dynamic). */

@@ -61,6 +61,7 @@ const policyChecks: Readonly<Record<keyof QueuePolicy, Check>> = {
   backoff: (value) => value instanceof Map && isBackoff(value),
   deadLetter: (value) => value === null || typeof value === 'string',
   expired: (value) => value === null || typeof value === 'string',
+  singleActiveConsumer: (value) => value === null || typeof value === 'boolean',
   deduplication: (value) => value === null || (value instanceof Map && isDeduplication(value)),
   deliveryTimeout: (value) => value === null || positive(value),
 }

@@ -13,6 +13,7 @@ const fields: readonly (keyof PolicyOptions)[] = [
   'backoff',
   'deadLetter',
   'expired',
+  'singleActiveConsumer',
   'deduplication',
   'deliveryTimeout',
 ]

@@ -249,6 +249,41 @@ function testWorkers(subject: ProviderSubject): void {
     },
   )
 
+  contract(subject, ['policies'], 'a consumer of a higher priority goes first', async (bench) => {
+    const mq = await bench.connect()
+    const texts = bench.queue()
+    const low = await mq.createConsumer(texts, { prefetch: 1, priority: -1 })
+    const high = await mq.createConsumer(texts, { prefetch: 2, priority: 7 })
+    for (const text of ['a', 'b', 'c']) await mq.send(texts, text)
+    assert.deepEqual([(await high.receive())!.body, (await high.receive())!.body], ['a', 'b'])
+    assert.equal((await low.receive())!.body, 'c')
+    await assert.rejects(mq.createConsumer(texts, { priority: 0.5 }), { code: 'argument-invalid' })
+  })
+
+  contract(
+    subject,
+    ['policies'],
+    'one consumer is active, and the next one when it has left',
+    async (bench) => {
+      const mq = await bench.connect()
+      const texts = bench.queue({ policy: { singleActiveConsumer: true } })
+      const first = await mq.createConsumer(texts)
+      const second = await mq.createConsumer(texts, { priority: 1 })
+      for (const text of ['a', 'b', 'c']) await mq.send(texts, text)
+      await (await first.receive())!.acknowledge()
+      const held = (await first.receive())!
+      assert.equal(await second.receive({ timeout: 0 }), undefined)
+      await first.close()
+      assert.equal(
+        await second.receive({ timeout: 0 }),
+        undefined,
+        'its session may still settle what it took',
+      )
+      await held.release()
+      assert.deepEqual([(await second.receive())!.body, (await second.receive())!.body], ['b', 'c'])
+    },
+  )
+
   contract(
     subject,
     ['redelivery', 'policies'],
