@@ -3,6 +3,7 @@ import { HostClock, hostRandom } from '../../src/embedded/host.ts'
 import { Serving } from '../../src/embedded/serving.ts'
 import { SharedBroker } from '../../src/embedded/shared-brokers.ts'
 import { MemoryStore } from '../../src/engine/memory/store.ts'
+import type { EngineOptions } from '../../src/engine/options.ts'
 import type { GatewayOptions } from '../../src/gateway/amqp10/host.ts'
 
 /** A broker in memory behind a gateway and a socket, for tests that look at the client alone. */
@@ -11,11 +12,14 @@ export class LocalBroker {
   private readonly serving: Serving
   private readonly faults: unknown[]
 
-  static async start(gateway: Partial<GatewayOptions> = {}): Promise<LocalBroker> {
+  static async start(
+    gateway: Partial<GatewayOptions> = {},
+    engine: Omit<EngineOptions, 'maxMessageBytes'> = {},
+  ): Promise<LocalBroker> {
     const clock = new HostClock()
     const { maxMessageBytes } = gateway
     const parts = { store: new MemoryStore(clock), clock, random: hostRandom, release: () => {} }
-    const broker = await SharedBroker.open({ ...parts, options: { maxMessageBytes } }, () => {})
+    const broker = await SharedBroker.open({ ...parts, options: { ...engine, maxMessageBytes } }, () => {})
     const faults: unknown[] = []
     const served = { engine: broker.engine, clock, random: hostRandom, gateway }
     const serving = await Serving.listen(

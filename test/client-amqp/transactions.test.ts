@@ -14,7 +14,7 @@ const transacted = { acknowledge: 'transacted' } as const
 const rolledBack = { code: 'transaction-rolled-back' } as const
 
 async function bench(t: TestContext): Promise<{ wire: Wire; mq: Context; direct: Context }> {
-  const broker = await LocalBroker.start()
+  const broker = await LocalBroker.start({}, { checkBack: { first: 20, interval: 20 } })
   const wire = await Wire.start(() => broker.port)
   const mq = await connect(wire.url, { reconnect: { initial: 1, max: 20 } })
   const direct = await connect(broker.url)
@@ -141,4 +141,26 @@ test('half messages outlive their connection, and their producers are asked on a
   await cut({ wire, mq })
   await half.commit()
   assert.deepEqual(await bodiesIn(direct, numbers), [7])
+})
+
+test('producers answer for half messages over the network, also on another line, small and large', {
+  timeout: 10_000,
+}, async (t) => {
+  const { wire, mq, direct } = await bench(t)
+  const blobs = queue<Uint8Array>('blobs')
+  const large = new Uint8Array(300_000).map((_, i) => i >> 7)
+  const sizes: number[] = []
+  const checks = await mq.answerChecks<Uint8Array>('g', ({ body }) => {
+    sizes.push(body.length)
+    if (sizes.length === 1) return 'unknown'
+    return body.length === large.length ? 'commit' : 'rollback'
+  })
+  await cut({ wire, mq })
+  await direct.prepare(blobs, new Uint8Array(1), { producerGroup: 'g' })
+  await direct.prepare(blobs, large, { producerGroup: 'g' })
+  const message = await direct.receive(blobs, { timeout: '5s' })
+  assert.deepEqual(message!.body, large)
+  while ((await direct.prepared.list()).length > 0) await new Promise((resolve) => setImmediate(resolve))
+  assert.deepEqual(new Set(sizes), new Set([1, large.length]))
+  await checks.close()
 })
