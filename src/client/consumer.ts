@@ -47,6 +47,7 @@ const DEFAULT_PREFETCH = 128
 
 const settlements = {
   accepted: { outcome: 'accepted' },
+  released: { outcome: 'released' },
   'rolled-back': { outcome: 'modified', deliveryFailed: true, immediately: true },
 } as const
 
@@ -294,7 +295,7 @@ export class MessageConsumer<T = unknown> implements Settling, ReceiverSink, Asy
   /** @internal */
   async settleRanges(
     ranges: readonly number[],
-    outcome: 'accepted' | 'rolled-back',
+    outcome: keyof typeof settlements,
     transaction?: ProviderTransaction,
   ): Promise<void> {
     if (ranges.length > 0) await this.receiver.settle(ranges, settlements[outcome], transaction)

@@ -87,7 +87,9 @@ export class MessageProducer<Input = unknown> implements AsyncDisposable {
   }
 
   /**
-   * Resolves when the message has reached the durability asked for. Rejects, with nothing sent, with `closed`,
+   * Resolves when the message has reached the durability asked for; sends of one producer and one durability resolve in the
+   * order of their calls, while a refusal, or a lesser durability, may be told before (JMS 7.3 waits). In a transacted
+   * session it resolves when the broker has taken the message for the commit. Rejects, with nothing sent, with `closed`,
    * `destination-invalid`, `message-invalid`, `message-format-invalid`, `message-too-large`, `destination-conflict`, `queue-full`, `memory-full`, `disk-full`,
    * `journal-failed`.
    */

@@ -51,6 +51,8 @@ export class Session implements AsyncDisposable {
   readonly connection: Connection
   private readonly consumers: Set<MessageConsumer> = new Set()
   private readonly producers: Set<{ close(): Promise<void> }> = new Set()
+  /** Closed consumers of which something is not settled yet. */
+  private readonly leavers: Set<MessageConsumer> = new Set()
   /** Of mode 'transacted'. */
   private readonly transacted: Transacted | undefined
   /** Resolves when the listener at work has returned. */
@@ -171,6 +173,7 @@ export class Session implements AsyncDisposable {
     this.assertOpen()
     this.assertExplicit()
     for (const consumer of this.consumers) consumer.recover()
+    this.releaseLeavers()
   }
 
   /**
@@ -218,9 +221,17 @@ export class Session implements AsyncDisposable {
     await this.listenersDone()
     await this.transacted?.close()
     for (const consumer of [...this.consumers]) await consumer.shut(true)
+    this.releaseLeavers()
     this.ended = true
     await this.closeProducers()
     this.connection.forget(this)
+  }
+
+  /** Who has closed delivers nothing again: what it holds is for others. */
+  private releaseLeavers(): void {
+    for (const consumer of this.leavers)
+      consumer.settleRanges(consumer.takeHeld(), 'released').catch((error) => this.report(error))
+    this.leavers.clear()
   }
 
   /** No more sends; resolves when those under way are decided. @internal */
@@ -316,7 +327,8 @@ export class Session implements AsyncDisposable {
     if (this.acknowledgeMode === 'individual') return consumer.accept(message)
     if (this.acknowledgeMode !== 'client') return
     this.assertOpen()
-    await Promise.all([...this.consumers].map(async (each) => each.acceptHeld()))
+    await Promise.all([...this.consumers, ...this.leavers].map(async (each) => each.acceptHeld()))
+    this.leavers.clear()
   }
 
   /** Lets the listeners run, one message at a time. @internal */
@@ -391,5 +403,6 @@ export class Session implements AsyncDisposable {
   forget(closed: MessageConsumer | { close(): Promise<void> }): void {
     this.consumers.delete(closed as MessageConsumer)
     this.producers.delete(closed as { close(): Promise<void> })
+    if (closed instanceof MessageConsumer && closed.heldCount > 0) this.leavers.add(closed)
   }
 }

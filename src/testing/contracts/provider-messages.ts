@@ -7,6 +7,22 @@ import { assertEmpty, contract, deadLettersOf, one, type ProviderSubject, take }
 
 /** What is sent is what is received. */
 export function testMessages(subject: ProviderSubject): void {
+  contract(
+    subject,
+    [],
+    'JMS 7.3: sends of one level are confirmed in the order of their calls',
+    async (bench) => {
+      const mq = await bench.connect()
+      const queues = [bench.queue<number>(), bench.queue<number>(), bench.queue<number>()]
+      const order: number[] = []
+      const sends = Array.from({ length: 300 }, (_, i) =>
+        mq.send(queues[i % 3]!, i).then(() => void order.push(i)),
+      )
+      await Promise.all(sends)
+      assert.deepEqual(order, [...order.keys()])
+    },
+  )
+
   contract(subject, [], 'JMS 6.2.9: many sends in flight arrive in order of call', async (bench) => {
     const mq = await bench.connect()
     const numbers = bench.queue<number>()

@@ -242,6 +242,34 @@ function testModes(subject: ProviderSubject): void {
     },
   )
 
+  contract(
+    subject,
+    [],
+    'JMS 6.2.10 client: what a closed consumer has delivered is acknowledged with the rest, or goes back',
+    async (bench) => {
+      const mq = await bench.connect()
+      const texts = bench.queue()
+      for (const text of ['a', 'b', 'c', 'd']) await mq.send(texts, text)
+      const client = await mq.createContext({ acknowledge: 'client' })
+      const consumers = await Promise.all([1, 2, 3].map(() => client.createConsumer(texts, { prefetch: 0 })))
+      const [first, second, third] = consumers
+      await first!.receive()
+      await first!.close()
+      await (await second!.receive())!.acknowledge()
+      assert.equal((await third!.receive())!.body, 'c')
+      await third!.close()
+      client.recover()
+      assert.equal((await second!.receive())!.body, 'c')
+      await second!.close()
+      await client.close()
+      const left = await take(mq, texts, 2)
+      assert.deepEqual(
+        left.map(({ body }) => body),
+        ['c', 'd'],
+      )
+    },
+  )
+
   const automatic: readonly AcknowledgeMode[] = ['auto', 'dups-ok']
   for (const acknowledge of automatic) {
     contract(subject, [], `JMS 6.2.10 ${acknowledge}: what was received is acknowledged`, async (bench) => {
