@@ -216,6 +216,8 @@ export interface ConsumerOptions {
   readonly priority?: number | undefined
   /** Nothing more is delivered while so many bytes are unsettled; at least one message always is. */
   readonly maxBytes?: number | undefined
+  /** Only messages that this selector chooses (docs/selectors.md); '' chooses all. Throws `selector-invalid`. */
+  readonly selector?: string | undefined
 }
 
 export interface Settlement {

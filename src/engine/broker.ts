@@ -257,6 +257,7 @@ export class Broker implements Engine {
     const consumer = this.core.consumers.get(id)
     if (consumer === undefined) return
     consumer.credit += credit
+    consumer.queue.assortment?.wake(consumer)
     this.dispatcher.schedule(consumer.queue)
   }
 
@@ -267,6 +268,8 @@ export class Broker implements Engine {
       return
     }
     consumer.draining.push(done)
+    consumer.queue.draining.add(consumer)
+    consumer.queue.assortment?.wake(consumer)
     this.dispatcher.schedule(consumer.queue)
   }
 
@@ -276,6 +279,7 @@ export class Broker implements Engine {
     consumer.credit = 0
     consumer.cancelled = true
     consumer.releasing = options.release
+    consumer.queue.assortment?.retire(consumer)
     if (options.release) this.settlements.giveBack(consumer, false)
     // What a transaction has settled stays until that has ended.
     this.lifetimes.leaveWhenSettled(consumer)

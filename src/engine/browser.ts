@@ -2,7 +2,7 @@ import type { Selector } from '../model/selector/selector.ts'
 import type { BrowsedMessage, BrowsePage, MessageLocation } from './api.ts'
 import type { Core } from './core.ts'
 import { DeliveryRecord } from './delivery-record.ts'
-import { Chunk, EntryFlag } from './index/chunk.ts'
+import { type Chunk, EntryFlag } from './index/chunk.ts'
 import type { Lane } from './index/lane.ts'
 import { isHeld, isUndecided, StateCode, states } from './lifecycle.ts'
 import type { Queue } from './queue.ts'
@@ -86,7 +86,7 @@ export class Browser {
         const chunk = lane.chunkOf(lsn)
         if (chunk === null) continue
         open++
-        this.withEntries(chunk, (entries) => {
+        this.core.pager.peek(queue, lane, chunk, (entries) => {
           const slot = entries.find(lsn)
           if (slot >= 0 && isHeld(entries.states[slot]!))
             locations.push(this.describe(queue, lane, entries, slot))
@@ -131,7 +131,7 @@ export class Browser {
         if (chunk.live === 0 || chunk.lastLsn <= after) continue
         if (found.length >= limit) break
         if (!chunk.resident) {
-          this.withEntries(chunk, (entries) => {
+          this.core.pager.peek(queue, lane, chunk, (entries) => {
             this.take(lane, entries, after, limit, found)
             this.collect(queue, { priority: lane.priority, lsn: chunk.lastLsn }, limit, found, done)
           })
@@ -178,20 +178,6 @@ export class Browser {
       })
     }
     step(0)
-  }
-
-  /** The entries of a chunk, read from its page without bringing it back when it is not resident. */
-  private withEntries(chunk: Chunk, use: (entries: Chunk) => void): void {
-    if (chunk.resident) {
-      use(chunk)
-      return
-    }
-    this.core.store.loadPage(chunk.page, (bytes) => {
-      const entries = new Chunk(chunk.number)
-      entries.fromEarlierRun = chunk.fromEarlierRun
-      if (bytes !== null) entries.restore(bytes)
-      use(entries)
-    })
   }
 }
 

@@ -40,3 +40,14 @@ function chooseByPriority(consumers: readonly Consumer[], lsn: number): Consumer
   if (best !== undefined) best.served = latest + 1
   return best ?? (anyHungry ? undefined : null)
 }
+
+/** To whom a message group goes that `candidate` could have: the one with the fewest groups among those of its priority. */
+export function chooseOwner(rotation: Rotation, candidate: Consumer, lsn: number): Consumer {
+  let chosen = candidate
+  for (const consumer of rotation.consumers) {
+    const isEqual =
+      consumer.priority === candidate.priority && consumer.hungry && !consumer.excluded?.has(lsn)
+    if (isEqual && consumer.groups < chosen.groups) chosen = consumer
+  }
+  return chosen
+}

@@ -1,10 +1,13 @@
 import { MillraceError } from '../model/errors.ts'
+import { parseSelector, type Selector } from '../model/selector/selector.ts'
 import type { ConsumerOptions } from './api.ts'
 import type { Connection } from './connection.ts'
 import { DeliveryRecord } from './delivery-record.ts'
 import type { Chunk } from './index/chunk.ts'
 import type { Lane } from './index/lane.ts'
 import type { Queue } from './queue.ts'
+import type { Interest } from './selective/interests.ts'
+import type { Row } from './selective/row.ts'
 
 /** An unsettled delivery, as found by its tag. */
 export interface Unsettled {
@@ -28,6 +31,14 @@ export class Consumer {
   standsBy = false
   /** Where priorities differ: who of them was given a message later has more. */
   served = 0
+  /** Null: it takes everything. */
+  readonly selector: Selector | null
+  /** What it competes for, in a queue where somebody does not take everything; otherwise null. */
+  interest: Interest | null = null
+  /** Messages kept for it alone: of its groups, while it had no credit. Null while there never were any. */
+  own: Row | null = null
+  /** Message groups that are its own. */
+  groups = 0
   credit = 0
   unsettled = 0
   unsettledBytes = 0
@@ -69,6 +80,7 @@ export class Consumer {
         `the priority of a consumer is a whole number, not ${options.priority}`,
       )
     }
+    this.selector = options.selector ? parseSelector(options.selector) : null
   }
 
   get hungry(): boolean {
@@ -98,6 +110,7 @@ export class Consumer {
     this.unsettled--
     this.unsettledBytes -= into.chunk.sizes[into.slot]!
     while (this.firstTag < this.nextTag && this.chunks[this.firstTag & this.mask] === null) this.firstTag++
+    if (this.interest !== null) this.queue.assortment?.wake(this)
     return true
   }
 

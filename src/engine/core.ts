@@ -57,6 +57,10 @@ export class Core {
   retryHeld: () => void = () => {}
   /** A message was put into a queue; set by the dispatcher. */
   entered: (queue: Queue, lsn: number, flags: number) => void = () => {}
+  /** A consumer joined a queue or left it; a queue got its first message of a group. Set by the dispatcher. */
+  joined: (consumer: Consumer) => void = () => {}
+  left: (consumer: Consumer) => void = () => {}
+  grouped: (queue: Queue) => void = () => {}
   /** A message of the queue expires at this wall time; set by Expiry. */
   expiring: (queue: Queue, expiry: number) => void = () => {}
   /** A delivery that a transaction has settled is taken back from its consumer; set by Transactions. */
@@ -179,6 +183,11 @@ export class Core {
     return lsn <= (flags & EntryFlag.os ? this.log.written : this.log.durable)
   }
 
+  /** Whether the store has been given the message, or it is one that the store never gets. */
+  isStored(lsn: number, flags: number): boolean {
+    return lsn <= this.log.committedLsn || (flags & EntryFlag.memory) !== 0
+  }
+
   /** Fills `into` with the publish operation of a slot when it is in memory. */
   read(queue: Queue, lsn: number, flags: number, into: Slice): boolean {
     return flags & EntryFlag.memory ? this.volatile.read(lsn, into) : this.store.read(queue.id, lsn, into)
@@ -195,6 +204,13 @@ export class Core {
       if (this.closed) return
       use(damaged.length === 0 && this.read(queue, lsn, flags, slice) ? slice : null)
       this.schedule()
+    })
+  }
+
+  /** As the store's, but nothing is told any more when the engine has been closed. */
+  load(queue: number, lsns: readonly number[], done: (damaged: readonly number[]) => void): void {
+    this.store.load(queue, lsns, (damaged) => {
+      if (!this.closed) done(damaged)
     })
   }
 

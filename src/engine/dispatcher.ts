@@ -6,6 +6,7 @@ import type { Lane } from './index/lane.ts'
 import { eventCode, StateCode, transition } from './lifecycle.ts'
 import { Slice } from './ports/store.ts'
 import type { Queue } from './queue.ts'
+import { SelectiveDispatch } from './selective/selective-dispatch.ts'
 import type { Settlements } from './settlements.ts'
 
 const ACQUIRE = eventCode('acquire')
@@ -17,6 +18,7 @@ const LOAD_AHEAD = 256
 /** The way out: gives visible ready messages to consumers with credit, most urgent and oldest first. */
 export class Dispatcher {
   private readonly core: Core
+  private readonly selective: SelectiveDispatch
   settlements!: Settlements
   private scheduled: Queue[] = []
   private fresh: Queue[] = []
@@ -24,6 +26,7 @@ export class Dispatcher {
 
   constructor(core: Core) {
     this.core = core
+    this.selective = new SelectiveDispatch(core, this, () => this.settlements)
     core.dispatch = () => this.run()
     core.entered = (queue, lsn, flags) => this.entered(queue, lsn, flags)
   }
@@ -68,8 +71,9 @@ export class Dispatcher {
   /** Nothing more can be handed out now: credit that is to be drained lapses. */
   private finishDrains(queue: Queue): void {
     if (queue.loading || queue.scheduled) return
-    for (const consumer of queue.consumers) {
-      if (consumer.draining.length === 0) continue
+    for (const consumer of queue.draining) {
+      if (this.selective.mayHaveMore(consumer)) continue
+      queue.draining.delete(consumer)
       const lapsed = consumer.credit
       consumer.credit = 0
       for (const done of consumer.draining.splice(0)) consumer.connection.tellAfter(() => done(lapsed))
@@ -78,6 +82,7 @@ export class Dispatcher {
   }
 
   private dispatch(queue: Queue): void {
+    if (queue.assortment !== null) return this.selective.dispatch(queue.assortment)
     if (queue.loading) return
     let budget = TURN_DELIVERIES
     for (let priority = queue.lanes.length - 1; priority >= 0; priority--) {
@@ -114,7 +119,10 @@ export class Dispatcher {
         from = slot + 1
         continue
       }
-      if (!this.handOut(queue, lane, chunk, slot, consumer)) return 0
+      if (!this.handOut(queue, lane, chunk, slot, consumer)) {
+        this.loadAhead(queue, chunk, slot)
+        return 0
+      }
       budget--
     }
     this.schedule(queue)
@@ -136,7 +144,7 @@ export class Dispatcher {
   }
 
   /** False when the message has to be loaded first. One that has expired or is damaged goes another way. */
-  private handOut(queue: Queue, lane: Lane, chunk: Chunk, slot: number, consumer: Consumer): boolean {
+  handOut(queue: Queue, lane: Lane, chunk: Chunk, slot: number, consumer: Consumer): boolean {
     const { core } = this
     const expiry = chunk.expiryOf(slot)
     if (expiry > 0 && expiry <= core.clock.wall()) {
@@ -146,7 +154,6 @@ export class Dispatcher {
     const lsn = chunk.lsns[slot]!
     const flags = chunk.flags[slot]!
     if (!core.read(queue, lsn, flags, this.slice)) {
-      this.load(queue, lane, chunk, slot)
       return false
     }
     const record = consumer.nextRecord()
@@ -174,25 +181,29 @@ export class Dispatcher {
     return queue.definition.policy.deliveryTimeout === undefined ? 0 : this.core.clock.monotonic()
   }
 
-  private load(queue: Queue, lane: Lane, chunk: Chunk, slot: number): void {
+  private loadAhead(queue: Queue, chunk: Chunk, slot: number): void {
     const lsns: number[] = []
     for (let at = slot; at >= 0 && lsns.length < LOAD_AHEAD; at = chunk.nextReady(at + 1)) {
       if (!(chunk.flags[at]! & EntryFlag.memory)) lsns.push(chunk.lsns[at]!)
     }
+    this.load(queue, lsns)
+  }
+
+  /** Brings messages in; then the queue goes on. */
+  load(queue: Queue, lsns: readonly number[]): void {
     queue.loading = true
     this.core.store.load(queue.id, lsns, (damaged) => {
       queue.loading = false
-      for (const lsn of damaged) {
-        const at = chunk.find(lsn)
-        if (at >= 0 && chunk.states[at] === StateCode.ready) {
-          this.settlements.discard(queue, lane, chunk, at, 'quarantined')
-        }
-      }
-      // What was loaded is certain to be in memory only now.
-      this.dispatch(queue)
-      this.finishDrains(queue)
-      this.core.schedule()
+      for (const lsn of damaged) this.settlements.damaged(queue, lsn)
+      this.again(queue)
     })
+  }
+
+  /** At once: what was loaded is certain to be in memory only now. */
+  again(queue: Queue): void {
+    this.dispatch(queue)
+    this.finishDrains(queue)
+    this.core.schedule()
   }
 
   private watch(consumer: Consumer): void {

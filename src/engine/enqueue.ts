@@ -4,6 +4,7 @@ import { groupNumber } from './index/group-number.ts'
 import { isUndecided, StateCode } from './lifecycle.ts'
 import { ByteWriter, PublishFlag, type PublishHead, writePublish } from './ports/operations.ts'
 import type { Queue } from './queue.ts'
+import { positionOf } from './selective/row.ts'
 
 /**
  * Puts a message into a queue's index. `flags` are the entry's, `state` is where its lifecycle begins. Used for new messages,
@@ -25,7 +26,9 @@ export function enqueue(
   // An id counts once the message does.
   if (head.flags & PublishFlag.deduplicated && !isUndecided(state))
     queue.seen?.add(head.deduplicationId, (flags & EntryFlag.memory) !== 0, head.publishedAt)
+  if (group > 0 && queue.groups === null) core.grouped(queue)
   if (state !== StateCode.ready) queue.setNewest(lane, state)
+  else queue.assortment?.arrive(positionOf(head.priority, lsn))
   core.entered(queue, lsn, flags)
   if (expiry > 0 && !isUndecided(state)) core.expiring(queue, expiry)
 }

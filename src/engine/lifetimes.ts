@@ -33,6 +33,7 @@ export class Lifetimes {
     const after = consumers.findIndex(({ priority }) => priority < consumer.priority)
     consumers.splice(after < 0 ? consumers.length : after, 0, consumer)
     consumer.connection.consumers.add(consumer)
+    this.core.joined(consumer)
   }
 
   /** The consumer holds nothing any more. */
@@ -45,7 +46,9 @@ export class Lifetimes {
     queue.consumers = queue.consumers.filter((other) => other !== consumer)
     queue.turn = 0
     if (!consumer.standsBy) this.activateNext(queue)
+    queue.draining.delete(consumer)
     connection.consumers.delete(consumer)
+    this.core.left(consumer)
     if (queue.consumers.length === 0 && !queue.deleting) this.unused(queue)
   }
 
@@ -54,6 +57,7 @@ export class Lifetimes {
     const next = queue.consumers.find(({ standsBy }) => standsBy)
     if (next === undefined) return
     next.standsBy = false
+    queue.assortment?.wake(next)
     this.schedule(queue)
   }
 

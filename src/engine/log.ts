@@ -19,6 +19,8 @@ export class Log {
   lastLsn = 0
   /** LSN of the last operation, as opposed to messages that are never written. */
   lastOperation = 0
+  /** What the store has been given goes up to here. */
+  committedLsn = 0
   written = 0
   durable = 0
   /** Bytes committed and not yet durable, as the engine counts them. */
@@ -134,6 +136,7 @@ export class Log {
   /** The store has reached `lsn`. */
   becameDurable(lsn: number): void {
     this.durable = lsn
+    if (lsn > this.committedLsn) this.committedLsn = lsn
     if (lsn > this.written) this.written = lsn
     let done = 0
     while (done < this.committed.length && this.committed[done]!.lsn <= lsn) {
@@ -152,7 +155,8 @@ export class Log {
 
   private submit(): void {
     const batch = this.batch
-    this.committed.push({ lsn: batch.lsns[batch.count - 1]!, bytes: batch.length })
+    this.committedLsn = batch.lsns[batch.count - 1]!
+    this.committed.push({ lsn: this.committedLsn, bytes: batch.length })
     this.unsyncedBytes += batch.length
     // The next turn will probably resemble this one; a buffer of its size saves growing.
     const bytes = Math.min(Math.max(batch.length + (batch.length >> 2), 1024), 1 << 20)

@@ -22,6 +22,8 @@ export interface EngineOptions {
   readonly chunkBytes?: number | undefined
   /** Entries of queue indexes kept in memory; more are paged. */
   readonly residentEntries?: number | undefined
+  /** Positions of messages remembered per queue for consumers that do not take everything. */
+  readonly candidates?: number | undefined
   /** Messages and bytes held per full queue with overflow 'block'. */
   readonly heldMessages?: number | undefined
   readonly heldBytes?: number | undefined
@@ -63,6 +65,7 @@ export function resolveOptions(options: EngineOptions): ResolvedOptions {
     maxMessageBytes: options.maxMessageBytes ?? 128 * 1024 * 1024,
     chunkBytes: options.chunkBytes ?? 256 * 1024,
     residentEntries: options.residentEntries ?? 2_000_000,
+    candidates: options.candidates ?? 262_144,
     heldMessages: options.heldMessages ?? 5_000,
     heldBytes: options.heldBytes ?? 16 * 1024 * 1024,
     maxProducers: options.maxProducers ?? 100_000,

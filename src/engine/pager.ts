@@ -5,6 +5,9 @@ import { ByteWriter, OperationReader, PublishHead, readPublish } from './ports/o
 import type { Store } from './ports/store.ts'
 import type { Queue } from './queue.ts'
 
+/** Chunks that came back last, which somebody is about to use. */
+const KEPT = 2
+
 /**
  * Keeps the queue indexes within a budget of entries: chunks far from both ends of their lane go to pages of the store and
  * come back when a consumer nears them.
@@ -15,6 +18,8 @@ export class Pager implements Residency {
   private readonly budget: number
   private readonly durable: () => number
   private readonly loading = new Map<Chunk, (() => void)[]>()
+  /** Chunks that came back from pages and may go there again, the first to come first. */
+  private revisited: { readonly lane: Lane; readonly chunk: Chunk }[] = []
   /** Told which slots of a loaded chunk wait; set by the settlements. */
   loaded: (queue: Queue, lane: Lane, chunk: Chunk, waiting: readonly number[]) => void = () => {}
 
@@ -50,6 +55,26 @@ export class Pager implements Residency {
     })
   }
 
+  /**
+   * Reads the entries of a chunk beside the index: from its page without bringing it back. `use` may be called at once.
+   * A damaged page is made again, and then the chunk is there.
+   */
+  peek(queue: Queue, lane: Lane, chunk: Chunk, use: (entries: Chunk) => void): void {
+    if (chunk.resident) {
+      use(chunk)
+      return
+    }
+    const { fromEarlierRun } = chunk
+    this.store.loadPage(chunk.page, (bytes) => {
+      if (chunk.resident) return use(chunk)
+      if (bytes === null) return this.load(queue, lane, chunk, () => use(chunk))
+      const entries = new Chunk(chunk.number)
+      entries.fromEarlierRun = fromEarlierRun
+      entries.restore(bytes)
+      use(entries)
+    })
+  }
+
   private take(queue: Queue, lane: Lane, chunk: Chunk, bytes: Uint8Array): void {
     const { live, ready, liveBytes, page } = chunk
     const waiting = chunk.restore(bytes)
@@ -61,6 +86,19 @@ export class Pager implements Residency {
     const callbacks = this.loading.get(chunk)!
     this.loading.delete(chunk)
     for (const done of callbacks) done()
+    this.revisited.push({ lane, chunk })
+    this.sendBack()
+  }
+
+  /** Chunks that were brought in for a message or two make room for others. */
+  private sendBack(): void {
+    for (let left = this.revisited.length - KEPT; left > 0 && this.chunks > this.budget; left--) {
+      const { lane, chunk } = this.revisited.shift()!
+      if (!chunk.resident || chunk.live === 0) continue
+      const isInner = lane.after(chunk) !== undefined && !lane.isNear(chunk)
+      if (isInner && chunk.live === chunk.ready && chunk.lastLsn <= this.durable()) this.evict(chunk)
+      else this.revisited.push({ lane, chunk })
+    }
   }
 
   /** Makes a damaged page's entries again from the messages themselves. Delivery counts are lost with the page. */

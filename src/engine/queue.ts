@@ -9,6 +9,9 @@ import type { LsnList } from './index/lsn-list.ts'
 import { isUndecided, StateCode } from './lifecycle.ts'
 import { PublishFlag, type PublishHead } from './ports/operations.ts'
 import type { Binding } from './routing/binding-set.ts'
+import type { Assortment } from './selective/assortment.ts'
+import type { Groups } from './selective/groups.ts'
+import { positionOf } from './selective/row.ts'
 
 const PRIORITIES = 10
 
@@ -19,6 +22,12 @@ export class Queue {
   /** Index = priority; a lane exists once a message of that priority has come. */
   readonly lanes: (Lane | undefined)[] = new Array(PRIORITIES)
   consumers: Consumer[] = []
+  /** Those that asked for their credit to be drained. */
+  readonly draining: Set<Consumer> = new Set()
+  /** Who wants what; null while everybody takes everything and no message belongs to a group. */
+  assortment: Assortment | null = null
+  /** Null while it has had no message of a group. */
+  groups: Groups | null = null
   /** Whose turn it is among the consumers. */
   turn = 0
   exclusive = false
@@ -144,6 +153,8 @@ export class Queue {
     if (state === StateCode.acquired) this.acquired++
     else if (state === StateCode.waiting) this.waiting++
     else if (isUndecided(state)) this.countUndecided(1, chunk.sizes[slot]!)
+    this.groups?.changed(chunk.groupOf(slot), before, state)
+    if (state === StateCode.ready) this.assortment?.arrive(positionOf(lane.priority, chunk.lsns[slot]!))
     lane.setState(chunk, slot, state)
   }
 

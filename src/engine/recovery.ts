@@ -177,8 +177,10 @@ export class Recovery {
 
   private patchSlot(queue: Queue, lane: Lane, chunk: Chunk, slot: number, patch: Patch): void {
     const { live, ready, liveBytes } = chunk
-    if (chunk.states[slot] === StateCode.waiting) queue.waiting--
-    else if (isUndecided(chunk.states[slot]!)) queue.countUndecided(-1, chunk.sizes[slot]!)
+    if (chunk.states[slot] === StateCode.waiting) {
+      queue.waiting--
+      queue.groups?.unparked(chunk.groupOf(slot))
+    } else if (isUndecided(chunk.states[slot]!)) queue.countUndecided(-1, chunk.sizes[slot]!)
     chunk.applyPatch(slot, patch)
     if (patch.due > 0) this.settlements.foundWaiting(queue, lane, chunk, [slot])
     lane.account(chunk, live, ready, liveBytes)

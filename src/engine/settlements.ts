@@ -112,9 +112,21 @@ export class Settlements {
     this.leave(queue, lane, chunk, slot, DISCARD, departure)
   }
 
+  /** The bytes of a message turned out damaged: it leaves, unless somebody has it. */
+  damaged(queue: Queue, lsn: number): void {
+    for (const lane of queue.urgentFirst()) {
+      const chunk = lane.chunkOf(lsn)
+      const slot = chunk?.resident ? chunk.find(lsn) : -1
+      if (chunk === null || slot < 0 || chunk.states[slot] !== StateCode.ready) continue
+      this.discard(queue, lane, chunk, slot, 'quarantined')
+      return
+    }
+  }
+
   /** Entries that were read back in state waiting: they count again, and get their timers. */
   foundWaiting(queue: Queue, lane: Lane, chunk: Chunk, slots: readonly number[]): void {
     queue.waiting += slots.length
+    for (const slot of slots) queue.groups?.foundParked(chunk.groupOf(slot))
     for (const slot of slots) this.wakeWhenDue(queue, lane, chunk.lsns[slot]!, chunk.dueOf(slot))
   }
 

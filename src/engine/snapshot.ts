@@ -59,6 +59,8 @@ interface Parts {
 interface QueueFacts {
   readonly definition: QueueDefinition
   readonly deleting: boolean
+  /** It has had messages of groups. */
+  readonly grouped: boolean
   readonly bindings: readonly BindingDefinition[]
   readonly published: number
   readonly delivered: number
@@ -186,6 +188,7 @@ export class Snapshots {
     queue.delivered = facts.delivered
     queue.scheduledMessages = facts.scheduled
     Object.assign(queue.departed, facts.departed)
+    if (facts.grouped) this.core.grouped(queue)
     this.bindings.restore(queue, facts.bindings)
     if (facts.deleting) topology.detach(queue)
   }
@@ -233,7 +236,17 @@ export function queueOfSection(section: Uint8Array): { id: number; name: string 
 function writeFacts(writer: ByteWriter, queue: Queue): void {
   const { definition, deleting, published, delivered, departed, scheduledMessages: scheduled } = queue
   const bindings = [...queue.bindings].map((binding) => binding.definition)
-  const facts: QueueFacts = { definition, deleting, bindings, published, delivered, departed, scheduled }
+  const grouped = queue.groups !== null
+  const facts: QueueFacts = {
+    definition,
+    deleting,
+    grouped,
+    bindings,
+    published,
+    delivered,
+    departed,
+    scheduled,
+  }
   writer.putVarint(queue.id)
   writer.putText(JSON.stringify(facts))
 }

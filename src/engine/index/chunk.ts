@@ -116,16 +116,20 @@ export class Chunk {
 
   /** Slot of an LSN; -1 when the chunk does not hold it. */
   find(lsn: number): number {
+    const slot = this.slotFrom(lsn)
+    return slot < this.length && this.lsns[slot] === lsn ? slot : -1
+  }
+
+  /** First slot whose LSN is not below `lsn`; `length` when there is none. */
+  slotFrom(lsn: number): number {
     let low = 0
-    let high = this.length - 1
-    while (low <= high) {
+    let high = this.length
+    while (low < high) {
       const middle = (low + high) >>> 1
-      const at = this.lsns[middle]!
-      if (at === lsn) return middle
-      if (at < lsn) low = middle + 1
-      else high = middle - 1
+      if (this.lsns[middle]! < lsn) low = middle + 1
+      else high = middle
     }
-    return -1
+    return low
   }
 
   oldestLsn(): number {

@@ -107,6 +107,24 @@ export class Lane {
     return this.chunks[chunk.number - this.chunks[0]!.number + 1]
   }
 
+  /** First chunk that holds something and reaches `lsn` or beyond; it may have to be loaded first. */
+  chunkFrom(lsn: number): Chunk | null {
+    let low = 0
+    let high = this.chunks.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (this.chunks[middle]!.lastLsn < lsn) low = middle + 1
+      else high = middle
+    }
+    while (low < this.chunks.length && this.chunks[low]!.live === 0) low++
+    return this.chunks[low] ?? null
+  }
+
+  /** Dispatch will need the chunk soon. */
+  isNear(chunk: Chunk): boolean {
+    return chunk.number <= this.cursor + 1 && chunk.number >= this.cursor
+  }
+
   /** Chunk whose LSN range holds `lsn`. */
   chunkOf(lsn: number): Chunk | null {
     let low = 0
