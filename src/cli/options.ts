@@ -21,6 +21,7 @@ type OwnOption =
   | 'as'
   | 'priority'
   | 'ttl'
+  | 'delay'
   | 'property'
   | 'durability'
   | 'producer'
@@ -58,6 +59,7 @@ const ownSpecs: Readonly<Record<OwnOption, OptionSpec>> = {
   as: { type: 'string', value: 'KIND', help: 'what bodies are: text (default), or json to be parsed' },
   priority: { type: 'string', value: 'N', help: '0 to 9; higher goes first (default 4)' },
   ttl: { type: 'string', value: 'TIME', help: 'not delivered any more when older, such as 90s or 2h' },
+  delay: { type: 'string', value: 'TIME', help: 'not delivered before so long from now, such as 15m' },
   property: { type: 'string', value: 'NAME=VALUE', help: 'an application property; may be repeated' },
   durability: {
     type: 'string',

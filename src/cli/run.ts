@@ -15,6 +15,7 @@ import type { Terminal } from './progress.ts'
 import { queues } from './queues.ts'
 import { receive } from './receive.ts'
 import { deleteQueue, move, purge, redrive } from './repair.ts'
+import { cancel, scheduled } from './scheduled.ts'
 import { send } from './send.ts'
 import { dev, serve } from './serve.ts'
 import { topics } from './topics.ts'
@@ -38,6 +39,8 @@ export const commands: readonly Command[] = [
   move,
   redrive,
   prepared,
+  scheduled,
+  cancel,
   doctor,
   serve,
   dev,

@@ -29,7 +29,7 @@ export const send: Command = {
     'With --producer, sending the same file again after any interruption stores each line once.',
     'With --json, one line per confirmed message: {"line", "messageId"}.',
   ],
-  options: ['file', 'as', 'priority', 'ttl', 'property', 'durability', 'producer'],
+  options: ['file', 'as', 'priority', 'ttl', 'delay', 'property', 'durability', 'producer'],
   run,
 }
 
@@ -67,6 +67,7 @@ function readSettings({ options }: Call): Settings {
       durability: options.oneOf<Durability>('durability', ['disk', 'os', 'memory']),
       priority: options.wholeNumber('priority', 0, 9),
       ttl: options.duration('ttl'),
+      delay: options.duration('delay'),
     },
     message: { properties: options.properties('property') },
     asJson: options.oneOf('as', ['text', 'json']) === 'json',

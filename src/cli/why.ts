@@ -29,7 +29,8 @@ export const why: Command = {
 /** A message and where it is. */
 interface Finding {
   readonly queue: QueueReport
-  readonly message: BrowsedMessage
+  /** Undefined while it is scheduled: then nobody is shown it. */
+  readonly message: BrowsedMessage | undefined
   readonly location: LocationReport
 }
 
@@ -52,7 +53,7 @@ async function printAll(
   found: readonly Finding[],
   left: readonly JournalTrace[],
 ): Promise<void> {
-  for (const finding of found) await print(out, finding)
+  for (const finding of found) await print(out, id, finding)
   for (const trace of left) await out.line(describeTrace(trace))
   if (found.length + left.length === 0)
     await out.line(`no queue holds ${id}, and the journal knows nothing of it (any more)`)
@@ -74,8 +75,13 @@ async function search(mq: Context, id: string, signal: AbortSignal): Promise<Fin
   const { management } = mq
   const located = await management.locate(id)
   const queues = await management.queues()
-  const candidates =
-    located.length === 0 ? queues : queues.filter(({ name }) => located.some((place) => place.queue === name))
+  const reports = (places: readonly LocationReport[]): QueueReport[] =>
+    queues.filter(({ name }) => places.some((place) => place.queue === name))
+  const scheduled = located.filter(({ state }) => state === 'scheduled')
+  if (scheduled.length > 0) {
+    return reports(scheduled).map((queue) => ({ queue, message: undefined, location: scheduled[0]! }))
+  }
+  const candidates = located.length === 0 ? queues : reports(located)
   const findings: Finding[] = []
   for (const report of candidates) {
     for await (const message of mq.browse(queue(report.name))) {
@@ -100,13 +106,15 @@ function explain({ queue, location, message }: Finding): string {
   switch (state) {
     case 'ready':
       if (queue.consumers === 0) return 'ready, and no consumer is connected to the queue'
-      return message.deadLetter
+      return message?.deadLetter
         ? 'ready in a dead-letter queue'
         : `ready; ${plural(queue.consumers, 'consumer')} connected, none asks for more`
     case 'waiting':
       return `failed ${plural(failures, 'time')}, and waits to be delivered again at ${time(due)}`
     case 'acquired':
       return 'delivered to a consumer that has not answered'
+    case 'scheduled':
+      return `scheduled, to be delivered at ${time(due)}`
     default:
       return state
   }
@@ -122,7 +130,7 @@ function document(finding: Finding): Record<string, unknown> {
     failures,
     size,
     expiration: time(expiry),
-    message: describeMessage(finding.message),
+    message: finding.message && describeMessage(finding.message),
   }
 }
 
@@ -130,17 +138,17 @@ function documentOfTrace({ alive: _, publishedAt, ...trace }: JournalTrace): Rec
   return { ...trace, publishedAt: time(publishedAt) }
 }
 
-async function print(out: Output, finding: Finding): Promise<void> {
+async function print(out: Output, id: string, finding: Finding): Promise<void> {
   const { message, location, queue } = finding
-  const { deadLetter } = message
+  const deadLetter = message?.deadLetter
   const lines = [
-    `${message.brokerId} (${message.messageId ?? 'without message id'})`,
+    message ? `${message.brokerId} (${message.messageId ?? 'without message id'})` : id,
     `  queue       ${queue.name}`,
     `  state       ${explain(finding)}`,
-    `  body        ${oneLine(bodyForPeople(message))}`,
+    ...(message ? [`  body        ${oneLine(bodyForPeople(message))}`] : []),
     `  size        ${byteSize(location.size)}, priority ${location.priority}`,
     `  deliveries  ${location.deliveryCount}, failures ${location.failures}`,
-    `  sent        ${time(message.timestamp) ?? 'at an unknown time'}`,
+    ...(message ? [`  sent        ${time(message.timestamp) ?? 'at an unknown time'}`] : []),
     `  expires     ${time(location.expiry) ?? 'never'}`,
   ]
   if (deadLetter) {

@@ -156,6 +156,11 @@ export class Message<T = unknown> {
     return this.incoming.expiry || undefined
   }
 
+  /** Wall milliseconds before which it was not to be delivered (JMSDeliveryTime). */
+  get deliveryTime(): number | undefined {
+    return this.incoming.content.deliveryTime ?? this.timestamp
+  }
+
   /** 0 to 9 (JMSPriority). */
   get priority(): number {
     return this.incoming.priority

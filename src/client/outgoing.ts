@@ -3,7 +3,9 @@ import type { Destination } from '../model/destination.ts'
 import { type Duration, milliseconds } from '../model/duration.ts'
 import { MillraceError } from '../model/errors.ts'
 import type { MessageContent, SentValue } from '../model/message.ts'
+import { isTime, type Repetition, repetitionProblem } from '../model/schedule.ts'
 import { type BodyKind, copyBody, toBody } from './bodies.ts'
+import { calendar } from './cron.ts'
 import { isDestination } from './destinations.ts'
 import { checkProperties, copyValues } from './properties.ts'
 import type { Outgoing } from './provider.ts'
@@ -15,6 +17,12 @@ export interface SendOptions {
   readonly priority?: number | undefined
   /** It is not delivered any more when it is older than this. */
   readonly ttl?: Duration | undefined
+  /** It is not delivered before so long after the call (JMS delivery delay). */
+  readonly delay?: Duration | undefined
+  /** It is not delivered before this: a Date, or wall milliseconds. A time that has passed is now. Not with `delay`. */
+  readonly deliverAt?: Date | number | undefined
+  /** It is delivered again and again: from `delay` or `deliverAt` on, otherwise after the first interval. */
+  readonly repeat?: RepeatOptions | undefined
   /**
    * How the body is sent. 'map': an object of simple values, 'stream': an array of them, for JMS clients that read such
    * messages. Default: 'text' for a string, 'bytes' for a Uint8Array, 'json' for everything else.
@@ -47,10 +55,32 @@ export interface SendOptions {
   readonly signal?: AbortSignal | undefined
 }
 
+/** How a message is delivered repeatedly. See Repetition. */
+export type RepeatOptions = {
+  /** Deliveries in all, the first included. Default: without end. */
+  readonly times?: number | undefined
+  /** There is none after this: a Date, or wall milliseconds. */
+  readonly until?: Date | number | undefined
+} & (
+  | {
+      /** From one planned time to the next, however late a delivery is. */
+      readonly every: Duration
+      readonly cron?: undefined
+    }
+  | {
+      /** minute, hour, day of the month, month, weekday; with six fields, the second in front. */
+      readonly cron: string
+      /** IANA name, such as 'Europe/Berlin'. Default UTC. */
+      readonly timezone?: string | undefined
+      readonly every?: undefined
+    }
+)
+
 export interface SendDefaults {
   readonly durability: Durability
   readonly priority: number
   readonly ttl: number
+  readonly delay: number
   /** Wall milliseconds: the time of the send call, from which a time to live counts. */
   readonly wall: () => number
 }
@@ -60,7 +90,7 @@ const none: SendOptions = {}
 /** Begins the text form of an id of bytes. */
 export const BYTES_ID = 'ID:AMQP_BINARY:'
 
-/** What goes to the provider. Throws `argument-invalid`, `duration-invalid`, `message-format-invalid`. */
+/** What goes to the provider. Throws `argument-invalid`, `duration-invalid`, `schedule-invalid`, `message-format-invalid`. */
 export function makeOutgoing(
   destination: Destination,
   body: unknown,
@@ -71,17 +101,65 @@ export function makeOutgoing(
   const timestamp = defaults.wall()
   const ttl = options.ttl === undefined ? defaults.ttl : milliseconds(options.ttl)
   const expiry = ttl === 0 ? 0 : timestamp + ttl
+  const deliveryTime = deliveryTimeOf(options, defaults.delay, timestamp)
   return {
     destination,
     content:
       options === none
-        ? { body: toBody(body, undefined), messageId, timestamp, expiration: expiry || undefined }
-        : describe(body, options, messageId, timestamp, expiry),
+        ? {
+            body: toBody(body, undefined),
+            messageId,
+            timestamp,
+            expiration: expiry || undefined,
+            deliveryTime,
+          }
+        : {
+            ...describe(body, options, messageId, timestamp, expiry),
+            deliveryTime,
+            repetition: options.repeat && repetitionOf(options.repeat, timestamp),
+          },
     durability: options.durability === undefined ? defaults.durability : checkDurability(options.durability),
     priority: options.priority === undefined ? defaults.priority : checkPriority(options.priority),
     expiry,
     sequence: options.sequence,
   }
+}
+
+/** Undefined: at once. Throws `schedule-invalid`, `duration-invalid`. */
+function deliveryTimeOf(options: SendOptions, usual: number, timestamp: number): number | undefined {
+  const { delay, deliverAt } = options
+  if (deliverAt === undefined) {
+    const wait = delay === undefined ? usual : milliseconds(delay)
+    return wait === 0 ? undefined : checkTime(Math.ceil(timestamp + wait))
+  }
+  if (delay === undefined) return checkTime(Number(deliverAt))
+  throw invalidSchedule('a message has either a delay or a time of delivery (deliverAt)')
+}
+
+function repetitionOf(options: RepeatOptions, timestamp: number): Repetition {
+  if (typeof options !== 'object' || options === null)
+    throw invalidSchedule('repeat is an object with every or cron')
+  const { every, cron, times } = options
+  const until = options.until === undefined ? undefined : Number(options.until)
+  const timezone = 'timezone' in options ? options.timezone : undefined
+  const repetition =
+    every === undefined
+      ? { cron: cron!, timezone, times, until }
+      : { every: milliseconds(every), cron, timezone, times, until }
+  const problem = repetitionProblem(repetition as Repetition)
+  if (problem !== undefined) throw invalidSchedule(problem)
+  if (cron !== undefined && calendar.next(cron, timezone ?? 'UTC', timestamp) === undefined)
+    throw invalidSchedule(`cron expression ${JSON.stringify(cron)} names no time to come`)
+  return repetition as Repetition
+}
+
+function checkTime(time: number): number {
+  if (isTime(time)) return time
+  throw invalidSchedule(`a time of delivery is a Date or wall milliseconds, not ${String(time)}`)
+}
+
+function invalidSchedule(message: string): MillraceError {
+  return new MillraceError('schedule-invalid', message)
 }
 
 function describe(

@@ -25,10 +25,11 @@ export interface ProducerOptions {
    * is stored once, so that whoever does not know whether a send was confirmed repeats it. Default: none.
    */
   readonly id?: string | undefined
-  /** Defaults for what this producer sends: 'disk', 4, no ttl. */
+  /** Defaults for what this producer sends: 'disk', 4, no ttl, no delay. */
   readonly durability?: Durability | undefined
   readonly priority?: number | undefined
   readonly ttl?: Duration | undefined
+  readonly delay?: Duration | undefined
 }
 
 export interface PrepareOptions extends Omit<SendOptions, 'sequence'> {
@@ -67,6 +68,7 @@ export class MessageProducer<Input = unknown> implements AsyncDisposable {
       durability: checkDurability(options.durability ?? 'disk'),
       priority: checkPriority(options.priority ?? 4),
       ttl: options.ttl === undefined ? 0 : milliseconds(options.ttl),
+      delay: options.delay === undefined ? 0 : milliseconds(options.delay),
       wall: session.connection.provided.wall ?? Date.now,
     }
   }
@@ -90,7 +92,7 @@ export class MessageProducer<Input = unknown> implements AsyncDisposable {
    * Resolves when the message has reached the durability asked for; sends of one producer and one durability resolve in the
    * order of their calls, while a refusal, or a lesser durability, may be told before (JMS 7.3 waits). In a transacted
    * session it resolves when the broker has taken the message for the commit. Rejects, with nothing sent, with `closed`,
-   * `destination-invalid`, `message-invalid`, `message-format-invalid`, `message-too-large`, `destination-conflict`, `queue-full`, `memory-full`, `disk-full`,
+   * `destination-invalid`, `message-invalid`, `message-format-invalid`, `message-too-large`, `schedule-invalid`, `destination-conflict`, `queue-full`, `memory-full`, `disk-full`,
    * `journal-failed`.
    */
   sendTo<T>(destination: TypedDestination<T>, body: T, options?: SendOptions): Promise<SendReceipt>

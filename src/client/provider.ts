@@ -9,10 +9,20 @@ import type {
   LocationReport,
   PreparedReport,
   QueueReport,
+  ScheduledReport,
+  ScheduledReportPage,
   TopicReport,
 } from '../model/reports.ts'
 
-export type { ConnectionReport, LocationReport, PreparedReport, QueueReport, TopicReport }
+export type {
+  ConnectionReport,
+  LocationReport,
+  PreparedReport,
+  QueueReport,
+  ScheduledReport,
+  ScheduledReportPage,
+  TopicReport,
+}
 
 /**
  * What carries the messages: the port between this API and an engine, whether it runs in this process (embedded) or
@@ -95,6 +105,9 @@ export interface Capabilities {
   readonly selectors: boolean
   readonly priority: boolean
   readonly ttl: boolean
+  /** Delivery at a time to come; and again and again. */
+  readonly delay: boolean
+  readonly repetition: boolean
   /** Queue policies given with a destination are honoured. */
   readonly policies: boolean
   readonly topics: boolean
@@ -227,6 +240,8 @@ export interface SendReceipt {
   readonly prepared?: string | undefined
   /** At least this was reached. */
   readonly durability: Durability
+  /** The broker's number of a message that was scheduled, by which it can be cancelled; absent for one that was not, and for a resend. */
+  readonly scheduleId?: string | undefined
 }
 
 export interface SubscriptionSource {
@@ -372,6 +387,12 @@ export interface ProviderManagement {
   move(from: string, to: string, options?: MoveOptions): Promise<number>
   /** Moves dead letters back to the queues where they failed, as if never delivered; answers how many. */
   redrive(queue: string, options?: MoveOptions): Promise<number>
+  /** What is to be delivered later, to one queue or (undefined) to all, from `after` (undefined: what is due next). */
+  scheduled(queue?: string, after?: string, limit?: number): Promise<ScheduledReportPage>
+  /** Cancels the scheduled message of this id; false when there is none, or none any more. */
+  cancel(scheduleId: string): Promise<boolean>
+  /** Cancels what is scheduled for this queue alone; answers how many. */
+  cancelAll(queue: string): Promise<number>
 }
 
 /** Which messages an operation takes. Rejected with `selector-invalid`, `argument-invalid`. */

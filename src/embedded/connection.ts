@@ -18,7 +18,7 @@ import { type Destination, TEMPORARY_QUEUE, TEMPORARY_TOPIC } from '../model/des
 import { MillraceError } from '../model/errors.ts'
 import type { QueuePolicy } from '../model/policy.ts'
 import { browse } from './browse.ts'
-import { PendingSends } from './pending-sends.ts'
+import { PendingSends, receiptOf } from './pending-sends.ts'
 import { EmbeddedPrepared } from './prepared.ts'
 import { EmbeddedReceiver, type ReceiverHome } from './receiver.ts'
 import { EmbeddedSender, type SenderHome } from './sender.ts'
@@ -69,6 +69,8 @@ export class EmbeddedConnection implements ProviderConnection, ConnectionSink, S
       selectors: true,
       priority: true,
       ttl: true,
+      delay: true,
+      repetition: true,
       policies: true,
       topics: true,
       durableSubscriptions: true,
@@ -194,14 +196,13 @@ export class EmbeddedConnection implements ProviderConnection, ConnectionSink, S
 
   published(outcomes: readonly PublishOutcome[]): void {
     for (let i = 0; i < outcomes.length; i++) {
-      const { tag, error, prepared } = outcomes[i]!
+      const outcome = outcomes[i]!
+      const { tag, error } = outcome
       const send = this.sends.take(tag)
       if (!send) continue
       send.sender.decided()
       if (error) send.reject(error)
-      else if (prepared === undefined)
-        send.resolve({ messageId: send.messageId, durability: send.durability })
-      else send.resolve({ messageId: send.messageId, durability: send.durability, prepared })
+      else send.resolve(receiptOf(send, outcome))
     }
   }
 

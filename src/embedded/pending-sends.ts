@@ -1,4 +1,5 @@
 import type { SendReceipt } from '../client/provider.ts'
+import type { PublishOutcome } from '../engine/api.ts'
 import type { Durability } from '../model/delivery.ts'
 
 /** A send that has not been decided yet. */
@@ -62,4 +63,14 @@ export class PendingSends {
       this.head = 0
     }
   }
+}
+
+/** What the sender is told: for a half message and for a scheduled one also the number that it has at the broker. */
+export function receiptOf(
+  { messageId, durability }: Pick<PendingSend, 'messageId' | 'durability'>,
+  { prepared, scheduled }: PublishOutcome,
+): SendReceipt {
+  if (prepared !== undefined) return { messageId, durability, prepared }
+  if (scheduled !== undefined) return { messageId, durability, scheduleId: String(scheduled) }
+  return { messageId, durability }
 }

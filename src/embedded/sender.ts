@@ -42,6 +42,8 @@ export class EmbeddedSender implements ProviderSender {
       format: FORMAT_AMQP10,
       payload: nothing,
       expiry: 0,
+      due: undefined,
+      repeat: undefined,
       producer: producer.handle,
       sequence: 0,
       mandatory: true,
@@ -89,6 +91,8 @@ export class EmbeddedSender implements ProviderSender {
     publication.priority = message.priority
     publication.payload = payload
     publication.expiry = message.expiry
+    publication.due = message.content.deliveryTime
+    publication.repeat = message.content.repetition
     publication.sequence = identified ? this.sequence : 0
     publication.mandatory = direct
     publication.group = message.content.groupId

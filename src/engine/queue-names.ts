@@ -1,4 +1,4 @@
-import { OperationType } from './ports/operations.ts'
+import { OperationType, SCHEDULE_QUEUE } from './ports/operations.ts'
 import { queueOfSection } from './snapshot.ts'
 import type { TopologyChange } from './topology.ts'
 
@@ -22,6 +22,6 @@ export class QueueNames {
 
   /** A queue that is gone may have left no name. */
   nameOf(id: number): string {
-    return this.names.get(id) ?? `#${id}`
+    return id === SCHEDULE_QUEUE ? '(scheduled)' : (this.names.get(id) ?? `#${id}`)
   }
 }

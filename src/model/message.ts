@@ -1,4 +1,5 @@
 import type { Destination } from './destination.ts'
+import type { Repetition } from './schedule.ts'
 
 /** Values of application properties: what JMS allows, plus bigint for 64-bit integers, Date and bytes for AMQP's sake. */
 export type PropertyValue = string | number | bigint | boolean | Date | Uint8Array | null
@@ -50,6 +51,10 @@ export interface MessageContent {
   readonly timestamp?: number | undefined
   /** Wall milliseconds after which it must not be delivered. */
   readonly expiration?: number | undefined
+  /** Wall milliseconds before which it must not be delivered (JMSDeliveryTime). */
+  readonly deliveryTime?: number | undefined
+  /** When it is delivered again; read by the broker alone. */
+  readonly repetition?: Repetition | undefined
 }
 
 /** The same as it is received: the values are plain. */

@@ -1,5 +1,6 @@
 import type { Departure, Durability } from './delivery.ts'
 import type { QueuePolicy } from './policy.ts'
+import type { Repetition } from './schedule.ts'
 
 /** What a queue holds, and what has become of what it took. */
 export interface QueueCounts {
@@ -86,4 +87,31 @@ export interface ConnectionReport {
   readonly undecided: number
   /** Milliseconds since it connected. */
   readonly age: number
+}
+
+/** A message that is to be delivered later. Times in wall milliseconds. */
+export interface ScheduledReport {
+  /** By which it is cancelled; the `scheduleId` of the send's receipt. */
+  readonly id: string
+  /** Where it goes; queues that have been deleted meanwhile are not among them. */
+  readonly queues: readonly string[]
+  /** Of the next delivery. */
+  readonly due: number
+  /** How it goes on after that, and how often it has been delivered. */
+  readonly repetition: Repetition | undefined
+  readonly deliveries: number
+  /** Undefined for a body in pieces, and where there is none. */
+  readonly messageId: string | undefined
+  readonly publishedAt: number
+  /** 0: never. */
+  readonly expiry: number
+  readonly priority: number
+  readonly size: number
+  readonly durable: boolean
+}
+
+export interface ScheduledReportPage {
+  /** In the order in which they are due. A page may be short, or empty, and still have a next one. */
+  readonly messages: readonly ScheduledReport[]
+  readonly next: string | undefined
 }

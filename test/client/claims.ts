@@ -11,6 +11,8 @@ export const claims: Capabilities = {
   selectors: true,
   priority: true,
   ttl: true,
+  delay: true,
+  repetition: true,
   policies: true,
   topics: true,
   durableSubscriptions: true,

@@ -15,6 +15,8 @@ export function capabilitiesOf(line: Line): Capabilities {
     selectors: true,
     priority: true,
     ttl: true,
+    delay: millrace || offeredCapabilities.includes('DELAYED_DELIVERY'),
+    repetition: millrace,
     policies: millrace,
     topics: true,
     durableSubscriptions: true,

@@ -71,6 +71,13 @@ export class DeliveryWindow<T> {
     }
   }
 
+  /** The delivery of this id, unless it was taken. */
+  find(id: number): T | undefined {
+    const whole = this.latest - ((this.latest - id) >>> 0)
+    const index = this.search(whole)
+    return this.ids[index] === whole ? this.items[index] : undefined
+  }
+
   /** Takes everything, in order. Positions go on. */
   takeAll(): T[] {
     const rest = this.items.filter((item) => item !== undefined)

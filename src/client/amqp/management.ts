@@ -1,6 +1,12 @@
 import type { Destination } from '../../model/destination.ts'
 import type { QueuePolicy } from '../../model/policy.ts'
-import type { ConnectionReport, LocationReport, QueueReport, TopicReport } from '../../model/reports.ts'
+import type {
+  ConnectionReport,
+  LocationReport,
+  QueueReport,
+  ScheduledReportPage,
+  TopicReport,
+} from '../../model/reports.ts'
 import type { BrowsedPage, MoveOptions, ProviderManagement, SubscriptionSource } from '../provider.ts'
 import { AmqpBrowsed } from './incoming.ts'
 import type { Requests } from './requests.ts'
@@ -54,6 +60,18 @@ export class AmqpManagement implements ProviderManagement {
 
   async redrive(queue: string, options: MoveOptions = {}): Promise<number> {
     return (await this.requests.ask('redrive', { queue, ...options }, changing)) as number
+  }
+
+  async scheduled(queue?: string, after?: string, limit?: number): Promise<ScheduledReportPage> {
+    return (await this.requests.ask('scheduled', { queue, after, limit }, reading)) as ScheduledReportPage
+  }
+
+  async cancel(scheduleId: string): Promise<boolean> {
+    return (await this.requests.ask('cancel', { scheduleId }, changing)) as boolean
+  }
+
+  async cancelAll(queue: string): Promise<number> {
+    return (await this.requests.ask('cancelAll', { queue }, changing)) as number
   }
 
   async declare(queue: string, policy: Partial<QueuePolicy>): Promise<void> {

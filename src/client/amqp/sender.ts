@@ -2,12 +2,13 @@ import { randomUUID } from 'node:crypto'
 import type { Durability } from '../../model/delivery.ts'
 import type { Destination } from '../../model/destination.ts'
 import { MillraceError } from '../../model/errors.ts'
+import type { MessageContent } from '../../model/message.ts'
 import type { SenderEvents } from '../../wire/amqp10/peer/events.ts'
 import type { AmqpError, Attach, DeliveryState, Fields } from '../../wire/amqp10/peer/performatives.ts'
 import type { SenderLink } from '../../wire/amqp10/peer/sender-link.ts'
 import { Deque } from '../deque.ts'
 import { encodeShared } from '../message-format.ts'
-import type { Outgoing, ProviderSender, SendReceipt } from '../provider.ts'
+import type { Capabilities, Outgoing, ProviderSender, SendReceipt } from '../provider.ts'
 import { DeliveryWindow } from './delivery-window.ts'
 import { sendPrefix } from './envelope.ts'
 import { closedError, fromAmqp, lost } from './errors.ts'
@@ -21,6 +22,7 @@ export interface SenderHome {
   readonly sessions: Sessions | undefined
   readonly slab: Slab
   readonly durabilities: readonly Durability[]
+  readonly capabilities: Pick<Capabilities, 'delay' | 'repetition'>
   readonly maxMessageBytes: number
   /** Counts in a message that waits for its decision. Throws `memory-full`. */
   reserve(bytes: number): void
@@ -45,6 +47,8 @@ interface PendingSend {
   /** It belongs to this, on this line; it is not sent again on another. */
   readonly transaction: AmqpTransaction | undefined
   readonly prepare: string | undefined
+  /** Under which the broker has scheduled it, as it has said before it confirms. */
+  scheduleId: string | undefined
 }
 
 /** Room in front of a payload that a frame's header section takes at most; counted against the size limit. */
@@ -113,6 +117,7 @@ export class AmqpSender implements ProviderSender, SenderEvents, Resumable {
     if (!home.durabilities.includes(durability)) {
       throw new MillraceError('unsupported', `this broker has no durability ${durability}`)
     }
+    this.checkSchedule(message.content)
     const payload = encodeShared({ ...message.content, to })
     const size = payload.length
     if (size + PREFIX_BYTES > home.maxMessageBytes) throw tooLarge(size, home.maxMessageBytes)
@@ -135,7 +140,17 @@ export class AmqpSender implements ProviderSender, SenderEvents, Resumable {
       end: start + size,
       transaction: message.transaction as AmqpTransaction | undefined,
       prepare: message.prepare,
+      scheduleId: undefined,
     }
+  }
+
+  private checkSchedule({ deliveryTime, repetition }: MessageContent): void {
+    const { delay, repetition: repeats } = this.home.capabilities
+    if ((deliveryTime === undefined || delay) && (repetition === undefined || repeats)) return
+    throw new MillraceError(
+      'unsupported',
+      'this broker does not deliver messages at a time to come, or repeatedly',
+    )
   }
 
   private pump(): void {
@@ -199,6 +214,7 @@ export class AmqpSender implements ProviderSender, SenderEvents, Resumable {
 
   flow(properties?: Fields): void {
     if (properties) this.readBlocks(properties)
+    if (properties) this.readScheduled(properties)
     this.pump()
   }
 
@@ -211,6 +227,13 @@ export class AmqpSender implements ProviderSender, SenderEvents, Resumable {
       const queue = blocked === 'queue-full' ? destination.name : ''
       this.home.blocked(this, new Map(blocked === '' ? [] : [[queue, blocked]]))
     }
+  }
+
+  private readScheduled(properties: Fields): void {
+    const scheduled = properties.get('millrace:scheduled')
+    if (!Array.isArray(scheduled)) return
+    const send = this.flying.find(Number(scheduled[0]))
+    if (send) send.scheduleId = String(scheduled[1])
   }
 
   disposition(first: number, last: number, state: DeliveryState | undefined, settled: boolean): void {
@@ -239,11 +262,12 @@ export class AmqpSender implements ProviderSender, SenderEvents, Resumable {
   }
 
   private decide(send: PendingSend, refusal: unknown, state?: DeliveryState): void {
-    const { messageId, durability, prepare } = send
+    const { messageId, durability, prepare, scheduleId } = send
     this.home.free(send.end - send.start)
     if (refusal !== undefined) send.reject(refusal)
-    else if (prepare === undefined) send.resolve({ messageId, durability })
-    else send.resolve({ messageId, durability, prepared: preparedId(state) })
+    else if (prepare !== undefined) send.resolve({ messageId, durability, prepared: preparedId(state) })
+    else if (scheduleId !== undefined) send.resolve({ messageId, durability, scheduleId })
+    else send.resolve({ messageId, durability })
     if (this.idle && this.undecided === 0) this.idle.resolve()
   }
 

@@ -13,6 +13,7 @@ import {
 } from '../../wire/amqp10/peer/performatives.ts'
 import type { ReceiverLink } from '../../wire/amqp10/peer/receiver-link.ts'
 import { next } from '../../wire/amqp10/peer/serial.ts'
+import { Typed } from '../../wire/amqp10/values.ts'
 import type { AmqpConnection, EngineProducer } from './connection.ts'
 import { amqpError, operatingError, rejectedWith } from './errors.ts'
 import { IncomingBody } from './incoming-body.ts'
@@ -25,6 +26,9 @@ import type { Sender } from './undecided-sends.ts'
 
 /** Property of a flow: why the queue takes nothing, '' when it does again; of a relay a map of queues and reasons. */
 const BLOCKED_KEY = 'millrace:blocked'
+
+/** Property of a flow: a delivery, and the number under which it has been scheduled. */
+const SCHEDULED_KEY = 'millrace:scheduled'
 
 const REJECTED = 'amqp:rejected:list'
 
@@ -102,6 +106,8 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
       payload: nothing,
       body: undefined,
       expiry: 0,
+      due: undefined,
+      repeat: undefined,
       producer: identity?.handle ?? 0,
       sequence: 0,
       mandatory: true,
@@ -180,6 +186,8 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
     publication.priority = head.priority
     publication.expiry = head.expiry(connection.gateway.wall)
     publication.group = head.group
+    publication.due = head.schedule.due(connection.gateway.wall)
+    publication.repeat = head.schedule.repetition
     this.identify(publication, id)
     publication.tag = connection.sends.add(this.number, id, size, settled)
     this.undecided++
@@ -225,6 +233,7 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
     settled: boolean,
     error: MillraceError | undefined,
     prepared?: string,
+    scheduled?: number,
   ): void {
     this.undecided--
     this.undecidedBytes -= size
@@ -239,8 +248,16 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
     if (this.over) {
       if (this.undecided === 0) this.connection.sends.leave(this.number)
     } else if (error) this.answer(id, settled, error, undefined, transaction)
-    else if (!settled)
+    else if (!settled) {
+      if (scheduled !== undefined) this.tellScheduled(id, scheduled)
       this.settle(id, transaction?.accepted ?? (prepared === undefined ? accepted : preparedAs(prepared)))
+    }
+  }
+
+  /** An acceptance has no place for the number by which the message can be cancelled: our own client is told before it. */
+  private tellScheduled(id: number, scheduled: number): void {
+    if (this.options.identity === undefined) return
+    this.link.tellFirst(new Map([[SCHEDULED_KEY, [new Typed('uint', id), new Typed('ulong', scheduled)]]]))
   }
 
   private settle(id: number, state: DeliveryState): void {

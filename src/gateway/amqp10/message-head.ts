@@ -3,6 +3,7 @@ import { MillraceError } from '../../model/errors.ts'
 import { Reader } from '../../wire/amqp10/reader.ts'
 import { DESTINATION_KEY, destinationKinds, Field, Section } from '../../wire/amqp10/sections.ts'
 import { AmqpSymbol } from '../../wire/amqp10/values.ts'
+import { ScheduleHead } from './schedule-head.ts'
 
 /** Delivery annotation that asks for a durability level by name. */
 const DURABILITY_KEY = 'x-opt-durability'
@@ -12,6 +13,9 @@ const PREPARE_KEY = 'x-opt-prepare'
 const levels: ReadonlySet<unknown> = new Set<Durability>(['disk', 'os', 'memory'])
 
 const DEFAULT_PRIORITY = 4
+
+const SYMBOL_8 = 0xa3
+const [D, J, L, P, R] = [0x64, 0x6a, 0x6c, 0x70, 0x72]
 
 const reader = new Reader()
 
@@ -35,6 +39,7 @@ export class MessageHead {
   to: string | undefined
   toKind: string | undefined
 
+  readonly schedule: ScheduleHead = new ScheduleHead()
   private readonly unsaidDurability: Durability
 
   /** `unsaidDurability`: of a message that does not say whether it is durable. */
@@ -53,6 +58,7 @@ export class MessageHead {
     this.prepare = undefined
     this.to = undefined
     this.toKind = undefined
+    this.schedule.reset()
     reader.reset(bytes, start, end)
     let section = start
     let code = reader.done ? Section.value : reader.descriptor()
@@ -68,8 +74,7 @@ export class MessageHead {
     }
     this.payloadStart = section
     if (code === Section.messageAnnotations) {
-      if (addressed) this.readDestinationKind()
-      else reader.skip()
+      this.readAnnotations(addressed)
       code = this.nextSection()
     }
     if (code === Section.properties) this.readProperties(addressed)
@@ -125,13 +130,20 @@ export class MessageHead {
       throw new MillraceError('message-invalid', `${PREPARE_KEY} is the name of a group of producers`)
   }
 
-  private readDestinationKind(): void {
+  /** What nobody asks for is passed over without being decoded. */
+  private readAnnotations(addressed: boolean): void {
     const count = reader.compound()
     const { limit } = reader
     for (let i = 0; i < count; i += 2) {
-      if (symbolText(reader.value()) === DESTINATION_KEY)
-        this.toKind = destinationKinds[Number(reader.value())]
-      else reader.skip()
+      if (!isOfInterest(addressed)) {
+        reader.skip()
+        reader.skip()
+        continue
+      }
+      const key = symbolText(reader.value()) ?? ''
+      const value = reader.value()
+      if (!this.schedule.read(key, value) && key === DESTINATION_KEY)
+        this.toKind = destinationKinds[Number(value)]
     }
     this.leave(limit)
   }
@@ -162,6 +174,15 @@ export class MessageHead {
       throw new MillraceError('message-invalid', 'a section and its elements differ in size')
     reader.at = limit
   }
+}
+
+/** Whether the key at which the reader stands may be one that is read: x-opt-delivery-…, x-opt-repeat-…, x-opt-jms-dest. */
+function isOfInterest(addressed: boolean): boolean {
+  const { bytes, at } = reader
+  if (bytes[at] !== SYMBOL_8) return true
+  const first = bytes[at + 8]
+  const third = bytes[at + 10]
+  return (first === D && third === L) || (first === R && third === P) || (first === J && addressed)
 }
 
 function symbolText(value: unknown): string | undefined {

@@ -13,7 +13,10 @@ const SOLE_CONNECTION = 'sole-connection-for-container'
 const ENFORCEMENT_POLICY = 'sole-connection-enforcement-policy'
 const CLOSE_EXISTING = 1
 
-const offered = ['ANONYMOUS-RELAY', SHARED_SUBSCRIPTIONS, SOLE_CONNECTION, MILLRACE]
+/** Delivery at a time to come, as JMS clients ask for it. */
+const DELAYED_DELIVERY = 'DELAYED_DELIVERY'
+
+const offered = ['ANONYMOUS-RELAY', DELAYED_DELIVERY, SHARED_SUBSCRIPTIONS, SOLE_CONNECTION, MILLRACE]
 
 /**
  * Our open in answer to the client's, once its container may be here. Throws `client-id-invalid` when it may not.

@@ -4,13 +4,17 @@ import { Window } from './window.ts'
 
 /** Whose sends they are. */
 export interface Sender {
-  /** The broker has decided about one of its deliveries; `error` undefined: accepted, `prepared`: as a half message. */
+  /**
+   * The broker has decided about one of its deliveries; `error` undefined: accepted, `prepared` as a half message, `scheduled`
+   * under a number.
+   */
   decided(
     id: number,
     size: number,
     settled: boolean,
     error: MillraceError | undefined,
     prepared: string | undefined,
+    scheduled: number | undefined,
   ): void
   /** All decisions of this turn have been told. */
   decidedAll(): void
@@ -57,12 +61,12 @@ export class UndecidedSends {
   published(outcomes: readonly PublishOutcome[]): void {
     const { window } = this
     for (let i = 0; i < outcomes.length; i++) {
-      const { tag, error, prepared } = outcomes[i]!
+      const { tag, error, prepared, scheduled } = outcomes[i]!
       if (!window.take(tag)) continue
       const { id, size, label } = window
       const sender = this.senders.get(label >>> 1)
       if (sender === undefined) continue
-      sender.decided(id, size, (label & 1) === 1, error, prepared)
+      sender.decided(id, size, (label & 1) === 1, error, prepared, scheduled)
       this.told.add(sender)
     }
     for (const sender of this.told) sender.decidedAll()

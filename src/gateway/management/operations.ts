@@ -1,13 +1,20 @@
-import type { Engine, MoveOptions, QueueStatus } from '../../engine/api.ts'
+import type { Engine, MoveOptions, QueueStatus, ScheduledMessage } from '../../engine/api.ts'
 import { TOPIC_EXCHANGE } from '../../model/destination.ts'
-import { MillraceError } from '../../model/errors.ts'
+import { isMillraceError, MillraceError } from '../../model/errors.ts'
+import { FORMAT_AMQP10 } from '../../model/message.ts'
 import type {
   ConnectionReport,
   LocationReport,
   PreparedReport,
   QueueReport,
+  ScheduledReport,
+  ScheduledReportPage,
   TopicReport,
 } from '../../model/reports.ts'
+import { MessageView } from '../../wire/amqp10/message-view.ts'
+
+/** Messages of one page, when nobody says how many. */
+const PAGE = 100
 
 /** What the operations need to know besides the engine. */
 export interface Surroundings {
@@ -99,6 +106,54 @@ export class Operations {
   redrive(queue: string, options: MoveOptions = {}): Promise<number> {
     checkLimit(options.limit)
     return new Promise((resolve) => this.engine.moveMessages(queue, undefined, options, resolve))
+  }
+
+  /** Of the queue, or (undefined) of all. */
+  scheduled(queue?: string, after = '', limit: number = PAGE): Promise<ScheduledReportPage> {
+    checkLimit(limit)
+    return new Promise((resolve) =>
+      this.engine.scheduled(queue, after, limit, ({ messages, next }) =>
+        resolve({ messages: messages.map(scheduledReport), next }),
+      ),
+    )
+  }
+
+  async cancel(scheduleId: string): Promise<boolean> {
+    const lsn = Number(scheduleId)
+    if (!(Number.isSafeInteger(lsn) && lsn > 0)) return false
+    return new Promise((resolve) => this.engine.cancelScheduled(lsn, resolve))
+  }
+
+  cancelAll(queue: string): Promise<number> {
+    return new Promise((resolve) => this.engine.cancelAllScheduled(queue, resolve))
+  }
+}
+
+function scheduledReport(message: ScheduledMessage): ScheduledReport {
+  const { lsn, targets, due, repetition, fired, publishedAt, expiry, priority, size, durable } = message
+  return {
+    id: String(lsn),
+    queues: targets,
+    due,
+    repetition,
+    deliveries: fired,
+    messageId: messageIdOf(message),
+    publishedAt,
+    expiry,
+    priority,
+    size,
+    durable,
+  }
+}
+
+/** What the payload says, when it is at hand and can be read. */
+function messageIdOf({ format, chunks, bytes, start, end }: ScheduledMessage): string | undefined {
+  if (format !== FORMAT_AMQP10 || chunks.length > 0) return undefined
+  try {
+    return new MessageView(bytes, start, end).messageId
+  } catch (error) {
+    if (isMillraceError(error)) return undefined
+    throw error
   }
 }
 

@@ -84,6 +84,29 @@ const handlers: Readonly<Record<string, Handler>> = {
     assertPermitted('manage', 'queue', name)
     return operations.redrive(name, choice(given))
   },
+  async scheduled({ operations, permits, assertPermitted }, given) {
+    const queue = given.optionalText('queue')
+    if (queue !== undefined) assertPermitted('browse', 'queue', queue)
+    const { messages, next } = await operations.scheduled(
+      queue,
+      given.optionalText('after'),
+      given.number('limit'),
+    )
+    const visible = messages.filter(({ queues }) => queues.every((name) => permits('browse', 'queue', name)))
+    return { messages: visible, next }
+  },
+  async cancel({ operations, assertPermitted }, given) {
+    const id = given.text('scheduleId')
+    for (const { queue, state } of await operations.locate(id)) {
+      if (state === 'scheduled') assertPermitted('manage', 'queue', queue)
+    }
+    return operations.cancel(id)
+  },
+  async cancelAll({ operations, assertPermitted }, given) {
+    const name = given.text('queue')
+    assertPermitted('manage', 'queue', name)
+    return operations.cancelAll(name)
+  },
   async browse({ page, assertPermitted }, given) {
     const name = given.text('queue')
     assertPermitted('browse', 'queue', name)

@@ -1,6 +1,7 @@
 import { testConsumers } from './provider-consumers.ts'
 import { testMessages } from './provider-messages.ts'
 import { testQueues } from './provider-queues.ts'
+import { testSchedule } from './provider-schedule.ts'
 import { testSelectors } from './provider-selectors.ts'
 import { testSettlement } from './provider-settlement.ts'
 import type { ProviderSubject } from './provider-subject.ts'
@@ -21,4 +22,5 @@ export function testProvider(subject: ProviderSubject): void {
   testQueues(subject)
   testSelectors(subject)
   testTransactions(subject)
+  testSchedule(subject)
 }

@@ -1,14 +1,18 @@
 import type { Body, MessageContent, SentValue } from '../../model/message.ts'
+import type { Repetition } from '../../model/schedule.ts'
 import { formatInvalid, invalid } from './checks.ts'
 import {
   DEDUPLICATION_KEY,
+  DELIVERY_TIME_KEY,
   DESTINATION_KEY,
   destinationKinds,
   Field,
   JmsType,
   JSON_CONTENT_TYPE,
   MESSAGE_TYPE_KEY,
+  REPEAT_PREFIX,
   REPLY_TO_KEY,
+  repetitionFields,
   Section,
 } from './sections.ts'
 import { Typed, Uuid } from './values.ts'
@@ -56,8 +60,9 @@ function annotationPrefix(): Uint8Array {
 
 function writeAnnotations(writer: Writer, content: MessageContent): void {
   const type = jmsType(content.body)
-  const { to, replyTo, deduplicationId } = content
-  if (!to && !replyTo && deduplicationId === undefined && type !== undefined) {
+  const { to, replyTo, deduplicationId, deliveryTime, repetition } = content
+  const isScheduled = deliveryTime !== undefined || repetition !== undefined
+  if (!to && !replyTo && deduplicationId === undefined && !isScheduled && type !== undefined) {
     writer.raw(typeAnnotation)
     return writer.byte(type)
   }
@@ -79,8 +84,29 @@ function writeAnnotations(writer: Writer, content: MessageContent): void {
     writer.string(deduplicationId)
     count += 2
   }
+  if (isScheduled) count += writeSchedule(writer, deliveryTime, repetition)
   writer.endCompound(mark, count)
   if (count === 0) writer.at = start
+}
+
+/** Answers the number of keys and values. */
+function writeSchedule(
+  writer: Writer,
+  deliveryTime: number | undefined,
+  repetition: Repetition | undefined,
+): number {
+  let count = 0
+  const put = (key: string, value: number | string | undefined): void => {
+    if (value === undefined) return
+    writer.symbol(key)
+    if (typeof value === 'number') writer.long(BigInt(value))
+    else writer.string(value)
+    count += 2
+  }
+  put(DELIVERY_TIME_KEY, deliveryTime)
+  const fields: Readonly<Record<string, number | string | undefined>> = { ...repetition }
+  for (const name of repetitionFields) put(REPEAT_PREFIX + name, fields[name])
+  return count
 }
 
 function jmsType(body: Body): number | undefined {

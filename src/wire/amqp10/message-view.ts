@@ -5,6 +5,7 @@ import { Reader } from './reader.ts'
 import {
   DEDUPLICATION_KEY,
   DEDUPLICATION_PROPERTY,
+  DELIVERY_TIME_KEY,
   DESTINATION_KEY,
   destinationKinds,
   Field,
@@ -119,6 +120,11 @@ export class MessageView implements ReceivedContent {
 
   get expiration(): number | undefined {
     return millis(this.field(Field.absoluteExpiry))
+  }
+
+  get deliveryTime(): number | undefined {
+    const value = this.attempt(() => this.annotation(DELIVERY_TIME_KEY))
+    return typeof value === 'number' || typeof value === 'bigint' ? Number(value) : undefined
   }
 
   /** x-opt-jms-msg-type, by which JMS peers name the class of the message. */

@@ -48,6 +48,13 @@ export const DEDUPLICATION_KEY = 'x-opt-deduplication-id'
 /** Property that says the same, for clients that cannot set annotations, such as those of JMS. Artemis has it, too. */
 export const DEDUPLICATION_PROPERTY = '_AMQ_DUPL_ID'
 
+/** Message annotations of scheduled messages: a time in wall milliseconds, or how long from now. JMS clients and Artemis have them. */
+export const DELIVERY_TIME_KEY = 'x-opt-delivery-time'
+export const DELIVERY_DELAY_KEY = 'x-opt-delivery-delay'
+/** Message annotations of repeating messages: the fields of Repetition, by name. */
+export const REPEAT_PREFIX = 'x-opt-repeat-'
+export const repetitionFields = ['every', 'cron', 'timezone', 'times', 'until'] as const
+
 /** Values of x-opt-jms-dest and x-opt-jms-reply-to, by position. */
 export const destinationKinds = ['queue', 'topic', 'temporary-queue', 'temporary-topic'] as const
 

@@ -63,6 +63,13 @@ export class ReceiverLink extends Link<ReceiverEvents> {
     this.dueFlow()
   }
 
+  /** Sends a flow with properties now, in front of settlements that come after this call. */
+  tellFirst(properties: Fields): void {
+    if (this.state !== 'attached') return
+    this.told = this.told === undefined ? properties : new Map([...this.told, ...properties])
+    this.writeFlow()
+  }
+
   /**
    * Gives deliveries first..last of this link a state and, when `settled`, forgets them. Those that are settled already
    * are passed over; answers false when it was the only one. Calls in a row that say the same of ids that adjoin become
