@@ -196,6 +196,12 @@ export async function startServer(
   const broker = await ServedBroker.open(configuration.data, {
     maxMessageBytes: configuration.limitsMaxMessageBytes,
     policies: configuration.policies,
+    transactionTimeout: configuration.limitsTransactionTimeout,
+    checkBack: {
+      first: configuration.preparedFirstCheck,
+      interval: configuration.preparedCheckInterval,
+      max: configuration.preparedMaxChecks,
+    },
   })
   const server = new MillraceServer(configuration, broker, logger, version)
   try {

@@ -28,6 +28,10 @@ export interface Configuration {
   readonly limitsMaxMessageBytes: number
   readonly limitsHandshakeTimeout: number
   readonly limitsIdleTimeout: number
+  readonly limitsTransactionTimeout: number
+  readonly preparedFirstCheck: number
+  readonly preparedCheckInterval: number
+  readonly preparedMaxChecks: number
   readonly logLevel: LogLevel
   readonly logFormat: LogFormat
   readonly shutdownTimeout: number
@@ -155,6 +159,30 @@ export const settings: Settings = {
     kind: duration,
     fallback: 60_000,
     help: 'clients that are silent for so long are taken for dead',
+  },
+  limitsTransactionTimeout: {
+    path: 'limits.transactionTimeout',
+    kind: duration,
+    fallback: 5 * 60_000,
+    help: 'a transaction in which nothing happens for so long is rolled back',
+  },
+  preparedFirstCheck: {
+    path: 'prepared.firstCheck',
+    kind: duration,
+    fallback: 6_000,
+    help: 'when the producers of an undecided half message are asked for it',
+  },
+  preparedCheckInterval: {
+    path: 'prepared.checkInterval',
+    kind: duration,
+    fallback: 30_000,
+    help: 'how long after that they are asked again, and so on',
+  },
+  preparedMaxChecks: {
+    path: 'prepared.maxChecks',
+    kind: count(1),
+    fallback: 15,
+    help: 'how often they are asked; then an operator has to decide',
   },
   logLevel: {
     path: 'log.level',
