@@ -2,7 +2,10 @@
 import { strict as assert } from 'node:assert'
 import { test } from 'node:test'
 import { SeededRandom } from '../../src/testing/random.ts'
+import { encodeDeclare, encodeDischarge } from '../../src/wire/amqp10/coordination.ts'
 import { accepted } from '../../src/wire/amqp10/peer/performatives.ts'
+import { AmqpSymbol } from '../../src/wire/amqp10/values.ts'
+import { Writer } from '../../src/wire/amqp10/writer.ts'
 import { type Client, GatewayBench, source, target } from './support.ts'
 
 const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 1e9))
@@ -70,12 +73,44 @@ async function talk(bench: GatewayBench, client: Client): Promise<void> {
   const body = { kind: 'value', value: { queue: 'q' } } as const
   for (const operation of ['queues', 'browse', 'purge'])
     await management.send({ properties: { operation }, replyTo, body })
+  await transact(bench, client)
   await client.receiver({ name: 's', source: null })
   await browser.leave(true)
   await subscriber.leave(false)
   temporary.link.detach(true)
   client.session.end()
   await client.close()
+}
+
+/** A transaction that is committed and one that is left open, and a half message that is asked for. */
+async function transact(bench: GatewayBench, client: Client): Promise<void> {
+  const coordinator = await client.sender({ target: { coordinator: true, capabilities: [] } })
+  const say = async (bytes: Uint8Array): Promise<Uint8Array> => {
+    const id = coordinator.link.send(false, 0, null, null, bytes, 0, bytes.length)
+    await bench.idle()
+    const state = coordinator.states.get(id)
+    return state?.kind === 'declared' ? state.transaction : new Uint8Array()
+  }
+  const sender = await client.sender({ address: 'tx' })
+  const receiver = await client.receiver({ address: 'tx', credit: 5 })
+  await sender.send('in')
+  for (const end of [true, false]) {
+    const transaction = await say(encodeDeclare())
+    const state = { kind: 'transactional', transaction } as const
+    await sender.send('out', { state })
+    for (const delivery of receiver.received.splice(0))
+      await receiver.settle(delivery, { ...state, outcome: accepted }, end)
+    if (end) await say(encodeDischarge(transaction, false))
+  }
+  await client.receiver({ address: '$prepared/g', credit: 5 })
+  await sender.send('half', { prefix: prepareFor('g') })
+}
+
+function prepareFor(group: string): Uint8Array {
+  const writer = new Writer()
+  writer.descriptor(0x71)
+  writer.map([[new AmqpSymbol('x-opt-prepare'), group]])
+  return Uint8Array.from(writer.slice())
 }
 
 /** The header of the protocol, then frames; what the client says at once may be several. */

@@ -29,6 +29,9 @@ const states: readonly DeliveryState[] = [
   { kind: 'released' },
   { kind: 'rejected', error: { condition: 'fuzz:no', description: 'because', info: new Map([['k', 1]]) } },
   { kind: 'modified', deliveryFailed: true, undeliverableHere: false },
+  { kind: 'declared', transaction: Uint8Array.of(1, 2, 3) },
+  { kind: 'transactional', transaction: Uint8Array.of(1) },
+  { kind: 'transactional', transaction: Uint8Array.of(2), outcome: { kind: 'rejected' } },
 ]
 
 /**
