@@ -178,7 +178,8 @@ function sign(node: Sign): Evaluation {
   return (lookup) => {
     const value = operand(lookup)
     if (!isNumber(value)) return null
-    return node.negative ? -value : value
+    if (!node.negative) return value
+    return typeof value === 'bigint' ? calculateExactly('-', 0n, value) : -value
   }
 }
 

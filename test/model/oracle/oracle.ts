@@ -56,7 +56,8 @@ function evaluateAny(tree: Tree, values: Values): unknown {
     case 'calculate':
       return calculate(parts[0] as string, part(1), part(2))
     case 'minus':
-      return calculate('-', 0n, part(0)) === 0 ? -0 : calculate('-', 0n, part(0))
+      // Of zero there are two, but only among approximate numbers.
+      return typeof part(0) === 'number' ? -(part(0) as number) : calculate('-', 0n, part(0))
     case 'plus':
       return calculate('+', 0n, part(0))
     case 'name':
