@@ -39,6 +39,24 @@ suite('looking at a broker and changing what it holds', { concurrency: 2 }, () =
     assert.match(stderr, /destination-not-found.*did you mean 'orders.dlq'/s)
   })
 
+  test('a selector says which messages are looked at, moved and purged; a wrong one is refused', async (t) => {
+    const shell = new Shell(t)
+    for (const size of ['1', '2', '3'])
+      await shell.okHere('send', 'parcels', `p${size}`, '--property', `size=${size}`)
+    await shell.okHere('create', 'large')
+    assert.match(await shell.okHere('browse', 'parcels', '--selector', 'size = 2'), /^\S+ +ready +p2\n$/)
+    assert.equal(
+      await shell.okHere('move', 'parcels', 'large', '--selector', 'size > 1', '--count', '1'),
+      '1 message moved\n',
+    )
+    assert.equal(await shell.okHere('purge', 'parcels', '--selector', 'size > 1'), '1 message purged\n')
+    assert.equal(await shell.okHere('redrive', 'large', '--selector', 'size > 1'), '0 messages moved\n')
+    assert.equal(await shell.okHere('receive', 'parcels'), 'p1\n')
+    const { code, stderr } = await shell.here(shell.at, 'purge', 'large', '--selector', 'size >')
+    assert.equal(code, 1)
+    assert.match(stderr, /selector-invalid.*position 7/s)
+  })
+
   test('create gives a queue its policy, and refuses to give it another', async (t) => {
     const shell = new Shell(t)
     const policy = ['--capacity', '1', '--when-full', 'reject', '--ttl', '1h', '--dead-letter', 'letters']

@@ -59,7 +59,7 @@ function evaluateAny(tree: Tree, values: Values): unknown {
       // Of zero there are two, but only among approximate numbers.
       return typeof part(0) === 'number' ? -(part(0) as number) : calculate('-', 0n, part(0))
     case 'plus':
-      return calculate('+', 0n, part(0))
+      return isNumber(part(0)) ? part(0) : null
     case 'name':
       return propertyOf(values, parts[0])
     default:
