@@ -99,6 +99,7 @@ export class EmbeddedConnection implements ProviderConnection, ConnectionSink, S
     const consumer = this.engine.consume(this.connection, {
       queue,
       create: source.kind === 'queue',
+      selector: source.kind === 'queue' ? options.selector : undefined,
       exclusive: source.kind === 'topic' || (source.kind === 'subscription' && !source.shared),
       maxBytes: options.maxBytes,
       priority: options.priority,
@@ -111,7 +112,6 @@ export class EmbeddedConnection implements ProviderConnection, ConnectionSink, S
   private queueOf(source: Source, { selector, noLocal }: ReceiverOptions): string {
     switch (source.kind) {
       case 'queue':
-        if (selector !== undefined) throw new MillraceError('unsupported', 'selectors on queues come later')
         return source.name
       case 'topic': {
         const noLocalConnection = noLocal ? this.connection : undefined

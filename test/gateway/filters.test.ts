@@ -134,3 +134,23 @@ test('sharers of a volatile subscription have one selector; no-local is not for 
   await publish(client, 1, 2)
   assert.deepEqual(await first.take(), ['2'])
 })
+
+test('a consumer of a queue gets what its selector takes, and the filter is echoed; others get the rest', async () => {
+  const bench = await GatewayBench.start()
+  const client = await bench.client()
+  const sender = await client.sender({ address: 'q' })
+  const few = await client.receiver({
+    source: source({ address: 'q', filter: new Map([selector('size > 1'), noLocal]) }),
+    credit: 10,
+  })
+  assert.deepEqual(
+    [...(few.attach?.source?.filter?.keys() ?? [])],
+    ['jms-selector'],
+    'no-local is for topics',
+  )
+  for (const size of [1, 2, 3])
+    await sender.send({ body: { kind: 'text', value: `${size}` }, properties: { size } })
+  assert.deepEqual(await few.take(), ['2', '3'])
+  const rest = await client.receiver({ address: 'q', credit: 10 })
+  assert.deepEqual(await rest.take(), ['1'])
+})

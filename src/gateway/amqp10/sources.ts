@@ -93,9 +93,15 @@ function serve(connection: AmqpConnection, link: SenderLink, attach: Attach, nod
   if (!(maxBytes > 0)) throw new MillraceError('argument-invalid', `${MAX_BYTES_KEY} is a positive number`)
   const priority = priorityOf(attach)
   const { queue, create, exclusive, selector } = node
-  if (selector !== undefined) throw new MillraceError('unsupported', 'selectors on queues come later')
   if (node.stealable) gateway.registry.steal(queue)
-  const consumer = engine.consume(connection.number, { queue, create, exclusive, priority, maxBytes })
+  const consumer = engine.consume(connection.number, {
+    queue,
+    create,
+    exclusive,
+    selector,
+    priority,
+    maxBytes,
+  })
   const outgoing = new OutgoingLink(connection, link, attach, node, consumer)
   if (node.stealable) gateway.registry.hold(queue, outgoing)
   link.events = outgoing

@@ -38,6 +38,23 @@ function testQueueSelectors(subject: ProviderSubject): void {
   contract(
     subject,
     ['selectors'],
+    'JMS 4.1.2: a consumer gets what its selector takes, over the whole backlog, and leaves the rest to others',
+    async (bench) => {
+      const mq = await bench.connect()
+      const numbers = bench.queue<number>()
+      await sendNumbers(mq, numbers, 0, 400)
+      const few = await mq.createConsumer(numbers, { selector: 'n >= 395 AND even' })
+      assert.deepEqual(await drain(few), [396, 398])
+      await sendNumbers(mq, numbers, 400, 403)
+      assert.deepEqual([(await few.receive())?.body, (await few.receive())?.body], [400, 402])
+      const all = await mq.createConsumer(numbers, { selector: '' })
+      assert.equal((await drain(all)).length, 399)
+    },
+  )
+
+  contract(
+    subject,
+    ['selectors'],
     'JMS 3.8.1.1: headers and properties of every kind can be selected by',
     async (bench) => {
       const mq = await bench.connect()
@@ -237,6 +254,7 @@ function testWrongSelectors(subject: ProviderSubject): void {
       await mq.send(numbers, 1)
       const wrong = { code: 'selector-invalid', message: /position 9/ }
       const selector = 'n = 1 OR'
+      await assert.rejects(mq.createConsumer(numbers, { selector }), wrong)
       await assert.rejects(mq.browse(numbers, { selector })[Symbol.asyncIterator]().next(), wrong)
       if (subject.capabilities.topics)
         await assert.rejects(mq.createConsumer(topic('t'), { selector }), wrong)
