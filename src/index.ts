@@ -37,6 +37,8 @@ export { type CheckHandler, Checks, type Decision, HalfMessage, PreparedMessage 
 export { MessageProducer, type PrepareOptions, type ProducerOptions } from './client/producer.ts'
 export { type Conversions, convert } from './client/properties.ts'
 export type * from './client/provider.ts'
+export type { RequestOptions, RequestStatistics } from './client/requester.ts'
+export type { Responder } from './client/responder.ts'
 export { type AcknowledgeMode, Session, type SessionOptions } from './client/session.ts'
 export type { StandardIssue, StandardResult, StandardSchema } from './client/standard-schema.ts'
 export type { SubscribeOptions } from './client/subscriptions.ts'

@@ -12,6 +12,7 @@ import type {
 import type { Session } from './session.ts'
 import { Settler, toRanges } from './settler.ts'
 import type { StandardSchema } from './standard-schema.ts'
+import { LONGEST_TIMEOUT } from './waiting.ts'
 
 export interface ConsumerOptions {
   /**
@@ -204,7 +205,8 @@ export class MessageConsumer<T = unknown> implements Settling, ReceiverSink, Asy
         if (this.prefetch === 0) this.withdraw()
         reject(signal?.reason)
       }
-      const timer = timeout === undefined ? undefined : setTimeout(waiter.wake, timeout)
+      const timer =
+        timeout === undefined ? undefined : setTimeout(waiter.wake, Math.min(timeout, LONGEST_TIMEOUT))
       signal?.addEventListener('abort', abort, { once: true })
       this.waiters.add(waiter)
     })

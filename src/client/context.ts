@@ -11,6 +11,8 @@ import type { SendOptions } from './outgoing.ts'
 import { answering, type CheckHandler, Checks, type HalfMessage } from './prepared.ts'
 import type { MessageProducer, PrepareOptions, ProducerOptions } from './producer.ts'
 import type { Capabilities, ProviderManagement, ProviderPrepared, SendReceipt } from './provider.ts'
+import { Requester, type RequestOptions, type RequestStatistics } from './requester.ts'
+import { type Responder, replying } from './responder.ts'
 import type { Session, SessionOptions } from './session.ts'
 import type { SubscribeOptions } from './subscriptions.ts'
 import { settlesWithin } from './waiting.ts'
@@ -32,6 +34,7 @@ export class Context extends EventEmitter<ConnectionEvents> implements AsyncDisp
   private readonly root: Context
   /** Of a root: transacted contexts that `transaction` has used, and will use again. */
   private readonly idle: Context[] = []
+  private requester: Requester | undefined
   private closing: Promise<void> | undefined
 
   /** @internal */
@@ -221,6 +224,54 @@ export class Context extends EventEmitter<ConnectionEvents> implements AsyncDisp
     return worker
   }
 
+  /**
+   * Sends a request and resolves with its reply, which needs no acknowledgement. Replies come over a temporary queue that is
+   * made at the first request and ends with the connection. Many requests may be under way; they are no part of a transaction. Rejects with `timeout`, after
+   * which a reply is dropped and counted; the reason of `signal`; `connection-lost` when the connection is lost meanwhile,
+   * and nobody knows whether the request was done; `closed`; `message-invalid` when the reply does not fit its schema; and,
+   * with nothing sent, with what `send` rejects with.
+   */
+  request<Input, Reply = unknown>(
+    destination: TypedDestination<Input>,
+    body: NoInfer<Input>,
+    options: RequestOptions<Reply> = {},
+  ): Promise<Message<Reply>> {
+    if (this.root !== this) return this.root.request<Input, Reply>(destination, body, options)
+    this.requester ??= new Requester(this.connection)
+    return this.requester.request<Input, Reply>(destination, body, options)
+  }
+
+  /** Requests that wait for their replies, and replies that came too late. */
+  get requests(): RequestStatistics {
+    return this.root.requester?.statistics ?? { outstanding: 0, late: 0 }
+  }
+
+  /**
+   * Answers requests: what `responder` returns is sent as the reply, and then the request is accepted. A request without
+   * reply-to is handled and not answered; one whose sender has gone is done. When `responder` throws, or the reply cannot be
+   * sent now, the request is redelivered by the queue's backoff; when it can never be sent, the request is dead-lettered.
+   * Throws as `consume`.
+   */
+  serve<Output>(from: Receivable<Output>, responder: Responder<Output>): Worker<Output>
+  serve<Output>(
+    from: Receivable<Output>,
+    options: WorkerOptions,
+    responder: Responder<Output>,
+  ): Worker<Output>
+  serve<Output>(
+    from: Receivable<Output>,
+    second: WorkerOptions | Responder<Output>,
+    third?: Responder<Output>,
+  ): Worker<Output> {
+    const options = typeof second === 'function' ? {} : second
+    const responder = typeof second === 'function' ? second : third
+    if (typeof responder !== 'function') {
+      throw new MillraceError('argument-invalid', 'serve(destination, options, responder) needs a responder')
+    }
+    const inMemory = this.capabilities.durabilities.includes('memory')
+    return this.consume(from, options, replying(responder, this.producer, inMemory))
+  }
+
   /** Makes sure that the queue exists, with its policy if it has one. Rejects with `destination-conflict`, `unsupported`. */
   async declare(queue: Queue<never, unknown>): Promise<void> {
     this.assertOpen()
@@ -291,6 +342,7 @@ export class Context extends EventEmitter<ConnectionEvents> implements AsyncDisp
     }
     const drain = options.drain === undefined ? undefined : milliseconds(options.drain)
     const begun = performance.now()
+    this.requester?.close()
     const sent = this.connection.closeProducers()
     sent.catch(() => {})
     await Promise.all([...this.workers].map((worker) => worker.close(options)))

@@ -87,6 +87,9 @@ export interface SendDefaults {
 
 const none: SendOptions = {}
 
+/** The last moment that a Date can say. Wall milliseconds. */
+const LATEST = 8.64e15
+
 /** Begins the text form of an id of bytes. */
 export const BYTES_ID = 'ID:AMQP_BINARY:'
 
@@ -100,7 +103,7 @@ export function makeOutgoing(
 ): Outgoing {
   const timestamp = defaults.wall()
   const ttl = options.ttl === undefined ? defaults.ttl : milliseconds(options.ttl)
-  const expiry = ttl === 0 ? 0 : timestamp + ttl
+  const expiry = ttl === 0 ? 0 : expiryOf(timestamp + ttl)
   const deliveryTime = deliveryTimeOf(options, defaults.delay, timestamp)
   return {
     destination,
@@ -160,6 +163,11 @@ function checkTime(time: number): number {
 
 function invalidSchedule(message: string): MillraceError {
   return new MillraceError('schedule-invalid', message)
+}
+
+/** In whole milliseconds; 0, never, when no clock gets there. */
+function expiryOf(wall: number): number {
+  return wall < LATEST ? Math.ceil(wall) : 0
 }
 
 function describe(

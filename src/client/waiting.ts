@@ -1,3 +1,6 @@
+/** Timers of the host take no longer delay, and would fire at once. */
+export const LONGEST_TIMEOUT: number = 2 ** 31 - 1
+
 /**
  * Calls back when the present turn and everything it made ready has run, so that what a whole turn asks for becomes one
  * batch: a microtask alone would run between the continuations of one batch of confirms.
@@ -31,7 +34,7 @@ export async function settlesWithin(
   }
   let timer: NodeJS.Timeout | undefined
   const deadline = new Promise<boolean>((resolve) => {
-    timer = setTimeout(resolve, timeout, false)
+    timer = setTimeout(resolve, Math.min(timeout, LONGEST_TIMEOUT), false)
   })
   try {
     return await Promise.race([promise.then(() => true), deadline])

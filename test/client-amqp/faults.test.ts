@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { type TestContext, test } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 import { type Context, connect, isMillraceError, type Message, queue, topic } from '../../src/index.ts'
 import { SeededRandom } from '../../src/testing/random.ts'
 import { seed } from '../engine/seed.ts'
@@ -172,6 +173,40 @@ test('subscriptions, volatile ones, temporary queues and requests go on over ano
     ['late', 'late', 'reply'],
   )
   assert.ok((await mq.management.queues()).length > 0)
+})
+
+test('a lost connection rejects the requests under way; the next ones are answered over a queue of its own', {
+  timeout: 10_000,
+}, async (t) => {
+  const { wire, open, broker } = await bench(t)
+  const mq = await open()
+  const direct = await connect(broker.url)
+  t.after(() => direct.close())
+  const asked = Promise.withResolvers<void>()
+  const gate = Promise.withResolvers<void>()
+  direct.serve(numbers, { concurrency: 2 }, async ({ body }) => {
+    if (body === 1) {
+      asked.resolve()
+      await gate.promise
+    }
+    return body * 2
+  })
+  const waiting = mq.request(numbers, 1)
+  await asked.promise
+  const temporaries = async () =>
+    (await direct.management.queues()).filter(({ name }) => name.startsWith('temp-queue:')).length
+  const before = await temporaries()
+  const [lost, back] = [once(mq, 'disconnected'), once(mq, 'reconnected')]
+  wire.cut()
+  await lost
+  const meanwhile = mq.request(numbers, 2)
+  await assert.rejects(waiting, { code: 'connection-lost' })
+  await back
+  gate.resolve()
+  assert.equal((await meanwhile).body, 4)
+  while (!t.signal.aborted && (await temporaries()) !== before) await setImmediate()
+  assert.equal((await mq.request(numbers, 3)).body, 6)
+  assert.deepEqual(mq.requests, { outstanding: 0, late: 0 })
 })
 
 test('while there is no line a receive keeps to its timeout, and sends wait', {

@@ -1,6 +1,7 @@
 import { testConsumers } from './provider-consumers.ts'
 import { testMessages } from './provider-messages.ts'
 import { testQueues } from './provider-queues.ts'
+import { testRequests } from './provider-requests.ts'
 import { testSchedule } from './provider-schedule.ts'
 import { testSelectors } from './provider-selectors.ts'
 import { testSettlement } from './provider-settlement.ts'
@@ -23,4 +24,5 @@ export function testProvider(subject: ProviderSubject): void {
   testSelectors(subject)
   testTransactions(subject)
   testSchedule(subject)
+  testRequests(subject)
 }

@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
-import { type Capabilities, type Context, connect, queue, topic } from '../../../src/index.ts'
+import { type Capabilities, type Context, connect, queue, topic, typed } from '../../../src/index.ts'
 import { Artemis } from './broker.ts'
 
 const artemis = await Artemis.start()
@@ -142,16 +142,41 @@ test('a shared subscription is shared by connections without client id', async (
   })
 })
 
-test('request and reply by a temporary queue', async () => {
-  await using(undefined, async (mq) => {
-    const requests = queue<number>('requests')
-    const replies = await mq.createTemporaryQueue<number>()
-    mq.consume(requests, async ({ body, replyTo, messageId }) => {
-      await mq.send(replyTo!, body * 2, { correlationId: messageId })
+test('requests and replies over temporary queues', async () => {
+  await using(undefined, async (asking) => {
+    await using(undefined, async (serving) => {
+      const requests = queue<number>('requests')
+      const worker = serving.serve(requests, { concurrency: 4 }, ({ body }) => body * 2)
+      const numbers = Array.from({ length: 50 }, (_, i) => i)
+      const replies = await Promise.all(
+        numbers.map((number) => asking.request<number, number>(requests, number)),
+      )
+      assert.deepEqual(
+        replies.map(({ body }) => body),
+        numbers.map((number) => number * 2),
+      )
+      await worker.close()
+      await assert.rejects(asking.request(requests, 1, { timeout: 50 }), { code: 'timeout' })
+      assert.deepEqual(asking.requests, { outstanding: 0, late: 0 })
     })
-    const { messageId } = await mq.send(requests, 21, { replyTo: replies })
-    const reply = (await mq.receive(replies))!
-    assert.deepEqual([reply.body, reply.correlationId], [42, messageId])
+  })
+})
+
+test('maps, streams, typed properties and a correlation id of bytes pass through', async () => {
+  await using(undefined, async (mq) => {
+    const kinds = queue<unknown>('kinds')
+    const correlationId = Uint8Array.of(1, 255)
+    await mq.send(
+      kinds,
+      { n: 1, long: 2n, text: 'é' },
+      { kind: 'map', correlationId, properties: { price: typed('double', 1) } },
+    )
+    await mq.send(kinds, [1, 'two', null], { kind: 'stream' })
+    const [map, stream] = [(await mq.receive(kinds))!, (await mq.receive(kinds))!]
+    assert.deepEqual([map.kind, map.body], ['map', { n: 1, long: 2n, text: 'é' }])
+    assert.deepEqual([map.correlationIdBytes, map.property('price', 'number')], [correlationId, 1])
+    assert.deepEqual([stream.kind, stream.body], ['stream', [1, 'two', null]])
+    for (const message of [map, stream]) await message.acknowledge()
   })
 })
 
