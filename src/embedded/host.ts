@@ -1,3 +1,4 @@
+import { getRandomValues } from 'node:crypto'
 import type { Clock } from '../engine/ports/clock.ts'
 import type { Random } from '../engine/ports/random.ts'
 
@@ -60,7 +61,22 @@ export class HostClock implements Clock {
   }
 }
 
-export const hostRandom: Random = { next: () => Math.random() }
+/** 32-bit words drawn ahead: one by one they would cost a system call each. */
+const words = new Uint32Array(256)
+let drawn = words.length
+
+function word(): number {
+  if (drawn === words.length) {
+    getRandomValues(words)
+    drawn = 0
+  }
+  return words[drawn++]!
+}
+
+/** Nobody can tell the next value from those before: names of temporary destinations are made of them. */
+export const hostRandom: Random = {
+  next: () => (word() * 0x20_0000 + (word() >>> 11)) / 0x20_0000_0000_0000,
+}
 
 /** Keeps the process alive while somebody may still be waiting for a message, as an open socket would. */
 export class KeepAlive {

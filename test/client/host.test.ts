@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { HostClock } from '../../src/embedded/host.ts'
+import { HostClock, hostRandom } from '../../src/embedded/host.ts'
 
 test('wall time never runs back, whatever the clock of the machine does', (t) => {
   t.mock.timers.enable({ apis: ['Date'], now: 1_000_000 })
@@ -45,4 +45,15 @@ test('deferred work runs in order of call, after the turn, and lets the event lo
   await fired
   going = false
   assert.deepEqual(order, [1, 2, 3])
+})
+
+test('randomness is uniform in [0, 1), and not what Math.random gives: names that nobody guesses are made of it', (t) => {
+  t.mock.method(Math, 'random', () => 0.5)
+  const drawn = Array.from({ length: 4096 }, () => hostRandom.next())
+  assert.ok(drawn.every((value) => value >= 0 && value < 1))
+  assert.equal(new Set(drawn).size, drawn.length)
+  for (const quarter of [0, 1, 2, 3]) {
+    const share = drawn.filter((value) => Math.floor(value * 4) === quarter).length
+    assert.ok(share > 800 && share < 1250, `${share} of 4096 lie in quarter ${quarter}`)
+  }
 })
