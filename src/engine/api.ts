@@ -145,6 +145,8 @@ export interface Engine {
   connections(): readonly ConnectionStatus[]
   queues(): readonly QueueStatus[]
   queue(name: string): QueueStatus | undefined
+  /** The topic that a queue of this name takes from when it comes into being; undefined for most. */
+  virtualTopicOf(queue: string): string | undefined
   exchanges(): readonly ExchangeDefinition[]
   /** All, or those of one queue. */
   bindings(queue?: string): readonly BindingDefinition[]

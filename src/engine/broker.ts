@@ -420,6 +420,10 @@ export class Broker implements Engine {
     return queue === undefined ? undefined : statusOf(queue)
   }
 
+  virtualTopicOf(queue: string): string | undefined {
+    return this.core.policies.virtualTopicOf(queue)
+  }
+
   exchanges(): readonly ExchangeDefinition[] {
     return [...this.core.topology.exchanges.values()].map((exchange) => exchange.definition)
   }

@@ -13,6 +13,8 @@ export interface EngineOptions {
   /** Queues that senders and receivers may bring into being by naming them: all, none, or those that match. */
   readonly autoCreate?: boolean | readonly string[] | undefined
   readonly policies?: readonly PolicyRule[] | undefined
+  /** A queue Consumer.GROUP.TOPIC whose topic is this dotted pattern gets what is sent to that topic; false: none does. */
+  readonly virtualTopics?: string | false | undefined
   /** Bound on messages of level 'memory'. Bytes. */
   readonly memoryBytes?: number | undefined
   /** Publishes are refused above so many bytes not yet on disk. */
@@ -60,6 +62,7 @@ export function resolveOptions(options: EngineOptions): ResolvedOptions {
   return {
     autoCreate: options.autoCreate ?? true,
     policies: options.policies ?? [],
+    virtualTopics: options.virtualTopics ?? 'VirtualTopic.#',
     memoryBytes: options.memoryBytes ?? 256 * 1024 * 1024,
     unsyncedBytes: options.unsyncedBytes ?? 128 * 1024 * 1024,
     maxMessageBytes: options.maxMessageBytes ?? 128 * 1024 * 1024,
@@ -86,10 +89,12 @@ const deadLetterPolicy: Partial<QueuePolicy> = { deadLetter: undefined, maxDeliv
 /** Answers which policy a queue gets and whether it may be created by being named. */
 export class Policies {
   private readonly rules: PolicyRule[]
+  private readonly virtual: TopicTrie<true> | undefined
   private readonly creatable: boolean | TopicTrie<true>
 
   constructor(options: ResolvedOptions) {
     this.rules = [...options.policies]
+    this.virtual = options.virtualTopics === false ? undefined : trieOf(options.virtualTopics)
     const { autoCreate } = options
     if (typeof autoCreate === 'boolean') {
       this.creatable = autoCreate
@@ -102,6 +107,14 @@ export class Policies {
 
   mayCreate(name: string): boolean {
     return typeof this.creatable === 'boolean' ? this.creatable : matches(this.creatable, name)
+  }
+
+  /** The topic that a queue of this name takes from; its dead letters are no group of consumers. */
+  virtualTopicOf(name: string): string | undefined {
+    const topic = /^Consumer\.[^.]+\.(.+)$/s.exec(name)?.[1]
+    if (topic === undefined || this.virtual === undefined || name.endsWith(DEAD_LETTER_SUFFIX))
+      return undefined
+    return matches(this.virtual, topic) ? topic : undefined
   }
 
   policyFor(name: string, asked: Partial<QueuePolicy> | undefined, isDeadLetter: boolean): QueuePolicy {

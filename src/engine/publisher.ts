@@ -1,4 +1,4 @@
-import { DEFAULT_EXCHANGE } from '../model/destination.ts'
+import { DEFAULT_EXCHANGE, TOPIC_EXCHANGE } from '../model/destination.ts'
 import { isMillraceError, MillraceError } from '../model/errors.ts'
 import type { Publication } from './api.ts'
 import type { Connection } from './connection.ts'
@@ -205,6 +205,8 @@ export class Publisher {
   }
 
   private routeThrough(connection: Connection, publication: Publication): void {
+    if (publication.exchange === TOPIC_EXCHANGE && publication.syntax !== 'slashed')
+      checkTopic(publication.key)
     const key: RoutingKey = { text: publication.key, syntax: publication.syntax ?? 'dotted' }
     this.head.priority = publication.priority
     this.head.format = publication.format
@@ -411,5 +413,14 @@ function checkDeduplicationId(id: string): void {
   throw new MillraceError(
     'message-invalid',
     `a deduplication id has at most ${MAX_DEDUPLICATION_ID_BYTES} bytes; ${JSON.stringify(id.slice(0, 40))}… has ${Buffer.byteLength(id)}`,
+  )
+}
+
+/** What is sent has one topic. */
+function checkTopic(key: string): void {
+  if (!/(^|\.)[*#](\.|$)/.test(key)) return
+  throw new MillraceError(
+    'destination-invalid',
+    `the topic ${JSON.stringify(key)} has a wildcard, which only receivers may use; send to one topic`,
   )
 }

@@ -107,6 +107,8 @@ export class Topology {
     }
     const id = this.nextId
     this.change({ op: 'queue', id, definition })
+    const topic = isDeadLetter ? undefined : this.policies.virtualTopicOf(definition.name)
+    if (topic !== undefined) this.bind({ exchange: TOPIC_EXCHANGE, queue: definition.name, key: topic })
     return this.byId.get(id)!
   }
 

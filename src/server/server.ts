@@ -202,6 +202,7 @@ export async function startServer(
       interval: configuration.preparedCheckInterval,
       max: configuration.preparedMaxChecks,
     },
+    virtualTopics: configuration.virtualTopics,
   })
   const server = new MillraceServer(configuration, broker, logger, version)
   try {

@@ -205,3 +205,15 @@ test('a failed journal ends connections with its reason, and shutting down asks 
   assert.equal(two.hostEnd?.by, 'local')
   assert.equal(bench.gateway.size, 0)
 })
+
+test('who brings the queue of a virtual topic into being needs the permission to receive from the topic', async () => {
+  const permits = (_user: string, _operation: Operation, kind: string): boolean => kind === 'queue'
+  const bench = await GatewayBench.start({ permissions: { permits } })
+  const client = await bench.client()
+  const refused = await client.receiver({ address: 'Consumer.a.VirtualTopic.orders' })
+  assert.equal(refused.refusal, 'amqp:unauthorized-access')
+  const sender = await client.sender({ address: 'Consumer.a.VirtualTopic.orders' })
+  assert.equal(sender.refusal, 'amqp:unauthorized-access')
+  assert.equal((await client.receiver({ address: 'Consumer.a.Else.orders' })).refusal, undefined)
+  assert.equal(bench.bench.broker.queue('Consumer.a.VirtualTopic.orders'), undefined)
+})

@@ -58,6 +58,7 @@ suite('where settings come from', () => {
       PORT: ['7', 7],
       DIR: ['/d', '/d'],
       FILE: ['/f', '/f'],
+      PATTERN: ['Orders.#', 'Orders.#'],
       HOST: ['h', 'h'],
       N: ['5', 5],
       SIZE: ['2MiB', 2 * 1024 * 1024],

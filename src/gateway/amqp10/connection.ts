@@ -176,7 +176,11 @@ export class AmqpConnection implements HostedConnection, ConnectionSink {
 
   /** Throws `not-permitted`. */
   assertPermitted(operation: Operation, kind: 'queue' | 'topic', name: string): void {
-    if (this.permits(operation, kind, name)) return
+    if (this.permits(operation, kind, name)) {
+      const topic = operation === 'create' && kind === 'queue' ? this.engine.virtualTopicOf(name) : undefined
+      if (topic !== undefined) this.assertPermitted('receive', 'topic', topic)
+      return
+    }
     const who = this.user === '' ? 'an anonymous client' : `user ${JSON.stringify(this.user)}`
     throw new MillraceError('not-permitted', `${who} may not ${operation} ${kind} ${JSON.stringify(name)}`)
   }

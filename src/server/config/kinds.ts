@@ -97,6 +97,16 @@ function booleanOf(value: unknown): boolean | undefined {
   return typeof value === 'boolean' ? value : undefined
 }
 
+/** A dotted pattern of names, or none. */
+export const patternOrOff: Kind<string | false> = {
+  what: "a pattern of names such as Orders.#, or 'off'",
+  placeholder: 'PATTERN',
+  read: (value) => {
+    if (value === 'off' || value === false) return false
+    return typeof value === 'string' && value !== '' ? value : undefined
+  },
+}
+
 /** In a flag or variable: separated by commas. */
 export const names: Kind<readonly string[]> = {
   what: 'a list of names',

@@ -1,6 +1,18 @@
 import type { PolicyRule } from '../../engine/options.ts'
 import { type UserSettings, users } from '../auth/user-settings.ts'
-import { bytes, choice, count, duration, flag, type Kind, names, type Port, port, text } from './kinds.ts'
+import {
+  bytes,
+  choice,
+  count,
+  duration,
+  flag,
+  type Kind,
+  names,
+  type Port,
+  patternOrOff,
+  port,
+  text,
+} from './kinds.ts'
 import { policyRules } from './policy-rules.ts'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
@@ -21,6 +33,7 @@ export interface Configuration {
   readonly httpNames: readonly string[]
   readonly users: readonly UserSettings[]
   readonly policies: readonly PolicyRule[]
+  readonly virtualTopics: string | false
   readonly limitsMaxConnections: number
   readonly limitsConnectionsPerSecond: number
   readonly limitsMaxLinks: number
@@ -110,6 +123,12 @@ export const settings: Settings = {
     fallback: [],
     help: 'who may connect, and what for; without users everybody on this machine may do everything',
     fileOnly: true,
+  },
+  virtualTopics: {
+    path: 'virtualTopics',
+    kind: patternOrOff,
+    fallback: 'VirtualTopic.#',
+    help: 'topics that queues named Consumer.GROUP.TOPIC take from; off: none',
   },
   policies: {
     path: 'policies',

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { topic } from '../../client/destinations.ts'
+import { queue, topic } from '../../client/destinations.ts'
 import { contract, one, type ProviderSubject } from './provider-subject.ts'
 
 /** Publish and subscribe, and destinations that end with their connection. */
@@ -40,6 +40,52 @@ export function testTopics(subject: ProviderSubject): void {
     }
     assert.deepEqual(heard, [['a.b'], ['a', 'a.b', 'a.b.c'], ['a', 'a.b', 'a.b.c', 'x'], ['a.b.c'], ['a.b']])
   })
+
+  contract(
+    subject,
+    ['topics', 'durableSubscriptions', 'policies'],
+    'durable and shared subscriptions have wildcards, too; what is sent has none',
+    async (bench) => {
+      const mq = await bench.connect('app')
+      const own = await mq.subscribe(topic<string>('w.*.c'), { name: 'own' })
+      const shared = await mq.subscribe(topic<string>('w.#'), { name: 'shared', shared: true })
+      for (const key of ['w', 'w.b.c', 'v.b.c']) await mq.send(topic<string>(key), key)
+      const heard: string[][] = []
+      for (const subscription of [own, shared]) {
+        const consumer = await mq.createConsumer(subscription)
+        const keys: string[] = []
+        for (
+          let next = await consumer.receive({ timeout: 0 });
+          next;
+          next = await consumer.receive({ timeout: 0 })
+        )
+          keys.push(next.body)
+        await consumer.close()
+        heard.push(keys)
+      }
+      assert.deepEqual(heard, [['w.b.c'], ['w', 'w.b.c']])
+      for (const key of ['w.*', '#']) {
+        await assert.rejects(mq.send(topic<string>(key), 'x'), { code: 'destination-invalid' })
+      }
+    },
+  )
+
+  contract(
+    subject,
+    ['topics', 'policies'],
+    'virtual topics: each group gets all, and shares it out',
+    async (bench) => {
+      const mq = await bench.connect()
+      const name = bench.queue().name
+      const [a, b] = ['a', 'b'].map((group) => queue<string>(`Consumer.${group}.VirtualTopic.${name}`))
+      const members = [await mq.createConsumer(a!), await mq.createConsumer(a!)]
+      assert.equal(await mq.receive(b!, { timeout: 0 }), undefined)
+      for (const text of ['1', '2']) await mq.send(topic<string>(`VirtualTopic.${name}`), text)
+      const received = [await members[0]!.receive(), await members[1]!.receive()]
+      assert.deepEqual(received.map((message) => message!.body).sort(), ['1', '2'])
+      assert.deepEqual([(await mq.receive(b!))!.body, (await mq.receive(b!))!.body], ['1', '2'])
+    },
+  )
 
   contract(subject, ['topics'], 'a topic holds nothing to receive', async (bench) => {
     const mq = await bench.connect()
