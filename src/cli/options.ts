@@ -30,6 +30,8 @@ type OwnOption =
   | 'timeout'
   | 'follow'
   | 'every'
+  | 'id'
+  | 'rate'
   | 'capacity'
   | 'capacity-bytes'
   | 'when-full'
@@ -80,6 +82,8 @@ const ownSpecs: Readonly<Record<OwnOption, OptionSpec>> = {
   timeout: { type: 'string', value: 'TIME', help: 'how long to wait for each message (default 0)' },
   follow: { type: 'boolean', help: 'wait for messages until stopped' },
   every: { type: 'string', value: 'TIME', help: 'between two views (default 1s)' },
+  id: { type: 'string', value: 'ID', help: 'only the message of this id, as browse prints it' },
+  rate: { type: 'string', value: 'N', help: 'at most N messages a second' },
   capacity: { type: 'string', value: 'N', help: 'messages that the queue takes at most' },
   'capacity-bytes': { type: 'string', value: 'N', help: 'bytes that the queue takes at most' },
   'when-full': {

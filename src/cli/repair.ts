@@ -28,10 +28,10 @@ export const deleteQueue: Command = {
 
 export const move: Command = {
   name: 'move',
-  synopsis: 'FROM TO [--count N] [--selector CONDITION]',
+  synopsis: 'FROM TO [--count N] [--selector CONDITION] [--id ID] [--rate N]',
   summary: 'move messages that no consumer holds to another queue, oldest first',
   details: ['Each message is at every moment in exactly one of the two queues.'],
-  options: ['count', 'selector'],
+  options: ['count', 'selector', 'id', 'rate'],
   run: (call) =>
     change(call, ['queue', 'queue'], 'moved', (mq, [from, to]) =>
       mq.management.move(from!, to!, choiceOf(call)),
@@ -40,20 +40,21 @@ export const move: Command = {
 
 export const redrive: Command = {
   name: 'redrive',
-  synopsis: 'QUEUE [--count N] [--selector CONDITION]',
+  synopsis: 'QUEUE [--count N] [--selector CONDITION] [--id ID] [--rate N]',
   summary: 'move dead letters back to the queues where they failed, oldest first',
   details: [
     'QUEUE is the dead-letter queue, such as orders.dlq. They are delivered again as if for the first time.',
     'What is no dead letter, or came from a queue that is gone, stays.',
   ],
-  options: ['count', 'selector'],
+  options: ['count', 'selector', 'id', 'rate'],
   run: (call) =>
     change(call, ['queue'], 'moved', (mq, [queue]) => mq.management.redrive(queue!, choiceOf(call))),
 }
 
 function choiceOf({ options }: Call): MoveOptions {
   const limit = options.wholeNumber('count', 1, Number.MAX_SAFE_INTEGER)
-  return { limit, selector: options.text('selector') }
+  const [selector, brokerId] = [options.text('selector'), options.text('id')]
+  return { limit, selector, brokerId, rate: options.wholeNumber('rate', 1, Number.MAX_SAFE_INTEGER) }
 }
 
 async function change(

@@ -401,4 +401,8 @@ export interface MoveOptions {
   readonly limit?: number | undefined
   /** Only those that it takes (docs/selectors.md). Default: all. */
   readonly selector?: string | undefined
+  /** Only the message of this broker id. */
+  readonly brokerId?: string | undefined
+  /** At most so many a second. The broker goes on to the end, also when nobody waits for it any more. Default: as it can. */
+  readonly rate?: number | undefined
 }

@@ -167,6 +167,10 @@ export interface MoveOptions {
   readonly limit?: number | undefined
   /** Only messages that it takes. */
   readonly selector?: string | undefined
+  /** Only the message of this LSN. */
+  readonly lsn?: number | undefined
+  /** Messages a second at most; it goes on to its end though nobody waits for it any more. Throws `argument-invalid`. */
+  readonly rate?: number | undefined
 }
 
 export interface Publication {

@@ -158,7 +158,7 @@ export class Broker implements Engine {
     this.checkOpen()
     const queue = this.core.topology.queueFor(name, false)
     if (selector === undefined) this.lifetimes.removal.purge(queue, done)
-    else this.settlements.relocation.purge(queue, parseSelector(selector), done)
+    else this.settlements.relocation.purge(queue, selector, done)
   }
 
   deleteQueue(name: string, options: { ifUnused?: boolean }, done: (messages: number) => void): void {
@@ -177,14 +177,7 @@ export class Broker implements Engine {
     this.checkOpen()
     const { topology } = this.core
     const target = to === undefined ? undefined : topology.queueFor(to, false)
-    const { limit = Number.POSITIVE_INFINITY, selector } = options
-    const chosen = selector === undefined ? undefined : parseSelector(selector)
-    this.settlements.relocation.move(
-      topology.queueFor(from, false),
-      target,
-      { limit, selector: chosen },
-      done,
-    )
+    this.settlements.relocation.move(topology.queueFor(from, false), target, options, done)
   }
 
   connect(sink: ConnectionSink, options: { clientId?: string | undefined } = {}): number {

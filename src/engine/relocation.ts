@@ -1,5 +1,6 @@
 import { MillraceError } from '../model/errors.ts'
-import type { Selector } from '../model/selector/selector.ts'
+import { parseSelector, type Selector } from '../model/selector/selector.ts'
+import type { MoveOptions } from './api.ts'
 import type { Core } from './core.ts'
 import { historyOf } from './dead-letters.ts'
 import { EntryFlag } from './index/chunk.ts'
@@ -12,6 +13,8 @@ import type { Place, Transfers } from './transfers.ts'
 const DISCARD = eventCode('discard')
 /** Messages that are on their way at once; then others have their turn. */
 const STEP = 256
+/** With a rate, how often some go on their way. Milliseconds. */
+const INTERVAL = 100
 
 interface Run {
   readonly queue: Queue
@@ -20,6 +23,9 @@ interface Run {
   readonly act: (place: Place, done: (left: boolean) => void) => void
   /** What arrives later is not looked at. */
   readonly until: number
+  /** Messages that are taken on at once, and the milliseconds until the next are. */
+  readonly step: number
+  readonly pause: number
   /** By priority, the last that was looked at. */
   readonly looked: number[]
   left: number
@@ -48,35 +54,30 @@ export class Relocation {
   }
 
   /** To the queue `to`, or when that is undefined, dead letters to their origins. Throws `argument-invalid`. */
-  move(
-    queue: Queue,
-    to: Queue | undefined,
-    options: { readonly limit: number; readonly selector: Selector | undefined },
-    done: (messages: number) => void,
-  ): void {
+  move(queue: Queue, to: Queue | undefined, options: MoveOptions, done: (messages: number) => void): void {
     if (to === queue) throw new MillraceError('argument-invalid', `queue ${queue.name} holds them already`)
-    const { limit, selector } = options
-    this.start(queue, limit, selector, (place, moved) => this.moveOne(to, place, moved), done)
+    checkRate(options.rate)
+    this.start(queue, options, (place, moved) => this.moveOne(to, place, moved), done)
   }
 
   /** What the selector takes, and nobody holds, leaves as purged. */
-  purge(queue: Queue, selector: Selector, done: (messages: number) => void): void {
+  purge(queue: Queue, selector: string, done: (messages: number) => void): void {
     const act: Run['act'] = (place, left) => {
       this.purgeOne(place)
       left(true)
     }
-    this.start(queue, Number.POSITIVE_INFINITY, selector, act, done)
+    this.start(queue, { selector }, act, done)
   }
 
-  private start(
-    queue: Queue,
-    limit: number,
-    selector: Selector | undefined,
-    act: Run['act'],
-    done: (messages: number) => void,
-  ): void {
-    const until = this.core.log.lastLsn
-    this.step({ queue, selector, act, until, looked: [], left: limit, gone: 0, done })
+  private start(queue: Queue, options: MoveOptions, act: Run['act'], done: (messages: number) => void): void {
+    const { limit: left = Number.POSITIVE_INFINITY, selector: condition, lsn, rate } = options
+    const selector = condition === undefined ? undefined : parseSelector(condition)
+    const looked = lsn === undefined ? [] : new Array<number>(queue.lanes.length).fill(lsn - 1)
+    const until = lsn ?? this.core.log.lastLsn
+    const step =
+      rate === undefined ? STEP : Math.min(STEP, Math.max(1, Math.round((rate * INTERVAL) / 1_000)))
+    const pause = rate === undefined ? 0 : (step * 1_000) / rate
+    this.step({ queue, selector, act, until, step, pause, looked, left, gone: 0, done })
   }
 
   private step(run: Run): void {
@@ -88,15 +89,22 @@ export class Relocation {
       return
     }
     let open = places.length
+    const before = run.gone
     const finished = (left: boolean): void => {
       if (left) run.gone++
       else run.left++
-      if (--open === 0) this.core.clock.defer(() => this.step(run))
+      if (--open === 0) this.goOn(run, run.gone > before)
     }
     for (const place of places) {
       if (run.selector === undefined) run.act(place, finished)
       else this.choose(run, run.selector, place, finished)
     }
+  }
+
+  /** What was looked at and stays costs no time. */
+  private goOn(run: Run, haveLeft: boolean): void {
+    if (run.pause === 0 || !haveLeft) this.core.clock.defer(() => this.step(run))
+    else this.core.deadlines.add(this.core.clock.monotonic() + run.pause, () => this.step(run))
   }
 
   /** While a message is being looked at, somebody may take it. */
@@ -151,7 +159,7 @@ export class Relocation {
         for (let slot = 0; slot < chunk.length; slot++) {
           const lsn = chunk.lsns[slot]!
           if (lsn <= after || lsn > until) continue
-          if (places.length === STEP || run.left === 0) return places
+          if (places.length === run.step || run.left === 0) return places
           looked[lane.priority] = lsn
           if (!isFree(chunk.states[slot]) || !this.core.isVisible(lsn, chunk.flags[slot]!)) continue
           places.push({ queue, lane, chunk, slot })
@@ -165,4 +173,12 @@ export class Relocation {
 
 function isFree(state: number | undefined): boolean {
   return state === StateCode.ready || state === StateCode.waiting
+}
+
+function checkRate(rate: number | undefined): void {
+  if (rate === undefined || (rate > 0 && rate < Number.POSITIVE_INFINITY)) return
+  throw new MillraceError(
+    'argument-invalid',
+    `the rate is a number of messages a second above 0, not ${rate}`,
+  )
 }

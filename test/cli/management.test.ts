@@ -28,7 +28,10 @@ suite('looking at a broker and changing what it holds', { concurrency: 2 }, () =
     const mq = await connect(shell.at.slice('--url='.length))
     for (let i = 0; i < 3; i++) await (await mq.receive(queue('orders')))!.reject()
     await mq.close()
-    assert.equal(await shell.okHere('redrive', 'orders.dlq', '--count', '1'), '1 message moved\n')
+    const [first] = documents(await shell.okHere('browse', 'orders.dlq', '--json')) as [{ id: string }]
+    const one = ['--id', first.id, '--rate', '1000']
+    assert.equal(await shell.okHere('redrive', 'orders.dlq', ...one), '1 message moved\n')
+    assert.equal(await shell.okHere('redrive', 'orders.dlq', ...one), '0 messages moved\n')
     await shell.okHere('create', 'parked')
     assert.equal(await shell.okHere('move', 'orders.dlq', 'parked', '--json'), '{"moved":2}\n')
     assert.equal(await shell.okHere('receive', 'orders'), 'a\n')

@@ -1,6 +1,6 @@
 import { strict as assert } from 'node:assert'
 import { suite, test } from 'node:test'
-import { Bench, rejected } from './support.ts'
+import { Bench, refuses, rejected, textOf } from './support.ts'
 
 async function move(bench: Bench, from: string, to: string | undefined, limit = Infinity): Promise<number> {
   return bench.answer<number>((done) => bench.broker.moveMessages(from, to, { limit }, done))
@@ -68,5 +68,48 @@ suite('moving messages to other queues', () => {
     assert.throws(() => bench.broker.moveMessages('q', 'q', {}, () => {}), { code: 'argument-invalid' })
     assert.throws(() => bench.broker.moveMessages('q', 'r', {}, () => {}), { code: 'destination-not-found' })
     assert.throws(() => bench.broker.moveMessages('r', 'q', {}, () => {}), { code: 'destination-not-found' })
+  })
+
+  test('one message, by its LSN, and no other, also from a page', async () => {
+    const bench = await Bench.inMemory({ residentEntries: 1 })
+    for (const name of ['q', 'other']) bench.declare(name)
+    const peer = bench.connect()
+    for (let i = 0; i < 4_000; i++) {
+      peer.send('q', `${i}`, { priority: i % 2 })
+      if (i % 500 === 0) await bench.idle()
+    }
+    const chosen = (await bench.browse('q')).find((message) => textOf(message) === '1717')!
+    for (const moved of [1, 0]) {
+      const options = { lsn: chosen.lsn }
+      assert.equal(
+        await bench.answer((done) => bench.broker.moveMessages('q', 'other', options, done)),
+        moved,
+      )
+    }
+    assert.deepEqual(await bench.texts('other'), ['1717'])
+    assert.equal(bench.status('q').messages, 3_999)
+  })
+
+  test('a rate is kept to: so many a second, to the end; what a selector leaves costs no time', async () => {
+    const bench = await Bench.inMemory()
+    for (const name of ['q', 'other']) bench.declare(name)
+    const peer = bench.connect()
+    for (let i = 0; i < 100; i++) peer.send('q', `{"n":${i}}`)
+    await bench.idle()
+    let moved: number | undefined
+    const selector = 'n >= 50'
+    bench.broker.moveMessages('q', 'other', { rate: 20, selector }, (count) => {
+      moved = count
+    })
+    await bench.advance(1_000)
+    const first = bench.status('other').messages
+    assert.ok(first > 15 && first <= 22, `${first} in the first second`)
+    await bench.advance(1_000)
+    const second = bench.status('other').messages - first
+    assert.ok(second >= 18 && second <= 20, `${second} in the next`)
+    await bench.advance(1_000)
+    assert.deepEqual([moved, bench.status('other').messages, bench.status('q').messages], [50, 50, 50])
+    for (const rate of [0, -1, Number.NaN, Number.POSITIVE_INFINITY])
+      refuses(() => bench.broker.moveMessages('q', 'other', { rate }, () => {}), 'argument-invalid')
   })
 })

@@ -24,6 +24,12 @@ export interface Surroundings {
   readonly connections?: (() => readonly ConnectionReport[]) | undefined
 }
 
+/** Which messages are moved, and how fast. */
+export interface MoveChoice extends Omit<MoveOptions, 'lsn'> {
+  /** Only the message of this broker id. */
+  readonly brokerId?: string | undefined
+}
+
 /**
  * Looking into a broker and changing what it holds: the operations behind the management node, the command line and the
  * management of embedded brokers. Reject with `destination-not-found`, `argument-invalid`, `selector-invalid`.
@@ -98,13 +104,13 @@ export class Operations {
     return new Promise((resolve) => this.engine.deleteQueue(queue, {}, resolve))
   }
 
-  move(from: string, to: string, options: MoveOptions = {}): Promise<number> {
-    checkLimit(options.limit)
+  move(from: string, to: string, choice: MoveChoice = {}): Promise<number> {
+    const options = moveOptions(choice)
     return new Promise((resolve) => this.engine.moveMessages(from, to, options, resolve))
   }
 
-  redrive(queue: string, options: MoveOptions = {}): Promise<number> {
-    checkLimit(options.limit)
+  redrive(queue: string, choice: MoveChoice = {}): Promise<number> {
+    const options = moveOptions(choice)
     return new Promise((resolve) => this.engine.moveMessages(queue, undefined, options, resolve))
   }
 
@@ -155,6 +161,16 @@ function messageIdOf({ format, chunks, bytes, start, end }: ScheduledMessage): s
     if (isMillraceError(error)) return undefined
     throw error
   }
+}
+
+function moveOptions({ brokerId, ...options }: MoveChoice): MoveOptions {
+  checkLimit(options.limit)
+  if (brokerId === undefined) return options
+  if (/^\d{1,15}$/.test(brokerId)) return { ...options, lsn: Number(brokerId) }
+  throw new MillraceError(
+    'argument-invalid',
+    `${JSON.stringify(brokerId)} is no broker id; browse the queue for it`,
+  )
 }
 
 function checkLimit(limit: number | undefined): void {

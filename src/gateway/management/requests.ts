@@ -1,9 +1,9 @@
-import type { Engine, MoveOptions } from '../../engine/api.ts'
+import type { Engine } from '../../engine/api.ts'
 import { TOPIC_EXCHANGE } from '../../model/destination.ts'
 import { MillraceError } from '../../model/errors.ts'
 import type { Operation } from '../permissions.ts'
 import type { Arguments } from './arguments.ts'
-import type { Operations } from './operations.ts'
+import type { MoveChoice, Operations } from './operations.ts'
 import { ensureSubscription, subscribedInterest, subscriptionQueue } from './subscriptions.ts'
 
 /** Messages of one page, when the request does not say how many. */
@@ -158,8 +158,13 @@ const handlers: Readonly<Record<string, Handler>> = {
 }
 
 /** Which messages of a queue are meant. */
-function choice(given: Arguments): MoveOptions {
-  return { limit: given.number('limit'), selector: given.optionalText('selector') }
+function choice(given: Arguments): MoveChoice {
+  return {
+    limit: given.number('limit'),
+    selector: given.optionalText('selector'),
+    brokerId: given.optionalText('brokerId'),
+    rate: given.number('rate'),
+  }
 }
 
 /**
