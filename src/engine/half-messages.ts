@@ -238,6 +238,8 @@ export class HalfMessages {
     if (queue === undefined) return
     this.core.withMessage(queue, half.lsn, 0, (message) => {
       const record = new DeliveryRecord()
+      // Loading it takes a while.
+      if (this.all.get(half.lsn) !== half || half.verdict !== undefined) return
       if (message === null || !record.read(message, queue.name)) return
       record.lsn = half.lsn
       const check: PreparedCheck = { ...record, id: String(half.lsn), group: half.group }

@@ -165,10 +165,22 @@ export class Transactions {
   disconnected(connection: Connection): void {
     for (const transaction of [...this.open.values()]) {
       if (transaction.connection !== connection) continue
-      transaction.committing = null
+      this.giveUpCommit(transaction)
       this.undo(transaction, notFound(transaction.id))
       this.end(transaction)
     }
+  }
+
+  /** Its commit waited for room, and now never comes. */
+  private giveUpCommit(transaction: Transaction): void {
+    const done = transaction.committing
+    if (done === null) return
+    transaction.committing = null
+    const lost = new MillraceError(
+      'connection-lost',
+      'the connection was lost while its sends waited for room',
+    )
+    this.core.answer(() => done(rolledBack(lost)))
   }
 
   /** It was found in the journal, committed: what is missing of its consequences happens now. */

@@ -44,6 +44,26 @@ export const bugs: Readonly<Record<string, Tampering>> = {
         },
       })),
   },
+  'forgets decisions of transactions at replay': {
+    store: (store) =>
+      withClient(store, (client) => ({
+        apply: (lsn, type, bytes, start, end) => {
+          if (type !== OperationType.decide) client.apply(lsn, type, bytes, start, end)
+        },
+      })),
+  },
+  'commits what is rolled back': {
+    broker: (broker) =>
+      replaced(broker, {
+        rollbackTransaction: (transaction, done) => broker.commitTransaction(transaction, () => done()),
+      }),
+  },
+  'shows half messages at once': {
+    broker: (broker) =>
+      replaced(broker, {
+        publish: (connection, { prepare: _, ...publication }) => broker.publish(connection, publication),
+      }),
+  },
   'drops a survivor in compaction': { disk: dropSurvivors },
   'dispatches twice': { broker: dispatchTwice },
 }

@@ -60,7 +60,8 @@ export interface SentMessage {
   readonly insistent: boolean
   /** It was refused and sent again: its place in the order is its own affair. */
   displaced: boolean
-  outcome: 'open' | 'confirmed' | 'refused' | 'unknown'
+  /** 'hidden': part of a transaction, or half, and not to be seen before somebody asks for its commit. */
+  outcome: 'open' | 'hidden' | 'confirmed' | 'refused' | 'unknown'
 }
 
 /** The bytes of a message: its name, over and over. */

@@ -11,6 +11,8 @@ import type { Reference } from './reference.ts'
 const KiB = 1024
 /** The queue that stores what is sent to it once, by its id. */
 export const ONCE = 'once'
+/** The queue whose messages are accepted in transactions. */
+export const ORDERS = 'orders'
 const FOR_EVER = 1e12
 const dlqOf = (queue: string): string => `${queue}.dlq`
 
@@ -47,7 +49,7 @@ export class Plan {
     ]
     const direct = this.queues.map(({ name }) => ({ exchange: '', key: name }))
     this.targets = [
-      ...direct.filter(({ key }) => key !== 'volatile'),
+      ...direct.filter(({ key }) => key !== 'volatile' && key !== ORDERS),
       { exchange: 'everybody', key: 'x' },
       { exchange: 'exact', key: 'one' },
       { exchange: 'exact', key: 'two' },
@@ -108,6 +110,7 @@ export class Plan {
     add('fan-1', {})
     add('fan-2', { overflow: 'dead-letter', maxMessages: 400 })
     add('volatile', {}, 'memory')
+    add(ORDERS, {})
     add(ONCE, { deduplication: { window: FOR_EVER, count: 100_000 } })
   }
 }
@@ -128,6 +131,7 @@ function engineOptions(random: SeededRandom, floods: boolean): EngineOptions {
   return {
     residentEntries: floods ? 1 : random.pick([1, 3000, 100_000]),
     chunkBytes: random.pick([512, 2048, 8192]),
+    checkBack: { first: random.between(20, 200), interval: random.between(50, 300), max: 3 },
     heldMessages: random.between(5, 40),
     memoryBytes: random.pick([8, 64]) * KiB,
     unsyncedBytes: (floods ? 1024 : random.pick([32, 1024])) * KiB,

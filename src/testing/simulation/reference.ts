@@ -124,6 +124,13 @@ export class Reference {
     const message = this.messages.get(number)
     if (message === undefined) throw new Violation('content', `message ${number} in ${where} was never sent`)
     const { id } = message
+    if (message.outcome === 'hidden')
+      throw new Violation('all or nothing', `${id} is in ${where}, and nobody has asked for its commit`)
+    if (message.outcome === 'refused' && this.damaged) {
+      // What had said that it was rolled back may be what was damaged.
+      message.outcome = 'unknown'
+      message.ambiguous = true
+    }
     if (message.outcome === 'refused') {
       throw new Violation('nothing comes back', `${id} is in ${where} although its send was refused`)
     }

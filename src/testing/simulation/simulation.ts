@@ -12,6 +12,7 @@ import { Reference } from './reference.ts'
 import { Report } from './report.ts'
 import { isReported, takeStock } from './stock.ts'
 import { Trace } from './trace.ts'
+import { Transactor } from './transactor.ts'
 import { Violation } from './violation.ts'
 import { Weather } from './weather.ts'
 import { type Actor, World } from './world.ts'
@@ -68,6 +69,7 @@ class Simulation {
   private readonly operator: Operator
   private readonly producers: Producer[]
   private readonly consumers: Consumer[]
+  private readonly transactors: Transactor[]
   private readonly operations: number
 
   constructor(options: SimulationOptions) {
@@ -83,8 +85,9 @@ class Simulation {
     this.world = new World({ clock, random, machine, plan, reference, report, trace })
     this.producers = this.makeProducers()
     this.consumers = this.makeConsumers()
+    this.transactors = ['transactor-0', 'transactor-1'].map((name) => new Transactor(this.world, name))
     this.operator = new Operator(this.world)
-    this.world.actors = [...this.producers, ...this.consumers, this.operator]
+    this.world.actors = [...this.producers, ...this.consumers, ...this.transactors, this.operator]
     const climate = {
       crashes: random.between(3, 5),
       flips: random.chance(0.35) ? random.between(1, 3) : 0,
@@ -141,9 +144,10 @@ class Simulation {
 
   private act(broker: Broker): void {
     const { random } = this.world
-    const kind = random.weighted({ produce: 40, consume: 55, operate: 4, reconnect: 1 })
+    const kind = random.weighted({ produce: 40, consume: 55, transact: 25, operate: 4, reconnect: 1 })
     if (this.world.plan.floods && random.chance(0.008))
       random.pick(this.producers).flood(broker, 'deep', 1000)
+    else if (kind === 'transact') random.pick(this.transactors).act(broker)
     else if (kind === 'operate') this.operator.act(broker)
     else if (kind === 'reconnect') random.pick(this.producers).reconnect(broker)
     else if (kind === 'produce') random.pick(this.producers).act(broker)
@@ -214,6 +218,8 @@ class Simulation {
     }
     await this.rest()
     await this.resend()
+    for (const transactor of this.transactors) transactor.settleUp(machine.broker!)
+    await this.rest()
     if (!(await machine.shutDown())) throw new Violation('progress', 'the broker failed on a good disk')
     world.endActors('closed')
     await this.start()

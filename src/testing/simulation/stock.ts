@@ -20,11 +20,12 @@ const MOST_LOST = 600
 export async function takeStock(world: World, broker: Broker): Promise<boolean> {
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     if (!(await allWritten(world, broker))) return false
-    const before = departures(broker)
+    const before = departures(broker) + world.units.decisions
     const stock = await collect(world, broker)
     if (stock === undefined) return false
     // What has moved meanwhile may have been seen twice, or not at all.
-    if (departures(broker) !== before) continue
+    const isAwaited = world.actors.some(({ awaited }) => awaited > 0)
+    if (isAwaited || departures(broker) + world.units.decisions !== before) continue
     compareAll(world, broker, stock)
     return true
   }
@@ -80,6 +81,7 @@ function compareAll(world: World, broker: Broker, { found, hidden }: Stock): voi
     }
     copy.licence = null
   }
+  world.units.takeStock(broker, found)
   const expired = compare(world, broker, found)
   for (const status of broker.queues()) {
     const { name } = status.definition
@@ -117,6 +119,7 @@ function compare(world: World, broker: Broker, found: ReadonlyMap<Copy, unknown>
   for (const copy of [...reference.alive]) {
     if (found.has(copy)) continue
     const { message } = copy
+    if (message.outcome === 'hidden') continue
     if (reference.isDue(copy)) {
       if (!isReported(world, broker, copy)) {
         const { id, level } = message
@@ -180,15 +183,15 @@ function hasExpiring(world: World, { name }: QueueFacts): boolean {
 
 function checkDepartures(world: World, status: QueueStatus, expired: number): void {
   const { reference } = world
-  const { definition, departed, messages, published } = status
+  const { definition, departed, messages, pending, published } = status
   const facts = reference.factsOf(definition.name)
   if (reference.damaged) return
   const all = Object.values(departed).reduce((sum, count) => sum + count, 0)
-  if (!facts.mixed && published !== messages + all) {
+  if (!facts.mixed && published !== messages + pending + all) {
     const counts = JSON.stringify(departed)
     throw new Violation(
       'counts',
-      `${facts.name} took ${published}, has ${messages}, let go ${all}: ${counts}`,
+      `${facts.name} took ${published}, has ${messages} and ${pending} pending, let go ${all}: ${counts}`,
     )
   }
   if (departed.accepted < facts.acceptedSurely || departed.accepted > facts.acceptedPerhaps) {

@@ -16,6 +16,8 @@ export type Invariant =
   | 'nothing comes back'
   /** One copy in one queue, and with one consumer. */
   | 'nothing doubled'
+  /** A transaction is there wholly or not at all; a half message is not there before it is committed. */
+  | 'all or nothing'
   /** First deliveries to a consumer come in the order of a producer's sends to one destination. */
   | 'order'
   /** What arrives is what was sent, to a queue that it was routed to. */

@@ -5,10 +5,11 @@ import type { SeededRandom } from '../random.ts'
 import type { VirtualClock } from '../virtual-clock.ts'
 import type { Machine, MachineEnd } from './machine.ts'
 import { type Copy, isContent } from './messages.ts'
-import type { Plan } from './plan.ts'
+import { ORDERS, type Plan } from './plan.ts'
 import type { Reference } from './reference.ts'
 import type { Report } from './report.ts'
 import type { Trace } from './trace.ts'
+import { Units } from './units.ts'
 import { Violation } from './violation.ts'
 
 /** One who uses the broker. */
@@ -28,6 +29,7 @@ export class World {
   readonly machine: Machine
   readonly plan: Plan
   readonly reference: Reference
+  readonly units: Units
   readonly report: Report
   readonly trace: Trace
   /** The journal has said that it failed: the process is to be ended. */
@@ -48,6 +50,7 @@ export class World {
     this.machine = parts.machine
     this.plan = parts.plan
     this.reference = parts.reference
+    this.units = new Units(parts.reference, ORDERS)
     this.report = parts.report
     this.trace = parts.trace
   }
