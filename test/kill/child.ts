@@ -16,6 +16,7 @@ import {
 } from '../../src/index.ts'
 import { SeededRandom } from '../../src/testing/random.ts'
 import type { Assignment, Verb } from './protocol.ts'
+import { carryTokens, isEnd, isTokenQueue, reportTokens } from './tokens.ts'
 import {
   bodyOf,
   bodyProblem,
@@ -51,6 +52,7 @@ let acknowledged = 0
 let stopping = false
 let closing = false
 let sent: Promise<unknown> = Promise.resolve()
+let carried: Promise<unknown> = Promise.resolve()
 let waitingForRoom: (() => void)[] = []
 
 /** Written at once, so that it is with the parent whatever happens to this process next. */
@@ -69,7 +71,9 @@ function failed(error: unknown): void {
 }
 
 async function report(mq: Context): Promise<void> {
+  await reportTokens(mq, say)
   for (const { name, messages } of await mq.management.queues()) {
+    if (isTokenQueue(name)) continue
     for await (const message of mq.browse(queue(name))) {
       const { producer, sequence } = identify(message)
       say('held', name, producer, sequence, message.brokerId)
@@ -241,6 +245,7 @@ async function finish(): Promise<void> {
   say('closing')
   for (const wake of waitingForRoom) wake()
   await sent
+  await carried
   closing = true
   await mq.close()
   say('closed')
@@ -249,7 +254,7 @@ async function finish(): Promise<void> {
 /** Nothing is left to be sent, to be received or to be confirmed. */
 async function isDrained(): Promise<boolean> {
   if (undecidedSends > 0 || unsettled > 0) return false
-  return (await mq.management.queues()).every(({ messages }) => messages === 0)
+  return (await mq.management.queues()).every(({ name, messages }) => messages === 0 || isTokenQueue(name))
 }
 
 async function drain(): Promise<void> {
@@ -286,5 +291,10 @@ if (mode === 'look') {
   await startConsumers()
   sent = Promise.all(Object.keys(assignment.producers).map((name) => produce(mq, name)))
   sent.catch(failed)
+  if (mode === 'work') {
+    carried = carryTokens(mq, say, () => stopping).catch((error: unknown) => {
+      if (!isEnd(error)) failed(error)
+    })
+  }
   if (mode === 'drain') await drain()
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { Ledger } from './ledger.ts'
+import { TOKENS, TokenLedger } from './tokens.ts'
 import { type Place, plan, queuesOf } from './workload.ts'
 
 const SEED = 7
@@ -113,5 +114,32 @@ suite('the kill -9 proof finds', () => {
   }
   for (const [what, [lives, expected]] of Object.entries(wrong)) {
     test(what, () => assert.match(violations(...lives)[0] ?? 'nothing', expected))
+  }
+})
+
+suite('what the account of the tokens that transactions carry would say', () => {
+  const all = Array.from({ length: TOKENS }, (_, number) => `token ${number} 0`)
+  const minted = ['minting', 'minted', ...all, 'ready', 'carrying 0 1', 'carrying 1 1']
+
+  for (const [what, lines, says] of [
+    ['all there', ['carried 0 1', 'token 0 1', ...all.slice(1), 'ready'], []],
+    ['an unanswered commit that happened', ['token 0 1', 'token 1 1', ...all.slice(2), 'ready'], []],
+    ['one missing', [...all.slice(1), 'ready'], [/11 of 12/]],
+    ['one twice', [...all, 'token 0 1', 'ready'], [/token 0 is there 2 times/]],
+    ['a confirmed commit undone', ['carried 0 1', ...all, 'ready'], [/token 0 was carried 0 times/]],
+    [
+      'a commit that nobody asked for',
+      [...all.slice(1), 'token 0 2', 'ready'],
+      [/token 0 was carried 2 times/],
+    ],
+  ] as const) {
+    test(what, () => {
+      const tokens = new TokenLedger()
+      for (const line of minted) tokens.read(line)
+      tokens.begin()
+      for (const line of lines) tokens.read(line)
+      assert.equal(tokens.violations.length, says.length, tokens.violations.join('; '))
+      for (const [i, pattern] of says.entries()) assert.match(tokens.violations[i]!, pattern)
+    })
   }
 })

@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util'
 import { SeededRandom } from '../../src/testing/random.ts'
 import { Ledger } from './ledger.ts'
 import type { Assignment } from './protocol.ts'
+import { TokenLedger } from './tokens.ts'
 import { type Ending, Victim } from './victim.ts'
 
 const { values } = parseArgs({ options: { rounds: { type: 'string' }, seed: { type: 'string' } } })
@@ -17,6 +18,7 @@ const seed = wholeNumber('--seed', values.seed ?? process.env['SEED'] ?? `${Date
 const random = new SeededRandom(seed)
 const folder = mkdtempSync(join(tmpdir(), 'millrace-kill-'))
 const ledger = new Ledger(seed)
+const tokens = new TokenLedger()
 /** All that was said, with the round, for the story of a message that went wrong. */
 const said: string[] = []
 const endings: Record<Ending['when'], number> = { starting: 0, working: 0, closing: 0, closed: 0 }
@@ -29,6 +31,7 @@ function wholeNumber(what: string, text: string): number {
 /** Runs a child until it is killed or has closed. */
 async function run(round: number, mode: Assignment['mode']): Promise<void> {
   ledger.begin()
+  tokens.begin()
   const closes = mode === 'work' && random.chance(0.15)
   const assignment: Assignment = {
     directory: join(folder, 'data'),
@@ -40,7 +43,7 @@ async function run(round: number, mode: Assignment['mode']): Promise<void> {
   }
   const victim = new Victim(assignment, (line) => {
     said.push(`${round}: ${line}`)
-    ledger.read(line)
+    if (!tokens.read(line)) ledger.read(line)
   })
   // Some that close may do so in peace.
   if (mode === 'work' && !(closes && random.chance(0.3))) victim.doom(random, closes)
@@ -48,6 +51,7 @@ async function run(round: number, mode: Assignment['mode']): Promise<void> {
   ledger.end()
   if (mode === 'work') endings[when]++
   else if (when !== 'closed') ledger.violations.push(`the child of mode ${mode} did not close`)
+  ledger.violations.push(...tokens.violations.splice(0))
   if (problem) ledger.violations.push(problem)
 }
 
@@ -71,6 +75,7 @@ function print(): void {
     `in doubt: ${counts.doubtfulSends} sends, of which ${counts.resent} were sent again, and ${counts.doubtfulSettlements} settlements`,
   )
   console.log(`delivered ${counts.delivered}, accepted ${counts.accepted}`)
+  console.log(`tokens carried by transactions ${tokens.commits}`)
   console.log(`failed ${counts.failed}, rejected ${counts.rejected}`)
   console.log(`duplicates=${counts.doubled} lost=${counts.lost} violations=${ledger.violations.length}`)
 }

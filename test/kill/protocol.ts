@@ -30,6 +30,7 @@ export interface Assignment {
  *   delivered QUEUE PRODUCER SEQUENCE BROKER-ID CONSUMER COUNT ORIGIN-ID
  *   accepting|accepted, failing|failed, rejecting|rejected, releasing QUEUE PRODUCER SEQUENCE
  *   closing, closed
+ *   token, minting, minted, carrying, carried     of transactions: see tokens.ts
  *   problem TEXT                                the child itself has found something wrong
  */
 export type Verb =
@@ -50,4 +51,9 @@ export type Verb =
   | 'releasing'
   | 'closing'
   | 'closed'
+  | 'token'
+  | 'minting'
+  | 'minted'
+  | 'carrying'
+  | 'carried'
   | 'problem'
