@@ -210,7 +210,7 @@ test('what is open when its connection is lost is rolled back', async () => {
   assert.deepEqual([text, header[4]], ['in', 1])
 })
 
-test('a refused message is told its sender; who wants no answer learns it when he commits', async () => {
+test('a refused message is told its sender, and makes the discharge fail, whether it wanted an answer or not', async () => {
   const { bench, controller, sender, client } = await start()
   bench.bench.broker.declareQueue({ name: 'small', policy: { maxMessages: 1, overflow: 'reject' } })
   const small = await client.sender({ address: 'small' })
@@ -220,7 +220,9 @@ test('a refused message is told its sender; who wants no answer learns it when h
   await bench.idle()
   const answer = small.states.get(id) as TransactionalState
   assert.equal(answer.outcome?.kind, 'rejected')
-  assert.equal(await controller.discharge(told), 'accepted', 'he was told, and commits the rest')
+  assert.equal(await controller.discharge(told), rejected, 'a is not sent without b')
+  assert.equal(bench.bench.broker.queue('small')!.messages, 0)
+  assert.equal(await small.send('fills it'), 'accepted')
   const unheard = await controller.declare()
   small.put('c', { state: unheard, settled: true })
   await sender.send('d', { state: unheard })

@@ -222,7 +222,7 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
     this.refused = part.more
     this.forgetBody()
     const { transaction } = this
-    if (part.settled) transaction?.fail(error)
+    transaction?.fail(error)
     this.answer(part.id, part.settled, error, part.tag, transaction)
     this.replenish()
   }
@@ -241,8 +241,8 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
     const transaction = this.posted?.get(id)
     if (transaction) {
       this.posted!.delete(id)
-      // Nobody can be told but who commits.
-      if (settled && error) transaction.fail(error)
+      // Qpid JMS, for one, does not look at the outcomes of what it posts: who commits must learn it.
+      if (error) transaction.fail(error)
       transaction.decided()
     }
     if (this.over) {

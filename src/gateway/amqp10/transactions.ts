@@ -65,7 +65,7 @@ export class Transaction {
     this.waiting = undefined
   }
 
-  /** Nobody can be told that this was refused but whoever commits. */
+  /** Something in it was refused: it is done as a whole or not at all. */
   fail(cause: MillraceError): void {
     const why = `the transaction cannot be committed: ${cause.message}`
     this.failure ??= new MillraceError('transaction-rolled-back', why, { cause })
