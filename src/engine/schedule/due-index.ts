@@ -133,7 +133,8 @@ export class DueIndex {
       const after = comesBefore(run.floor, bounds.after) ? bounds.after : run.floor
       return new RunReader(run, pages, runs.gone, {}, after)
     })
-    new DueScan(memory, readers, bounds, wants, done).run()
+    const { generation } = runs
+    new DueScan(memory, readers, bounds, wants, () => generation === runs.generation, done).run()
   }
 
   /** At replay: the entry left, wherever it was. */

@@ -22,6 +22,8 @@ export class DueRun {
   /** Index of the first page that has not been given back. */
   freed = 0
   floor: DueKey
+  /** The last entry that was taken because it was due. The floor may be higher: what was taken out of the middle is passed over. */
+  taken: DueKey
   /** It is an input of a merge: its pages stay until that is over. */
   merging = false
 
@@ -31,6 +33,7 @@ export class DueRun {
   constructor(pages: PageFacts[], floor: DueKey = { at: -1, lsn: 0 }) {
     this.pages = pages
     this.floor = floor
+    this.taken = floor
     this.count = pages.reduce((sum, { count }) => sum + count, 0)
   }
 

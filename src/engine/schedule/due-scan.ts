@@ -25,6 +25,7 @@ export class DueScan {
   private readonly readers: readonly RunReader[]
   private readonly bounds: ScanBounds
   private readonly wants: (entry: DueEntry) => boolean
+  private readonly isCurrent: () => boolean
   private readonly done: ScanResult
   private readonly found: ScannedEntry[] = []
   private next = 0
@@ -37,12 +38,14 @@ export class DueScan {
     readers: readonly RunReader[],
     bounds: ScanBounds,
     wants: (entry: DueEntry) => boolean,
+    isCurrent: () => boolean,
     done: ScanResult,
   ) {
     this.memory = memory.sort((a, b) => (comesBefore(a, b) ? -1 : 1))
     this.readers = readers
     this.bounds = bounds
     this.wants = wants
+    this.isCurrent = isCurrent
     this.done = done
   }
 
@@ -58,7 +61,7 @@ export class DueScan {
         this.done(this.found, undefined)
         return
       } else if (!reader.isLoaded) {
-        reader.load(() => this.run())
+        reader.load(() => this.goOn())
         return
       } else {
         const paged = new DueEntry()
@@ -68,6 +71,12 @@ export class DueScan {
       }
     }
     this.done(this.found, this.last)
+  }
+
+  /** When entries have changed their runs meanwhile, who asks goes on with a new scan. */
+  private goOn(): void {
+    if (this.isCurrent()) this.run()
+    else this.done(this.found, this.last ?? this.bounds.after)
   }
 
   private look(entry: DueEntry, run: DueRun | null): void {

@@ -11,8 +11,9 @@ export interface MergeOptions {
 }
 
 /**
- * Makes one run of several while entries leave them. It reads a page at a time; what has left by then is not copied, and what
- * leaves afterwards is below the floor of the new run: entries leave all inputs together in one order.
+ * Makes one run of several while entries leave them. It reads a page at a time; what has left by then is not copied. What is
+ * taken afterwards, because it is due, is below the floor of the new run, for the inputs give up such entries in one order.
+ * What is taken out of the middle afterwards is still listed as gone.
  */
 export class RunMerge {
   readonly inputs: readonly DueRun[]
@@ -20,7 +21,7 @@ export class RunMerge {
   readonly written: PageFacts[] = []
   /** Entries that had been taken out and are in no page any more. */
   readonly dropped: number[] = []
-  private readonly floors: readonly DueKey[]
+  private readonly taken: readonly DueKey[]
   private readonly readers: RunReader[]
   private readonly pages: DuePages
   private readonly options: MergeOptions
@@ -32,7 +33,7 @@ export class RunMerge {
     this.pages = pages
     this.options = options
     this.content = new DuePage(options.pageEntries)
-    this.floors = inputs.map(({ floor }) => floor)
+    this.taken = inputs.map(({ taken }) => taken)
     for (const run of inputs) run.merging = true
     const dropped = (lsn: number): void => void this.dropped.push(lsn)
     this.readers = inputs.map((run) => new RunReader(run, pages, gone, { dropped }))
@@ -60,11 +61,11 @@ export class RunMerge {
     this.content = new DuePage(this.options.pageEntries)
   }
 
-  /** The last entry that left any input since the merge began; what left before was not copied. */
+  /** The last entry that was taken from any input since the merge began; what was taken before was not copied. */
   private floor(): DueKey {
     let floor: DueKey = { at: -1, lsn: 0 }
     for (const [i, run] of this.inputs.entries()) {
-      if (run.floor !== this.floors[i] && comesBefore(floor, run.floor)) floor = run.floor
+      if (run.taken !== this.taken[i] && comesBefore(floor, run.taken)) floor = run.taken
     }
     return floor
   }

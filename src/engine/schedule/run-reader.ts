@@ -94,11 +94,12 @@ export class RunReader implements DueKey {
   private hasLeft(page: DuePage): boolean {
     const at = page.ats[this.slot]!
     const lsn = page.lsns[this.slot]!
+    if (this.gone.has(lsn)) {
+      this.passing.dropped?.(lsn)
+      return true
+    }
     const { floor } = this.run
-    if (at < floor.at || (at === floor.at && lsn <= floor.lsn)) return true
-    if (!this.gone.has(lsn)) return false
-    this.passing.dropped?.(lsn)
-    return true
+    return at < floor.at || (at === floor.at && lsn <= floor.lsn)
   }
 
   private announce(): void {

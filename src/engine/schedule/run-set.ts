@@ -28,7 +28,7 @@ export class RunSet {
   readonly gone: Set<number> = new Set()
   private merge: RunMerge | undefined
   /** Rises when entries have changed their runs. */
-  private generation = 0
+  generation = 0
 
   constructor(pages: DuePages, options: RunSetOptions) {
     this.pages = pages
@@ -58,6 +58,7 @@ export class RunSet {
   /** Takes the entry at which the reader stands, whose page is loaded. */
   take(reader: RunReader, into: DueEntry): void {
     reader.fill(into)
+    reader.run.taken = { at: into.at, lsn: into.lsn }
     reader.advance()
     this.forgetEmpty(reader)
   }
@@ -179,7 +180,10 @@ export class RunSet {
       passed: (key: DueKey) => {
         run.floor = key
       },
-      dropped: (lsn: number) => void this.gone.delete(lsn),
+      // What a merge has copied before it was taken out is still to be recognized.
+      dropped: (lsn: number) => {
+        if (!run.merging) this.gone.delete(lsn)
+      },
       passedPage: (index: number) => this.passed(run, index),
     }
     this.heads.set(run, new RunReader(run, this.pages, this.gone, passing))
