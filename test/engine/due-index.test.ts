@@ -166,7 +166,6 @@ suite('the index of due times does what a sorted list does (docs/adr)', () => {
     t.diagnostic(`SEED=${seed}`)
     const random = new SeededRandom(seed)
     const trial = new Trial(random)
-    let left = 0
     for (let step = 0; step < 1_200; step++) {
       const what = random.next()
       if (what < 0.7) for (let i = random.between(1, 8); i > 0; i--) trial.add()
@@ -182,7 +181,7 @@ suite('the index of due times does what a sorted list does (docs/adr)', () => {
       // Merges get on now and then.
       if (random.chance(0.5)) trial.store.answer(random.between(1, 4))
     }
-    left = trial.model.length
+    const left = trial.model.length
     trial.now += 1_000
     trial.take()
     t.diagnostic(`${trial.lsn} entries, ${trial.store.written} pages, ${left} at the end`)
