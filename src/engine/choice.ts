@@ -1,4 +1,5 @@
 import type { Consumer } from './consumer.ts'
+import { isClear } from './selective/row.ts'
 
 /** Consumers that compete for the same messages, higher priorities first, and whose turn it is among them. */
 export interface Rotation {
@@ -41,13 +42,14 @@ function chooseByPriority(consumers: readonly Consumer[], lsn: number): Consumer
   return best ?? (anyHungry ? undefined : null)
 }
 
-/** To whom a message group goes that `candidate` could have: the one with the fewest groups among those of its priority. */
+/** To whom a message group goes that `candidate` could have: the one with the fewest groups among those of its priority that
+ * need not get something else before. */
 export function chooseOwner(rotation: Rotation, candidate: Consumer, lsn: number): Consumer {
   let chosen = candidate
   for (const consumer of rotation.consumers) {
     const isEqual =
       consumer.priority === candidate.priority && consumer.hungry && !consumer.excluded?.has(lsn)
-    if (isEqual && consumer.groups < chosen.groups) chosen = consumer
+    if (isEqual && consumer.groups < chosen.groups && isClear(consumer.own)) chosen = consumer
   }
   return chosen
 }
