@@ -124,7 +124,7 @@ class Model {
   private delivered(actor: Actor, delivery: Received): void {
     const message = this.sent[JSON.parse(delivery.text).number]!
     assert.ok(takes(actor, message), 'a consumer gets what its selector chooses')
-    assert.equal(message.holder, null, 'one consumer at a time has a message')
+    assert.ok(message.holder === null, 'one consumer at a time has a message')
     assert.ok(!message.gone, 'what is settled does not come again')
     if (message.group !== '') this.checkGroup(actor, message)
     this.checkOrder(actor, message)
@@ -137,7 +137,7 @@ class Model {
   private checkGroup(actor: Actor, { group }: Sent): void {
     for (const other of this.sent)
       if (other.group === group && other.holder !== null)
-        assert.equal(other.holder, actor, `one consumer at a time has messages of group ${group}`)
+        assert.ok(other.holder === actor, `one consumer at a time has messages of group ${group}`)
     this.owners.set(group, actor)
   }
 
