@@ -37,6 +37,14 @@ export class SeenIds {
     }
   }
 
+  /** Ids that begin to count later than they were given; one that counts for longer here stays as it is. */
+  merge(others: SeenIds): void {
+    for (const [id, time] of others.times) {
+      const own = this.times.get(id)
+      if (own === undefined || own < Math.abs(time)) this.add(id, time < 0, Math.abs(time))
+    }
+  }
+
   /** What survives a restart. */
   *entries(): Generator<readonly [id: string, at: number]> {
     for (const entry of this.times) if (entry[1] >= 0) yield entry

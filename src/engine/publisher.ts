@@ -176,7 +176,11 @@ export class Publisher {
     head.deduplicationId = id
     const isVolatile = this.keepsInMemory(publication)
     const now = core.wall()
-    const fresh = targets.filter(({ seen }) => !seen?.has(id, isVolatile, now))
+    const { transaction, tag } = publication
+    const own = transaction === undefined ? null : this.transactions.use(connection, transaction, tag)
+    const fresh = targets.filter(
+      (queue) => !(queue.seen?.has(id, isVolatile, now) || own?.seen.get(queue)?.has(id, isVolatile, now)),
+    )
     if (fresh.length === 0) {
       if (isIdentified(publication)) core.producers.stored(producer, sequence, core.clock.monotonic())
       this.confirmAgain(connection, publication)
@@ -347,7 +351,7 @@ export class Publisher {
       const lsn = core.log.skip()
       core.volatile.add(lsn, bytes, holders)
       this.enter(connection, publication, lsn, EntryFlag.memory)
-      if (transaction !== null) this.transactions.stored(transaction, targets, head.priority, lsn)
+      if (transaction !== null) this.transactions.stored(transaction, targets, head, lsn, true)
     }
     connection.outcome(publication.tag, undefined)
     core.touch(connection)
@@ -363,7 +367,7 @@ export class Publisher {
       const lsn = core.log.lastOperation
       this.enter(connection, publication, lsn, onDisk ? 0 : EntryFlag.os)
       if (transaction !== null) {
-        this.transactions.stored(transaction, targets, head.priority, lsn)
+        this.transactions.stored(transaction, targets, head, lsn, false)
         transaction.journalled = true
       }
       if (publication.prepare !== undefined) {

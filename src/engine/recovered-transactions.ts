@@ -39,16 +39,20 @@ export class RecoveredTransactions {
 
   /** A section that transactionSections wrote; those of the queues have been read. */
   readTransactions(reader: OperationReader): void {
-    readTransactionSection(reader, ({ transaction: id, isCommitted, queue, priority, settlement }, lsns) => {
-      const holder = this.core.topology.byId.get(queue)
-      if (settlement !== undefined) {
-        for (const lsn of lsns) this.expect(queue, lsn, { priority, settlement })
-      } else if (holder !== undefined) {
-        const transaction = isCommitted ? new Transaction(id) : this.find(id)
-        for (const lsn of lsns) transaction.add(holder, priority, lsn)
-        if (isCommitted) this.makeReady(transaction)
-      }
-    })
+    readTransactionSection(
+      reader,
+      ({ transaction: id, isCommitted, queue, priority, settlement, ids }, lsns) => {
+        const holder = this.core.topology.byId.get(queue)
+        if (settlement !== undefined) {
+          for (const lsn of lsns) this.expect(queue, lsn, { priority, settlement })
+        } else if (holder !== undefined) {
+          const transaction = isCommitted ? new Transaction(id) : this.find(id)
+          for (const [deduplicationId, at] of ids) transaction.remember(holder, deduplicationId, false, at)
+          for (const lsn of lsns) transaction.add(holder, priority, lsn)
+          if (isCommitted) this.makeReady(transaction)
+        }
+      },
+    )
   }
 
   readHalves(reader: OperationReader, asOf: number): void {
@@ -70,7 +74,11 @@ export class RecoveredTransactions {
       this.halves.remember(lsn, { ...head, key }, queues, 0)
     } else if (head.flags & PublishFlag.transacted) {
       const transaction = this.find(head.transaction)
-      for (const queue of queues) transaction.add(queue, head.priority, lsn)
+      for (const queue of queues) {
+        transaction.add(queue, head.priority, lsn)
+        if (head.flags & PublishFlag.deduplicated)
+          transaction.remember(queue, head.deduplicationId, false, head.publishedAt)
+      }
     }
   }
 
@@ -101,6 +109,7 @@ export class RecoveredTransactions {
     if (transaction === undefined || decision !== 'commit') return
     this.open.delete(id)
     this.makeReady(transaction)
+    countIds(transaction, lsn)
     for (const { queue, lane, settlement, lsns } of transaction.settled) {
       for (const settled of lsns.rising())
         this.expect(queue.id, settled, { priority: lane.priority, settlement })
@@ -124,6 +133,7 @@ export class RecoveredTransactions {
     }
     this.unfinished.clear()
     for (const transaction of this.open.values()) {
+      if (isDamaged && !this.hadCheckpoint) countIds(transaction, Number.POSITIVE_INFINITY)
       for (const row of transaction.stored.values()) {
         if (isDamaged && !this.hadCheckpoint) this.undecided.commit(row)
         else this.undecided.rollBack(row)
@@ -160,6 +170,11 @@ export class RecoveredTransactions {
   private queuesOf(ids: readonly number[]): Queue[] {
     return ids.flatMap((id) => this.core.topology.byId.get(id) ?? [])
   }
+}
+
+/** What was decided before a queue was written into the checkpoint is in its ids. */
+function countIds({ seen }: Transaction, decidedAt: number): void {
+  for (const [queue, ids] of seen) if (decidedAt > queue.asOf) queue.seen?.merge(ids)
 }
 
 /** Messages that are settled alike, and lie in the same lane, become one row. */

@@ -140,6 +140,8 @@ export class Relocation {
     if (home === undefined || home.deleting) return undefined
     head.annotations = ''
     head.flags &= ~PublishFlag.annotated
+    // A ttl of that queue counts from now on; what has outlived it once would expire again at once.
+    head.publishedAt = this.core.wall()
     return home
   }
 

@@ -2,6 +2,7 @@ import type { MillraceError } from '../model/errors.ts'
 import type { Settlement } from './api.ts'
 import type { Connection } from './connection.ts'
 import type { Consumer, Unsettled } from './consumer.ts'
+import { SeenIds } from './deduplication.ts'
 import { EntryFlag } from './index/chunk.ts'
 import type { Lane } from './index/lane.ts'
 import { LsnList } from './index/lsn-list.ts'
@@ -38,6 +39,8 @@ export class Transaction {
   /** Undefined: it was found in the journal. */
   readonly connection: Connection | undefined
   readonly stored: Map<Lane, UndecidedRow> = new Map()
+  /** Deduplication ids of what it has stored: a repetition within it is known, others' when it is committed. */
+  readonly seen: Map<Queue, SeenIds> = new Map()
   /** What is to be settled, once it is decided that it is. */
   settled: SettledRow[] = []
   /** Settlements, and messages times their queues. */
@@ -67,6 +70,15 @@ export class Transaction {
       this.stored.set(lane, row)
     }
     row.lsns.push(lsn)
+  }
+
+  /** A message of this deduplication id was stored; `at` is its publication. Wall milliseconds. */
+  remember(queue: Queue, id: string, isVolatile: boolean, at: number): void {
+    const { deduplication } = queue.definition.policy
+    if (deduplication === undefined) return
+    const seen = this.seen.get(queue) ?? new SeenIds(deduplication)
+    this.seen.set(queue, seen)
+    seen.add(id, isVolatile, at)
   }
 
   /** Takes the delivery from its consumer's hands, though it stays with it. False when there is no such delivery. */

@@ -6,7 +6,7 @@ import type { Core } from './core.ts'
 import { LsnList } from './index/lsn-list.ts'
 import { StateCode } from './lifecycle.ts'
 import { leavesTrace, writeDecision, writeEnlistment } from './ports/decisions.ts'
-import { OperationType } from './ports/operations.ts'
+import { OperationType, type PublishHead } from './ports/operations.ts'
 import type { Queue } from './queue.ts'
 import type { Settlements } from './settlements.ts'
 import { type SettledRow, Transaction } from './transaction.ts'
@@ -100,8 +100,18 @@ export class Transactions {
   }
 
   /** A publication of the transaction was stored. `reserve` has been asked. */
-  stored(transaction: Transaction, queues: readonly Queue[], priority: number, lsn: number): void {
-    for (const queue of queues) transaction.add(queue, priority, lsn)
+  stored(
+    transaction: Transaction,
+    queues: readonly Queue[],
+    head: PublishHead,
+    lsn: number,
+    isVolatile: boolean,
+  ): void {
+    for (const queue of queues) {
+      transaction.add(queue, head.priority, lsn)
+      if (head.deduplicationId !== '')
+        transaction.remember(queue, head.deduplicationId, isVolatile, head.publishedAt)
+    }
     this.count(transaction, queues.length)
   }
 
@@ -205,7 +215,10 @@ export class Transactions {
       this.takeEffect(transaction)
       core.answer(() => done(undefined))
     }
-    if (!this.record(transaction)) {
+    const isRecorded = this.record(transaction)
+    // From now on, because a repetition is confirmed after what is in the log by then.
+    for (const [queue, ids] of transaction.seen) queue.seen?.merge(ids)
+    if (!isRecorded) {
       finish()
       return
     }
@@ -269,6 +282,7 @@ export class Transactions {
   private undo(transaction: Transaction, error: MillraceError): void {
     for (const row of transaction.stored.values()) this.undecided.rollBack(row)
     transaction.stored.clear()
+    transaction.seen.clear()
     for (const consumer of transaction.giveUp()) {
       if (consumer.releasing) this.settlements.giveBack(consumer, false)
       this.settledFor(consumer)

@@ -9,18 +9,25 @@ import type { Transaction } from './transaction.ts'
  * What a checkpoint says of transactions and half messages.
  *
  * undecided := varint n, part[n]
- * part      := varint transaction | u8 bits (1: committed, 2: settled, otherwise stored) | varint queue | u8 priority
- *              | settled: settlement | runs of LSNs
+ * part      := varint transaction | u8 bits (1: committed, 2: settled, otherwise stored; 4: ids) | varint queue
+ *              | u8 priority | settled: settlement | ids: varint n, (text id, varint wall ms)[n] | runs of LSNs
  * prepared  := varint n, half[n]
  * half      := varint lsn | u8 committed | varint checks | text group | text exchange | text key | varint size
  *              | varint since | u8 priority | list queues
  */
 const COMMITTED = 1
 const SETTLED = 2
+const IDS = 4
 
 /** LSNs, and parts, of one section: some megabytes at most. */
 const LSNS_A_SECTION = 500_000
 const PARTS_A_SECTION = 2_000
+/** An id takes the room of so many LSNs. */
+const ID_IN_LSNS = 25
+
+type Ids = readonly (readonly [id: string, at: number])[]
+
+const none: Ids = []
 
 /** Some messages of one transaction in one lane. */
 export interface UndecidedPart {
@@ -30,6 +37,8 @@ export interface UndecidedPart {
   readonly priority: number
   /** Undefined: they were stored. */
   readonly settlement: JournalledSettlement | undefined
+  /** Deduplication ids of messages that were stored in the queue, and when these were published. */
+  readonly ids: Ids
   readonly lsns: Float64Array
 }
 
@@ -42,13 +51,14 @@ export function transactionSections(
   for (const { transaction, isDecided } of all) {
     for (const part of partsOf(transaction, isDecided)) {
       const last = sections[sections.length - 1]
-      if (last === undefined || room < part.lsns.length || last.length === PARTS_A_SECTION) {
+      const size = part.lsns.length + part.ids.length * ID_IN_LSNS
+      if (last === undefined || room < size || last.length === PARTS_A_SECTION) {
         sections.push([part])
         room = LSNS_A_SECTION
       } else {
         last.push(part)
       }
-      room -= part.lsns.length
+      room -= size
     }
   }
   return sections.map((parts) => (writer) => {
@@ -58,17 +68,29 @@ export function transactionSections(
 }
 
 function* partsOf(transaction: Transaction, isCommitted: boolean): Generator<UndecidedPart> {
-  const { id, stored, settled } = transaction
+  const { id, stored, settled, seen } = transaction
   for (const { queue, lane, lsns } of stored.values())
     yield* inParts(
-      { transaction: id, isCommitted, queue: queue.id, priority: lane.priority, settlement: undefined },
+      {
+        transaction: id,
+        isCommitted,
+        queue: queue.id,
+        priority: lane.priority,
+        settlement: undefined,
+        ids: none,
+      },
       lsns.rising(),
     )
+  // Once it is committed its queues have them.
+  for (const [queue, ids] of isCommitted ? [] : seen)
+    yield* inIdParts({ transaction: id, isCommitted, queue: queue.id, priority: 0, settlement: undefined }, [
+      ...ids.entries(),
+    ])
   // What is only enlisted is forgotten with the connection; what is committed is not.
   for (const { queue, lane, settlement, isVolatile, lsns } of settled) {
     if (isVolatile || !leavesTrace(settlement)) continue
     yield* inParts(
-      { transaction: id, isCommitted, queue: queue.id, priority: lane.priority, settlement },
+      { transaction: id, isCommitted, queue: queue.id, priority: lane.priority, settlement, ids: none },
       lsns.rising(),
     )
   }
@@ -79,14 +101,37 @@ function* inParts(part: Omit<UndecidedPart, 'lsns'>, lsns: Float64Array): Genera
     yield { ...part, lsns: lsns.subarray(from, from + LSNS_A_SECTION) }
 }
 
+function* inIdParts(part: Omit<UndecidedPart, 'ids' | 'lsns'>, ids: Ids): Generator<UndecidedPart> {
+  const step = LSNS_A_SECTION / ID_IN_LSNS
+  for (let from = 0; from < ids.length; from += step)
+    yield { ...part, ids: ids.slice(from, from + step), lsns: new Float64Array(0) }
+}
+
 function writePart(writer: ByteWriter, part: UndecidedPart): void {
-  const { settlement } = part
+  const { settlement, ids } = part
   writer.putVarint(part.transaction)
-  writer.putByte((part.isCommitted ? COMMITTED : 0) | (settlement === undefined ? 0 : SETTLED))
+  const settled = settlement === undefined ? 0 : SETTLED
+  writer.putByte((part.isCommitted ? COMMITTED : 0) | settled | (ids.length === 0 ? 0 : IDS))
   writer.putVarint(part.queue)
   writer.putByte(part.priority)
   if (settlement !== undefined) writeSettlement(writer, settlement)
+  if (ids.length > 0) writeIds(writer, ids)
   writeRuns(writer, part.lsns)
+}
+
+function writeIds(writer: ByteWriter, ids: Ids): void {
+  writer.putVarint(ids.length)
+  for (const [id, at] of ids) {
+    writer.putText(id)
+    writer.putVarint(at)
+  }
+}
+
+function readIds(reader: OperationReader): Ids {
+  const ids: [string, number][] = []
+  for (let left = reader.varint(); left > 0 && !reader.failed; left--)
+    ids.push([reader.text(), reader.varint()])
+  return ids
 }
 
 /** Reads what transactionSections wrote. */
@@ -100,10 +145,11 @@ export function readTransactionSection(
     const queue = reader.varint()
     const priority = reader.byte()
     const settlement = bits & SETTLED ? readSettlement(reader) : undefined
+    const ids = bits & IDS ? readIds(reader) : none
     const lsns: number[] = []
     forEachInRuns(reader, (lsn) => lsns.push(lsn), Number.MAX_SAFE_INTEGER)
     if (reader.failed) return
-    visit({ transaction, isCommitted: (bits & COMMITTED) !== 0, queue, priority, settlement }, lsns)
+    visit({ transaction, isCommitted: (bits & COMMITTED) !== 0, queue, priority, settlement, ids }, lsns)
   }
 }
 

@@ -2,6 +2,7 @@ import { strict as assert } from 'node:assert'
 import { suite, test } from 'node:test'
 import { SeenIds } from '../../src/engine/deduplication.ts'
 import { HeldSyncs } from './held-syncs.ts'
+import { ReplayableStore } from './replayable-store.ts'
 import { Bench, numbered, type Peer, rejected } from './support.ts'
 
 const policy = { deduplication: { window: 60_000, count: 100 } }
@@ -180,6 +181,78 @@ suite('deduplication: a message of an id is stored once, a repetition gets the s
     await bench.answer((done) => bench.broker.moveMessages('q.dlq', undefined, {}, done))
     assert.deepEqual(await bench.texts('q'), ['a'])
   })
+
+  test('in a transaction: a repetition within it is known, others know it from the commit on', async () => {
+    const bench = await Bench.inMemory()
+    bench.declare('q', policy)
+    const [peer, other] = [bench.connect(), bench.connect()]
+    const [first, second] = [peer.begin(), peer.begin()]
+    for (const text of ['a', 'again']) send(peer, 'q', text, 'x', { transaction: first })
+    send(peer, 'q', 'b', 'y', { transaction: second })
+    await bench.idle()
+    assert.equal(bench.status('q').pending, 2)
+    assert.equal(await bench.commit(first), undefined)
+    await bench.rollback(second)
+    const third = peer.begin()
+    send(peer, 'q', 'late', 'x', { transaction: third })
+    send(other, 'q', 'late', 'x')
+    send(other, 'q', 'c', 'y')
+    assert.equal(await bench.commit(third), undefined)
+    assert.deepEqual(await bench.texts('q'), ['a', 'c'])
+    assert.ok([...peer.outcomes.values(), ...other.outcomes.values()].every((each) => each === 'accepted'))
+    assert.equal(peer.outcomes.size, 4)
+  })
+
+  test('a repetition of what a commit stores is confirmed when that is durable', async () => {
+    const syncs = new HeldSyncs()
+    const bench = await syncs.bench()
+    const peer = bench.connect()
+    bench.declare('q', policy)
+    const transaction = peer.begin()
+    send(peer, 'q', 'a', 'x', { transaction })
+    await bench.idle()
+    syncs.isHolding = true
+    bench.broker.commitTransaction(transaction, () => {})
+    const again = send(peer, 'q', 'again', 'x')
+    await bench.advance(100)
+    assert.equal(peer.outcomes.get(again), undefined)
+    syncs.release()
+    await bench.idle()
+    assert.equal(peer.outcomes.get(again), 'accepted')
+    assert.deepEqual(await bench.texts('q'), ['a'])
+  })
+
+  for (const checkpoint of ['none', 'while it is open', 'across the commit', 'after the commit'] as const) {
+    test(`ids of a transaction survive; checkpoint: ${checkpoint}`, async () => {
+      const bench = await Bench.on(({ clock }) => new ReplayableStore(clock))
+      const store = bench.store as ReplayableStore
+      bench.declare('earlier')
+      bench.declare('q', { deduplication: { window: 60_000, count: 4 } })
+      const peer = bench.connect()
+      const [kept, undone] = [peer.begin(), peer.begin()]
+      send(peer, 'q', 'a', 'x', { transaction: kept })
+      send(peer, 'q', 'b', 'y', { transaction: undone })
+      await bench.idle()
+      if (checkpoint === 'while it is open') store.takeCheckpoint()
+      send(peer, 'q', 'c', 'z', { transaction: kept })
+      await bench.idle()
+      // Topology, producers, the schedule and the queue 'earlier'; then transactions are taken, and q is not.
+      if (checkpoint === 'across the commit') for (let i = 0; i < 4; i++) store.takeSection()
+      assert.equal(await bench.commit(kept), undefined)
+      // One more than are remembered, where the checkpoint has the queue as it is after that.
+      const later = checkpoint === 'across the commit' ? ['1', '2', '3'] : ['1', '2']
+      for (const id of later) send(peer, 'q', id, id)
+      await bench.idle()
+      if (checkpoint === 'after the commit') store.takeCheckpoint()
+      while (checkpoint === 'across the commit' && store.takeSection() === 'more');
+      const reopened = await Bench.on(({ clock }) => store.prefix(store.types.length, clock))
+      const again = reopened.connect()
+      for (const id of ['x', 'z', ...later].slice(-4)) send(again, 'q', 'again', id)
+      send(again, 'q', 'new', 'y')
+      await reopened.idle()
+      assert.deepEqual(await reopened.texts('q'), ['a', 'c', ...later, 'new'])
+    })
+  }
 
   test('an id that is too long is refused, and nothing is stored', async () => {
     const bench = await Bench.inMemory()

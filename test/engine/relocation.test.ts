@@ -40,6 +40,25 @@ suite('moving messages to other queues', () => {
     assert.deepEqual([await bench.texts('q'), await bench.texts('other')], [['c'], ['a', 'b']])
   })
 
+  for (const store of ['inMemory', 'onDisk'] as const)
+    test(`an expired message lives for the ttl of its queue anew when it goes back: ${store}`, async () => {
+      const bench = await Bench[store]()
+      bench.declare('q', { ttl: 1_000, expired: 'late' })
+      const peer = bench.connect()
+      peer.send('q', 'by policy')
+      peer.send('q', 'of its own', { expiry: bench.clock.wall() + 500 })
+      await bench.advance(2_000)
+      assert.deepEqual((await bench.texts('late')).toSorted(), ['by policy', 'of its own'])
+      assert.equal(await move(bench, 'late', undefined), 2)
+      await bench.advance(400)
+      assert.equal(bench.status('q').ready, 2)
+      if (store === 'onDisk') await bench.restart()
+      await bench.advance(500)
+      assert.equal(bench.status('q').ready, 2)
+      await bench.advance(200)
+      assert.deepEqual([bench.status('q').messages, bench.status('late').messages], [0, 2])
+    })
+
   test('dead letters go back to where they failed, as if never delivered; others stay', async () => {
     const bench = await Bench.inMemory()
     for (const name of ['a', 'b']) bench.declare(name, { deadLetter: 'letters' })
