@@ -27,6 +27,7 @@ export const create: Command = {
     'single-active-consumer',
     'deduplication-window',
     'deduplication-count',
+    'last-value',
     'redelivery-delays',
     'redelivery-delay',
     'redelivery-multiplier',
@@ -51,6 +52,7 @@ async function run(call: Call): Promise<number> {
     expired: options.text('expired'),
     singleActiveConsumer: options.flag('single-active-consumer') || undefined,
     deduplication: deduplication(options),
+    lastValue: options.text('last-value'),
     backoff: backoff(options),
   }
   await withBroker(call, (mq) => mq.declare(queue(name!, { policy })))

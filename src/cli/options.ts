@@ -42,6 +42,7 @@ type OwnOption =
   | 'single-active-consumer'
   | 'deduplication-window'
   | 'deduplication-count'
+  | 'last-value'
   | 'redelivery-delays'
   | 'redelivery-delay'
   | 'redelivery-multiplier'
@@ -108,6 +109,11 @@ const ownSpecs: Readonly<Record<OwnOption, OptionSpec>> = {
     type: 'string',
     value: 'N',
     help: 'deduplication ids remembered at most (default 100000)',
+  },
+  'last-value': {
+    type: 'string',
+    value: 'KEY',
+    help: 'property; a newer message replaces the older one that has the same value of it',
   },
   'redelivery-delays': {
     type: 'string',

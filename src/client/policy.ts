@@ -46,6 +46,11 @@ export interface PolicyOptions {
     | boolean
     | { readonly window?: Duration | undefined; readonly count?: number | undefined }
     | undefined
+  /**
+   * Name of a property: a newer message replaces the older one that has the same value of it (text, number or boolean) and is
+   * not with a consumer. A message without it replaces nothing.
+   */
+  readonly lastValue?: string | undefined
   /** How long a consumer may hold a delivery before it is taken back. */
   readonly deliveryTimeout?: Duration | undefined
 }
@@ -71,6 +76,7 @@ export function resolvePolicy(options: PolicyOptions): Partial<QueuePolicy> {
   if (options.singleActiveConsumer !== undefined)
     policy.singleActiveConsumer = flag('singleActiveConsumer', options.singleActiveConsumer)
   if (options.deduplication !== undefined) policy.deduplication = deduplication(options.deduplication)
+  if (options.lastValue !== undefined) policy.lastValue = propertyName(options.lastValue)
   if (options.backoff !== undefined) policy.backoff = backoff(options.backoff)
   return policy
 }
@@ -89,6 +95,14 @@ function overflow(value: Overflow): Overflow {
 function flag(name: string, value: boolean): boolean {
   if (typeof value === 'boolean') return value
   throw new MillraceError('argument-invalid', `${name} is true or false, not ${String(value)}`)
+}
+
+function propertyName(value: string): string {
+  if (typeof value === 'string' && value !== '') return value
+  throw new MillraceError(
+    'argument-invalid',
+    `lastValue is the name of a property, not ${JSON.stringify(value)}`,
+  )
 }
 
 function deduplication(options: NonNullable<PolicyOptions['deduplication']>): QueuePolicy['deduplication'] {

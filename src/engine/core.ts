@@ -11,6 +11,7 @@ import { Pager } from './pager.ts'
 import type { Calendar } from './ports/calendar.ts'
 import type { Clock } from './ports/clock.ts'
 import type { Contents } from './ports/contents.ts'
+import type { PublishHead } from './ports/operations.ts'
 import type { Random } from './ports/random.ts'
 import { Slice, type Store } from './ports/store.ts'
 import { Producers } from './producers.ts'
@@ -61,6 +62,13 @@ export class Core {
   joined: (consumer: Consumer) => void = () => {}
   left: (consumer: Consumer) => void = () => {}
   grouped: (queue: Queue) => void = () => {}
+  /**
+   * In a queue that keeps last values: a message was put into it, was committed, or is free again that was held to be moved.
+   * Set by Replacement.
+   */
+  keyed: (queue: Queue, lsn: number, head: PublishHead, flags: number, state: number) => void = () => {}
+  decided: (queue: Queue, lsn: number, flags: number) => void = () => {}
+  cameBack: (queue: Queue, lsn: number) => void = () => {}
   /** A message of the queue expires at this wall time; set by Expiry. */
   expiring: (queue: Queue, expiry: number) => void = () => {}
   /** A delivery that a transaction has settled is taken back from its consumer; set by Transactions. */

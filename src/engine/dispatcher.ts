@@ -41,6 +41,7 @@ export class Dispatcher {
 
   /** The store has got further: messages have become visible. */
   advanced(): void {
+    this.settlements.replacement.advanced()
     const queues = this.fresh
     this.fresh = []
     for (const queue of queues) {
@@ -152,6 +153,11 @@ export class Dispatcher {
       return true
     }
     const lsn = chunk.lsns[slot]!
+    // It lay in a page when it was replaced.
+    if (queue.values?.isOutdated(lsn)) {
+      this.settlements.discard(queue, lane, chunk, slot, 'replaced')
+      return true
+    }
     const flags = chunk.flags[slot]!
     if (!core.read(queue, lsn, flags, this.slice)) {
       return false

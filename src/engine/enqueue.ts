@@ -30,6 +30,7 @@ export function enqueue(
   if (state !== StateCode.ready) queue.setNewest(lane, state)
   else queue.assortment?.arrive(positionOf(head.priority, lsn))
   core.entered(queue, lsn, flags)
+  if (queue.values !== null && head.flags & PublishFlag.keyed) core.keyed(queue, lsn, head, flags, state)
   if (expiry > 0 && !isUndecided(state)) core.expiring(queue, expiry)
 }
 

@@ -110,6 +110,7 @@ export class Lifetimes {
 
   /** After recovery nobody is connected: queues that lived with somebody go, and unfinished deletions are finished. */
   recovered(): void {
+    this.settlements.replacement.start()
     for (const queue of [...this.core.topology.byId.values()]) {
       if (queue.deleting) this.removal.finish(queue, () => {})
       else if (queue.definition.lifetime.kind === 'connection') this.delete(queue, () => {})

@@ -2,14 +2,18 @@ import { MillraceError } from '../model/errors.ts'
 import type { Core } from './core.ts'
 import type { Chunk } from './index/chunk.ts'
 import type { Lane } from './index/lane.ts'
+import type { Value } from './last-values.ts'
 import type { Queue } from './queue.ts'
 import type { Settlements } from './settlements.ts'
 
-/** Whether a message of `size` bytes fits. An empty queue takes one message of any size. */
-export function hasRoom(queue: Queue, size: number): boolean {
+/** Whether a message of `size` bytes fits that takes the place of `replaced`; what is being replaced takes none. An empty queue takes one message of any size. */
+export function hasRoom(queue: Queue, size: number, replaced?: Value): boolean {
   const { maxMessages, maxBytes } = queue.definition.policy
-  if (maxMessages !== undefined && queue.messages >= maxMessages) return false
-  return maxBytes === undefined || queue.bytes + size <= maxBytes || queue.messages === 0
+  const { values } = queue
+  const leaving = (values?.replacing ?? 0) + (replaced === undefined ? 0 : 1)
+  if (maxMessages !== undefined && queue.messages - leaving >= maxMessages) return false
+  if (maxBytes === undefined || queue.messages === leaving) return true
+  return queue.bytes - (values?.replacingBytes ?? 0) - (replaced?.size ?? 0) + size <= maxBytes
 }
 
 export function queueFull(queue: Queue): MillraceError {
@@ -52,9 +56,9 @@ export class Overflow {
 /** Messages that a dead-letter queue is about to take no longer count; those that may be rolled back do not yet. */
 function isOver(queue: Queue): boolean {
   const { maxMessages, maxBytes } = queue.definition.policy
-  const messages = queue.messages - queue.moving - queue.pending
+  const messages = queue.messages - queue.moving - queue.pending - (queue.values?.replacing ?? 0)
   if (maxMessages !== undefined && messages > maxMessages) return true
-  const bytes = queue.bytes - queue.movingBytes - queue.pendingBytes
+  const bytes = queue.bytes - queue.movingBytes - queue.pendingBytes - (queue.values?.replacingBytes ?? 0)
   return maxBytes !== undefined && bytes > maxBytes && messages > 1
 }
 

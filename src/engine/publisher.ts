@@ -13,6 +13,7 @@ import { isUndecided, StateCode } from './lifecycle.ts'
 import { hasRoom, type Overflow, queueFull } from './overflow.ts'
 import { OperationType, PublishFlag, PublishHead, writePublish } from './ports/operations.ts'
 import type { Queue } from './queue.ts'
+import { keysOf, replacedIn } from './replacement.ts'
 import type { RoutingKey } from './routing/exchange.ts'
 import type { Schedule } from './schedule/schedule.ts'
 import { MessageValues } from './selection-values.ts'
@@ -69,6 +70,7 @@ export class Publisher {
       this.routeTo(connection, publication)
       if (this.isRepetition(connection, publication)) return
       this.check(publication)
+      this.findKeys(publication)
       if (this.isScheduled(connection, publication)) return
       const waited = this.targets.find((queue) => queue.held > 0)
       const attempt = waited === undefined ? this.store(connection, publication) : { full: waited }
@@ -102,6 +104,7 @@ export class Publisher {
       this.routeTo(connection, publication)
       if (!this.isRepetition(connection, publication)) {
         this.check(publication)
+        this.findKeys(publication)
         const attempt = this.store(connection, publication)
         if (attempt !== 'stored') return attempt.full
       }
@@ -291,7 +294,7 @@ export class Publisher {
    */
   private makeRoom(size: number): Queue | undefined {
     for (const queue of this.targets) {
-      if (hasRoom(queue, size)) continue
+      if (hasRoom(queue, size, replacedIn(queue, this.head))) continue
       const { overflow } = queue.definition.policy
       if (overflow === 'block') return queue
       if (overflow === 'drop-oldest') continue
@@ -299,6 +302,18 @@ export class Publisher {
         throw queueFull(queue)
     }
     return undefined
+  }
+
+  /** By which it replaces others, in the queues that keep the last value of each key. */
+  private findKeys(publication: Publication): void {
+    const { head, targets, core } = this
+    if (!targets.some(keepsLastValues)) {
+      if (head.keys.length > 0) head.keys = []
+      return
+    }
+    const { format, body, payload } = publication
+    const beginning = body === undefined ? payload : this.bodies.beginningOf(body)
+    head.keys = keysOf(core.contents, targets, format, beginning)
   }
 
   private fillHead(publication: Publication, size: number): void {
@@ -314,7 +329,8 @@ export class Publisher {
       (publication.group ? PublishFlag.grouped : 0) |
       (head.deduplicationId === '' ? 0 : PublishFlag.deduplicated) |
       (publication.transaction === undefined ? 0 : PublishFlag.transacted) |
-      (publication.prepare === undefined ? 0 : PublishFlag.prepared)
+      (publication.prepare === undefined ? 0 : PublishFlag.prepared) |
+      (head.keys.length === 0 ? 0 : PublishFlag.keyed)
     head.priority = publication.priority
     head.format = publication.format
     head.producer = publication.producer
@@ -410,6 +426,10 @@ function firstState({ prepare, transaction }: Publication): number {
 
 function deduplicates({ seen }: Queue): boolean {
   return seen !== null
+}
+
+function keepsLastValues({ values }: Queue): boolean {
+  return values !== null
 }
 
 function checkDeduplicationId(id: string): void {

@@ -6,7 +6,8 @@ import { SeenIds } from './deduplication.ts'
 import type { Chunk } from './index/chunk.ts'
 import { Lane, type Residency } from './index/lane.ts'
 import type { LsnList } from './index/lsn-list.ts'
-import { isUndecided, StateCode } from './lifecycle.ts'
+import { LastValues } from './last-values.ts'
+import { isHeld, isUndecided, StateCode } from './lifecycle.ts'
 import { PublishFlag, type PublishHead } from './ports/operations.ts'
 import type { Binding } from './routing/binding-set.ts'
 import type { Assortment } from './selective/assortment.ts'
@@ -50,6 +51,7 @@ export class Queue {
     moved: 0,
     'rolled-back': 0,
     cancelled: 0,
+    replaced: 0,
   }
   /** Messages that are to come into it when they are due: journalled ones, and those of level 'memory'. */
   scheduledMessages = 0
@@ -78,6 +80,7 @@ export class Queue {
   sweepAt: number = Number.POSITIVE_INFINITY
   /** Null while the policy does not ask for it. */
   readonly seen: SeenIds | null
+  readonly values: LastValues | null
   /** For lifetime 'idle': monotonic time of the last use, and whether a deadline is set. */
   idleSince = 0
   idleWatched = false
@@ -88,8 +91,9 @@ export class Queue {
     this.id = id
     this.residency = residency
     this.definition = definition
-    const { deduplication } = definition.policy
+    const { deduplication, lastValue } = definition.policy
     this.seen = deduplication === undefined ? null : new SeenIds(deduplication)
+    this.values = lastValue === undefined ? null : new LastValues(lastValue)
   }
 
   get name(): string {
@@ -153,6 +157,7 @@ export class Queue {
     if (state === StateCode.acquired) this.acquired++
     else if (state === StateCode.waiting) this.waiting++
     else if (isUndecided(state)) this.countUndecided(1, chunk.sizes[slot]!)
+    if (this.values !== null && !isHeld(state)) this.values.gone(chunk.lsns[slot]!)
     this.groups?.changed(chunk.groupOf(slot), before, state)
     if (state === StateCode.ready) this.assortment?.arrive(positionOf(lane.priority, chunk.lsns[slot]!))
     lane.setState(chunk, slot, state)

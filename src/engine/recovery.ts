@@ -154,6 +154,7 @@ export class Recovery {
     const queue = this.core.topology.byId.get(id)
     if (queue === undefined || lsn <= queue.asOf) return
     queue.departed[departure]++
+    queue.values?.gone(entry)
     this.patch(queue, { lsn: entry, gone: true, deliveries: 0, failures: 0, due: 0 })
   }
 

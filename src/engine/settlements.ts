@@ -9,6 +9,7 @@ import type { Lane } from './index/lane.ts'
 import { eventCode, StateCode, transition } from './lifecycle.ts'
 import type { Queue } from './queue.ts'
 import { Relocation } from './relocation.ts'
+import { Replacement } from './replacement.ts'
 import type { SettledRow } from './transaction.ts'
 import { Transfers } from './transfers.ts'
 
@@ -33,6 +34,7 @@ export class Settlements {
   /** There may be something to hand out. */
   readonly schedule: (queue: Queue) => void
   readonly relocation: Relocation
+  readonly replacement: Replacement
   /** A settlement is in the log only when what it dead-letters has been moved. */
   readonly transfers: Transfers
   private readonly deadLetters: DeadLetters
@@ -48,6 +50,9 @@ export class Settlements {
     })
     this.relocation = new Relocation(core, transfers, schedule, ({ queue, lane, chunk, slot }) =>
       this.discard(queue, lane, chunk, slot, 'purged'),
+    )
+    this.replacement = new Replacement(core, ({ queue, lane, chunk, slot }) =>
+      this.discard(queue, lane, chunk, slot, 'replaced'),
     )
     core.pager.loaded = (queue, lane, chunk, waiting) => this.foundWaiting(queue, lane, chunk, waiting)
   }
@@ -195,6 +200,7 @@ export class Settlements {
   private rejected(queue: Queue, lane: Lane, chunk: Chunk, slot: number, settlement: Settlement): void {
     // Without a place for dead letters a rejected message stays: nothing is dropped silently.
     if (this.core.topology.deadLetterQueue(queue) === undefined) {
+      if (this.isReplaced(queue, lane, chunk, slot)) return
       this.backOff(queue, lane, chunk, slot, FAIL)
       return
     }
@@ -211,6 +217,7 @@ export class Settlements {
 
   /** It was not used: the delivery does not count. */
   private released(queue: Queue, lane: Lane, chunk: Chunk, slot: number): void {
+    if (this.isReplaced(queue, lane, chunk, slot)) return
     chunk.setDeliveries(slot, Math.max(0, chunk.deliveriesOf(slot) - 1))
     this.comeBack(queue, lane, chunk, slot, RELEASE)
   }
@@ -225,6 +232,7 @@ export class Settlements {
   }
 
   private interrupted(queue: Queue, lane: Lane, chunk: Chunk, slot: number, alone: boolean): void {
+    if (this.isReplaced(queue, lane, chunk, slot)) return
     if (alone) {
       // Delivered alone, the message itself may be what kills its consumers.
       chunk.setFailures(slot, chunk.failuresOf(slot) + 1)
@@ -258,6 +266,7 @@ export class Settlements {
     event: number,
     description: string,
   ): void {
+    if (this.isReplaced(queue, lane, chunk, slot)) return
     chunk.setFailures(slot, chunk.failuresOf(slot) + 1)
     if (this.isExhausted(queue, chunk, slot)) {
       this.deadLetter(queue, lane, chunk, slot, EXHAUST, 'max-deliveries', description)
@@ -266,6 +275,13 @@ export class Settlements {
     } else {
       this.backOff(queue, lane, chunk, slot, event)
     }
+  }
+
+  /** A newer value has come meanwhile: this one leaves instead of coming back. */
+  private isReplaced(queue: Queue, lane: Lane, chunk: Chunk, slot: number): boolean {
+    if (queue.values === null || !queue.values.isOutdated(chunk.lsns[slot]!)) return false
+    this.leave(queue, lane, chunk, slot, DISCARD, 'replaced')
+    return true
   }
 
   private isExhausted(queue: Queue, chunk: Chunk, slot: number): boolean {

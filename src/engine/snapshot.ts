@@ -13,6 +13,7 @@ import type { Schedule } from './schedule/schedule.ts'
 import type { Settlements } from './settlements.ts'
 import type { Transactions } from './transactions.ts'
 import { transactionSections, writeHalves } from './undecided-sections.ts'
+import { readValues, writeValues } from './value-sections.ts'
 
 /**
  * The engine's sections of a checkpoint. Each says up to which LSN it is (`asOf`), because they are taken over several turns
@@ -27,6 +28,7 @@ import { transactionSections, writeHalves } from './undecided-sections.ts'
  * undecided := 6 | asOf | see undecided-sections.ts
  * prepared  := 7 | asOf | see undecided-sections.ts
  * schedule  := 8 | asOf | see ScheduleMemento
+ * values    := 9 | asOf | varint queue | values                           see value-sections.ts
  * chunk     := 0 | entries (see Chunk.write)
  *            | 1 | varint page, first, last, live, bytes, minExpiry (0: none) | patches
  */
@@ -39,6 +41,7 @@ const SECTION = {
   undecided: 6,
   prepared: 7,
   schedule: 8,
+  values: 9,
 } as const
 /** Chunks of one lane in one section: some megabytes at most. */
 const CHUNKS_A_SECTION = 200
@@ -99,6 +102,7 @@ export class Snapshots {
       const sections = [this.section(SECTION.queue, (writer) => writeFacts(writer, queue))]
       for (const part of chunksInParts(queue)) sections.push(this.section(SECTION.chunks, part))
       for (const part of seenInParts(queue)) sections.push(this.section(SECTION.seen, part))
+      for (const part of valuesInParts(queue)) sections.push(this.section(SECTION.values, part))
       yield* sections
     }
     yield* undecided
@@ -137,6 +141,8 @@ export class Snapshots {
       this.readChunks(reader)
     } else if (kind === SECTION.seen) {
       this.readSeen(reader)
+    } else if (kind === SECTION.values) {
+      this.readValues(reader)
     } else if (kind === SECTION.undecided) {
       this.parts.recovered.readTransactions(reader)
     } else if (kind === SECTION.prepared) {
@@ -199,6 +205,12 @@ export class Snapshots {
       const id = reader.text()
       seen?.add(id, false, reader.varint())
     }
+  }
+
+  private readValues(reader: OperationReader): void {
+    const queue = this.core.topology.byId.get(reader.varint())
+    if (queue === undefined || queue.values === null) return
+    readValues(reader, (value) => this.parts.settlements.replacement.restore(queue, value))
   }
 
   private readChunks(reader: OperationReader): void {
@@ -277,6 +289,17 @@ function* seenInParts(queue: Queue): Generator<(writer: ByteWriter) => void> {
         writer.putText(id)
         writer.putVarint(at)
       }
+    }
+  }
+}
+
+function* valuesInParts(queue: Queue): Generator<(writer: ByteWriter) => void> {
+  const values = queue.values?.entries() ?? []
+  for (let from = 0; from < values.length; from += IDS_A_SECTION) {
+    const part = values.slice(from, from + IDS_A_SECTION)
+    yield (writer) => {
+      writer.putVarint(queue.id)
+      writeValues(writer, part)
     }
   }
 }

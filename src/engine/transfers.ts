@@ -11,8 +11,9 @@ import {
   readPublish,
   writePublish,
 } from './ports/operations.ts'
-import type { Slice } from './ports/store.ts'
+import { Slice } from './ports/store.ts'
 import type { Queue } from './queue.ts'
+import { keysOnArrival } from './replacement.ts'
 
 const ACQUIRE = eventCode('acquire')
 const DUE = eventCode('due')
@@ -45,6 +46,7 @@ const reader = new OperationReader()
  */
 export class Transfers {
   private readonly core: Core
+  private readonly body = new Slice()
   /** For each message that is still being loaded, who waits until it has been moved. */
   private readonly underWay: Set<(() => void)[]> = new Set()
 
@@ -61,7 +63,7 @@ export class Transfers {
     queue.movingBytes += size
     const waiters: (() => void)[] = []
     this.underWay.add(waiters)
-    this.core.withMessage(queue, lsn, chunk.flags[slot]!, (message) => {
+    this.withBeginning(queue, lsn, chunk.flags[slot]!, (message) => {
       queue.moving--
       queue.movingBytes -= size
       if (chunk.lsns[slot] !== lsn || chunk.states[slot] !== StateCode.acquired) transfer.failed('gone')
@@ -85,7 +87,9 @@ export class Transfers {
 
   /** Gives a message back that was held to be moved. */
   letGo({ queue, lane, chunk, slot }: Place): void {
+    const lsn = chunk.lsns[slot]!
     queue.setState(lane, chunk, slot, transition(StateCode.acquired, RELEASE))
+    if (queue.values !== null) this.core.cameBack(queue, lsn)
   }
 
   /** While the message is loaded nobody else shall take it. */
@@ -94,6 +98,35 @@ export class Transfers {
     if (state === StateCode.waiting) state = transition(state, DUE)
     if (state === StateCode.ready) state = transition(state, ACQUIRE)
     queue.setState(lane, chunk, slot, state)
+  }
+
+  /** Of a body in chunks the first one too, in which a queue that keeps last values finds the key. */
+  private withBeginning(
+    queue: Queue,
+    lsn: number,
+    flags: number,
+    use: (message: Slice | null) => void,
+  ): void {
+    const { core } = this
+    core.withMessage(queue, lsn, flags, (message) => {
+      const head = new PublishHead()
+      if (message === null || !readPublish(reader.reset(message.bytes, message.start, message.end), head))
+        return use(message)
+      const first = head.chunks[0]
+      if (first === undefined || core.store.chunk(first, this.body)) return use(message)
+      const { bytes, start, end } = message
+      core.load(0, [first], () => {
+        use(Object.assign(new Slice(), { bytes, start, end }))
+        core.schedule()
+      })
+    })
+  }
+
+  private beginningOf(head: PublishHead, payload: Uint8Array): Uint8Array {
+    const first = head.chunks[0]
+    if (first === undefined) return payload
+    if (!this.core.store.chunk(first, this.body)) return payload
+    return this.body.bytes.subarray(this.body.start, this.body.end)
   }
 
   private replace(place: Place, transfer: Transfer, message: Slice): void {
@@ -114,6 +147,7 @@ export class Transfers {
     }
     this.label(head, queue, target, lsn)
     const payload = message.bytes.subarray(head.payloadStart, head.payloadEnd)
+    if (target.values !== null) this.setKeys(target, head, payload)
     const newLsn = flags & EntryFlag.memory ? this.keep(head, payload) : this.journal(head, payload)
     queue.departed[transfer.departure]++
     queue.setState(lane, chunk, slot, transition(StateCode.acquired, transfer.event))
@@ -126,13 +160,23 @@ export class Transfers {
 
   /** Its producer's sequence, its id and its transaction were decided before; where it goes its id does not count. */
   private label(head: PublishHead, queue: Queue, target: Queue, lsn: number): void {
-    const dropped = PublishFlag.direct | PublishFlag.due | PublishFlag.producer | PublishFlag.deduplicated
+    const dropped =
+      PublishFlag.direct |
+      PublishFlag.due |
+      PublishFlag.producer |
+      PublishFlag.deduplicated |
+      PublishFlag.keyed
     const decided = PublishFlag.transacted | PublishFlag.prepared
     head.flags = (head.flags & ~dropped & ~decided) | PublishFlag.replaces
     head.due = 0
     head.queues = [target.id]
     head.replacedQueue = queue.id
     head.replacedLsn = lsn
+  }
+
+  private setKeys(target: Queue, head: PublishHead, payload: Uint8Array): void {
+    head.keys = keysOnArrival(this.core.contents, target, head.format, this.beginningOf(head, payload))
+    if (head.keys.length > 0) head.flags |= PublishFlag.keyed
   }
 
   private keep(head: PublishHead, payload: Uint8Array): number {

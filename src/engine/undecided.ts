@@ -41,6 +41,7 @@ export class Undecided {
     forEachEntry(lane, lsns.rising(), (chunk, slot) => {
       queue.setState(lane, chunk, slot, transition(chunk.states[slot]!, COMMIT))
       lane.reconsider(chunk)
+      if (queue.values !== null) this.core.decided(queue, chunk.lsns[slot]!, chunk.flags[slot]!)
       const expires = chunk.expiryOf(slot)
       if (expires === 0) return
       chunk.minExpiry = Math.min(chunk.minExpiry, expires)

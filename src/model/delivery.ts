@@ -22,6 +22,8 @@ export type Departure =
   | 'rolled-back'
   /** Before it was due, by somebody who said so. */
   | 'cancelled'
+  /** A newer message bears the same key, in a queue that keeps the last value of each. */
+  | 'replaced'
 
 /** Why a message was dead-lettered. */
 export const deadLetterReasons = [

@@ -46,6 +46,11 @@ export interface QueuePolicy {
   readonly singleActiveConsumer?: boolean | undefined
   /** Messages that bear the deduplication id of an earlier one are confirmed and not stored; undefined: ids do not matter. */
   readonly deduplication?: Deduplication | undefined
+  /**
+   * A newer message replaces the older one that has the same value of this property; undefined: all are kept. Without the
+   * property, or with a value that is no text, number or boolean, a message replaces nothing.
+   */
+  readonly lastValue?: string | undefined
   /** Milliseconds a consumer may hold a delivery before it is taken back; undefined: for ever. */
   readonly deliveryTimeout?: number | undefined
 }

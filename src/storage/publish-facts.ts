@@ -51,6 +51,7 @@ export class PublishFacts {
     if (flags & PublishFlag.grouped) reader.skip(reader.varint())
     if (flags & PublishFlag.deduplicated) reader.skip(reader.varint())
     if (flags & PublishFlag.repeating) reader.skip(reader.varint())
+    if (flags & PublishFlag.keyed) skipKeys(reader)
     if (!(flags & PublishFlag.direct)) {
       reader.skip(reader.varint())
       reader.skip(reader.varint())
@@ -58,6 +59,13 @@ export class PublishFacts {
     if (flags & PublishFlag.annotated) reader.skip(reader.varint())
     reader.varint()
     readList(reader, this.chunks)
+  }
+}
+
+function skipKeys(reader: OperationReader): void {
+  for (let left = reader.varint(); left > 0 && !reader.failed; left--) {
+    reader.varint()
+    reader.skip(reader.varint())
   }
 }
 

@@ -91,15 +91,28 @@ suite('looking at a broker and changing what it holds', { concurrency: 2 }, () =
       '1h',
     ]
     await shell.okHere('create', 'grown', ...growing)
-    await shell.okHere('create', 'once', '--deduplication-count', '5', '--single-active-consumer')
+    await shell.okHere(
+      'create',
+      'once',
+      '--deduplication-count',
+      '5',
+      '--single-active-consumer',
+      '--last-value',
+      'k',
+    )
     type Policies = [{ queues: { name: string; policy: QueuePolicy }[] }]
     const [{ queues }] = documents(await shell.okHere('queues', '--json')) as Policies
     const [grown, listed] = ['grown', 'listed'].map(
       (name) => queues.find((queue) => queue.name === name)!.policy,
     )
     assert.deepEqual(grown!.backoff, { delay: 2_000, multiplier: 1.5, maxDelay: 3_600_000, jitter: 0.2 })
-    const { deduplication, singleActiveConsumer } = queues.find(({ name }) => name === 'once')!.policy
-    assert.deepEqual([deduplication, singleActiveConsumer], [{ window: 600_000, count: 5 }, true])
+    const { deduplication, singleActiveConsumer, lastValue } = queues.find(
+      ({ name }) => name === 'once',
+    )!.policy
+    assert.deepEqual(
+      [deduplication, singleActiveConsumer, lastValue],
+      [{ window: 600_000, count: 5 }, true, 'k'],
+    )
     const { delays, jitter } = listed!.backoff
     assert.deepEqual([delays, jitter, listed!.expired], [[1_000, 10_000, 60_000], 0, '{queue}.late'])
     for (const [wrong, says] of [

@@ -20,7 +20,7 @@ const number = fc.oneof(
 )
 const lsns = fc.array(number, { maxLength: 5 })
 const head = fc.record({
-  flags: fc.nat(8191),
+  flags: fc.nat(16383),
   priority: fc.nat(9),
   format: number,
   publishedAt: number,
@@ -37,6 +37,10 @@ const head = fc.record({
   group: fc.string({ unit: 'grapheme' }),
   deduplicationId: fc.string({ unit: 'grapheme' }),
   repetition: fc.string({ unit: 'grapheme' }),
+  keys: fc.array(
+    fc.record({ queue: number, key: fc.string({ unit: 'grapheme' }) }, { noNullPrototype: true }),
+    { maxLength: 4 },
+  ),
   exchange: fc.string({ unit: 'grapheme' }),
   key: fc.string({ unit: 'grapheme' }),
   annotations: fc.string({ unit: 'grapheme' }),
@@ -63,6 +67,7 @@ function asFlagged(full: Omit<PublishHead, 'payloadStart' | 'payloadEnd'>, paylo
     group: has(PublishFlag.grouped) ? full.group : '',
     deduplicationId: has(PublishFlag.deduplicated) ? full.deduplicationId : '',
     repetition: has(PublishFlag.repeating) ? full.repetition : '',
+    keys: has(PublishFlag.keyed) ? full.keys : [],
     exchange: direct ? '' : full.exchange,
     key: direct ? '' : full.key,
     annotations: has(PublishFlag.annotated) ? full.annotations : '',

@@ -242,7 +242,17 @@ export const PublishFlag = {
   prepared: 2048,
   /** Scheduled, and stays when it was delivered, for the next time. */
   repeating: 4096,
+  /** Bears, for the queues that keep the last value of each key, its keys. */
+  keyed: 8192,
 } as const
+
+/** The key of a message in a queue that keeps the last value of each. */
+export interface QueueKey {
+  readonly queue: number
+  readonly key: string
+}
+
+const noKeys: readonly QueueKey[] = []
 
 /**
  * publish := varint flags | u8 priority | varint format | varint publishedAt
@@ -251,7 +261,7 @@ export const PublishFlag = {
  *   | producer: varint handle, varint sequence
  *   | replaces: varint queue, varint lsn                     (that message leaves that queue in the same step)
  *   | transacted: varint transaction | prepared: text producerGroup | grouped: text group | deduplicated: text id
- *   | repeating: text JSON (Repetition)
+ *   | repeating: text JSON (Repetition) | keyed: varint n, (varint queue, text key)[n]
  *   | unless direct: text exchange, text key | annotated: text JSON
  *   | chunked: varint size, varint n, varint lsn[n]  otherwise: payload to the end
  *
@@ -277,6 +287,7 @@ export class PublishHead {
   deduplicationId = ''
   /** JSON of the repetition of a scheduled message, or ''. */
   repetition = ''
+  keys: readonly QueueKey[] = noKeys
   exchange = ''
   key = ''
   annotations = ''
@@ -309,6 +320,7 @@ export function readPublish(reader: OperationReader, head: PublishHead): boolean
   head.group = flags & PublishFlag.grouped ? reader.text() : ''
   head.deduplicationId = flags & PublishFlag.deduplicated ? reader.text() : ''
   head.repetition = flags & PublishFlag.repeating ? reader.text() : ''
+  head.keys = flags & PublishFlag.keyed ? readKeys(reader) : noKeys
   const direct = flags & PublishFlag.direct
   head.exchange = direct ? '' : reader.text()
   head.key = direct ? '' : reader.text()
@@ -320,6 +332,21 @@ export function readPublish(reader: OperationReader, head: PublishHead): boolean
   head.payloadStart = reader.at
   head.payloadEnd = chunked ? reader.at : reader.end
   return !reader.failed
+}
+
+function readKeys(reader: OperationReader): QueueKey[] {
+  const keys: QueueKey[] = []
+  for (let left = reader.varint(); left > 0 && !reader.failed; left--)
+    keys.push({ queue: reader.varint(), key: reader.text() })
+  return keys
+}
+
+function writeKeys(batch: ByteWriter, keys: readonly QueueKey[]): void {
+  batch.putVarint(keys.length)
+  for (const { queue, key } of keys) {
+    batch.putVarint(queue)
+    batch.putText(key)
+  }
 }
 
 function readDue(reader: OperationReader, scheduled: number, head: PublishHead): void {
@@ -364,6 +391,7 @@ export function writePublish(batch: ByteWriter, head: PublishHead, payload: Uint
   if (flags & PublishFlag.grouped) batch.putText(head.group)
   if (flags & PublishFlag.deduplicated) batch.putText(head.deduplicationId)
   if (flags & PublishFlag.repeating) batch.putText(head.repetition)
+  if (flags & PublishFlag.keyed) writeKeys(batch, head.keys)
   if (!(flags & PublishFlag.direct)) {
     batch.putText(head.exchange)
     batch.putText(head.key)
@@ -388,6 +416,7 @@ export const departures = [
   'moved',
   'rolled-back',
   'cancelled',
+  'replaced',
 ] as const
 
 /**

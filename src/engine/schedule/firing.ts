@@ -14,6 +14,7 @@ import {
 } from '../ports/operations.ts'
 import { Slice } from '../ports/store.ts'
 import type { Queue } from '../queue.ts'
+import { replacedIn } from '../replacement.ts'
 import type { Settlements } from '../settlements.ts'
 import { DueEntry, DueFlag } from './due-entry.ts'
 import { nextTime } from './occurrences.ts'
@@ -178,7 +179,12 @@ export class Firing {
     const { size } = this.head
     return queues.filter((queue) => {
       const { overflow } = queue.definition.policy
-      if (hasRoom(queue, size) || overflow === 'drop-oldest' || overflow === 'dead-letter') return true
+      if (
+        hasRoom(queue, size, replacedIn(queue, this.head)) ||
+        overflow === 'drop-oldest' ||
+        overflow === 'dead-letter'
+      )
+        return true
       queue.published++
       queue.departed.dropped++
       return false

@@ -63,6 +63,7 @@ const policyChecks: Readonly<Record<keyof QueuePolicy, Check>> = {
   expired: (value) => value === null || typeof value === 'string',
   singleActiveConsumer: (value) => value === null || typeof value === 'boolean',
   deduplication: (value) => value === null || (value instanceof Map && isDeduplication(value)),
+  lastValue: (value) => value === null || (typeof value === 'string' && value !== ''),
   deliveryTimeout: (value) => value === null || positive(value),
 }
 

@@ -15,6 +15,7 @@ const fields: readonly (keyof PolicyOptions)[] = [
   'expired',
   'singleActiveConsumer',
   'deduplication',
+  'lastValue',
   'deliveryTimeout',
 ]
 

@@ -1,0 +1,439 @@
+import { strict as assert } from 'node:assert'
+import { suite, test } from 'node:test'
+import { SeededRandom } from '../../src/testing/random.ts'
+import { HeldSyncs } from './held-syncs.ts'
+import { ReplayableStore } from './replayable-store.ts'
+import { later } from './scheduled.ts'
+import { seed } from './seed.ts'
+import { Bench, failed, type Peer, type Received, rejected, released } from './support.ts'
+
+const policy = { lastValue: 'k' }
+
+/** A message whose text tells its key and its value. */
+function send(peer: Peer, queue: string, key: unknown, value: number, more = {}): number {
+  return peer.send(queue, JSON.stringify({ k: key, v: value }), more)
+}
+
+/** The values in the queue, in order. */
+async function values(bench: Bench, queue = 'q'): Promise<number[]> {
+  return (await bench.texts(queue)).map(valueIn)
+}
+
+function valueIn(text: string): number {
+  return (JSON.parse(text) as { v: number }).v
+}
+
+function received(peer: Peer): number[] {
+  return peer.takeTexts().map(valueIn)
+}
+
+suite('last values: a newer message replaces the older one of its key', () => {
+  test('the newer one has its own place; texts, numbers and truth values are keys, and other messages are not touched', async () => {
+    const bench = await Bench.inMemory()
+    bench.declare('q', policy)
+    bench.declare('plain')
+    const peer = bench.connect()
+    for (const [v, k] of ['a', 'b', 1, '1', true, 'true', undefined, undefined, null, [1]].entries())
+      send(peer, 'q', k, v)
+    await bench.idle()
+    assert.deepEqual(await values(bench), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+    for (const [v, k] of ['a', 1, true].entries()) send(peer, 'q', k, 10 + v)
+    for (const v of [1, 2]) send(peer, 'plain', 'a', v)
+    await bench.idle()
+    assert.deepEqual(await values(bench), [1, 3, 5, 6, 7, 8, 9, 10, 11, 12])
+    assert.deepEqual(await values(bench, 'plain'), [1, 2])
+    const { departed, messages } = bench.status('q')
+    assert.deepEqual([departed.replaced, messages], [3, 10])
+    assert.ok([...peer.outcomes.values()].every((outcome) => outcome === 'accepted'))
+  })
+
+  test('what somebody holds is settled as ever; released, failed or lost after a newer one came it does not come back', async () => {
+    for (const end of ['accepted', 'released', 'failed', 'lost', 'last failure'] as const) {
+      const bench = await Bench.inMemory()
+      bench.declare('q', { ...policy, maxDeliveries: end === 'last failure' ? 1 : 5 })
+      const peer = bench.connect()
+      const holder = bench.connect()
+      send(peer, 'q', 'a', 1)
+      const consumer = holder.consume('q', 1)
+      await bench.idle()
+      for (const v of [2, 3]) send(peer, 'q', 'a', v)
+      await bench.idle()
+      assert.deepEqual(await values(bench), [1, 3], 'one is held, and at most one more waits')
+      const [delivery] = holder.received
+      if (end === 'lost') bench.broker.disconnect(holder.id)
+      else if (end === 'accepted') holder.settle(delivery!)
+      else holder.settle(delivery!, end === 'released' ? released : failed)
+      if (end !== 'lost') bench.broker.cancel(consumer, { release: true })
+      await bench.advance(5_000)
+      assert.deepEqual(await values(bench), [3], end)
+      assert.equal(bench.status('q').departed.replaced, end === 'accepted' ? 1 : 2, end)
+      assert.equal(bench.broker.queue('q.dlq'), undefined, 'no dead letter')
+    }
+  })
+
+  test('a held one does not come back either when the newer one has been consumed meanwhile', async () => {
+    const bench = await Bench.inMemory()
+    bench.declare('q', policy)
+    const [slow, quick] = [bench.connect(), bench.connect()]
+    send(quick, 'q', 'a', 1)
+    slow.consume('q', 1)
+    await bench.idle()
+    quick.onDelivery = (delivery) => quick.settle(delivery)
+    quick.consume('q')
+    send(quick, 'q', 'a', 2)
+    await bench.idle()
+    assert.deepEqual(received(quick), [2])
+    slow.settle(slow.received[0]!, released)
+    await bench.idle()
+    assert.deepEqual([received(quick), bench.status('q').messages], [[], 0])
+  })
+
+  test('one that waits for its redelivery is replaced; one that is rejected becomes a dead letter all the same', async () => {
+    const bench = await Bench.inMemory()
+    bench.declare('q', policy)
+    const peer = bench.connect()
+    peer.onDelivery = (delivery) => peer.settle(delivery, failed)
+    const consumer = peer.consume('q', 1)
+    send(peer, 'q', 'a', 1)
+    await bench.idle()
+    assert.equal(bench.status('q').waiting, 1)
+    send(peer, 'q', 'a', 2)
+    await bench.idle()
+    assert.deepEqual([await values(bench), bench.status('q').waiting], [[2], 0])
+    bench.broker.cancel(consumer, { release: true })
+    const other = bench.connect()
+    other.consume('q', 1)
+    await bench.idle()
+    send(peer, 'q', 'a', 3)
+    await bench.idle()
+    other.settle(other.received[0]!, rejected)
+    await bench.idle()
+    assert.deepEqual([await values(bench), await values(bench, 'q.dlq')], [[3], [2]])
+  })
+
+  test('the older one stays until the newer one is durable, so that no value is kept from being seen by those that follow', async () => {
+    const syncs = new HeldSyncs()
+    const bench = await syncs.bench()
+    bench.declare('q', { ...policy, maxMessages: 1, overflow: 'reject' })
+    const peer = bench.connect()
+    send(peer, 'q', 'a', 1)
+    await bench.idle()
+    syncs.isHolding = true
+    for (const v of [2, 3, 4]) send(peer, 'q', 'a', v)
+    await bench.idle()
+    assert.deepEqual(await values(bench), [1])
+    const consumer = peer.consume('q', 1)
+    await bench.idle()
+    assert.deepEqual(received(peer), [1])
+    bench.broker.cancel(consumer, { release: true })
+    syncs.release()
+    await bench.idle()
+    assert.deepEqual([await values(bench), bench.status('q').messages], [[4], 1])
+    assert.deepEqual([...peer.outcomes.values()], ['accepted', 'accepted', 'accepted', 'accepted'])
+  })
+
+  test('a replacement takes no room; another key does', async () => {
+    const bench = await Bench.inMemory()
+    bench.declare('q', { ...policy, maxMessages: 2, maxBytes: 1_000, overflow: 'reject' })
+    bench.declare('drops', { ...policy, maxMessages: 2, overflow: 'drop-oldest' })
+    const peer = bench.connect()
+    for (const [v, k] of ['a', 'b', 'a', 'a', 'c'].entries()) {
+      for (const queue of ['q', 'drops']) send(peer, queue, k, v)
+      await bench.idle()
+    }
+    assert.deepEqual(
+      [await values(bench), await values(bench, 'drops')],
+      [
+        [1, 3],
+        [3, 4],
+      ],
+    )
+    assert.deepEqual(
+      [...peer.outcomes.values()].filter((outcome) => outcome !== 'accepted'),
+      ['queue-full'],
+    )
+    assert.equal(bench.status('drops').departed.dropped, 1)
+  })
+
+  test('each of several queues replaces by its own property, and at whatever priority', async () => {
+    const bench = await Bench.onDisk()
+    for (const [queue, lastValue] of [
+      ['q', 'k'],
+      ['other', 'w'],
+      ['all', undefined],
+    ] as const) {
+      bench.declare(queue, { lastValue })
+      bench.broker.bind({ exchange: 'amq.fanout', queue, key: '' })
+    }
+    const peer = bench.connect()
+    const fan = (k: string, w: string, v: number, priority = 4): number =>
+      peer.publish('amq.fanout', '', JSON.stringify({ k, w, v }), { priority })
+    for (const [k, w, v, priority] of [
+      ['a', 'x', 1, 9],
+      ['a', 'y', 2, 0],
+      ['b', 'x', 3, 5],
+    ] as const)
+      fan(k, w, v, priority)
+    for (const end of ['idle', 'crash', 'restart', 'kill'] as const) {
+      await bench[end]()
+      assert.deepEqual(await values(bench), [3, 2], end)
+      assert.deepEqual(await values(bench, 'other'), [3, 2], end)
+      assert.deepEqual(await values(bench, 'all'), [1, 3, 2], end)
+    }
+  })
+
+  test('of a transaction or a half message it replaces at the commit, and nothing after a rollback', async () => {
+    const bench = await Bench.onDisk()
+    bench.declare('q', policy)
+    const peer = bench.connect()
+    for (const k of ['a', 'b']) send(peer, 'q', k, 0)
+    const [kept, given] = [peer.begin(), peer.begin()]
+    for (const v of [1, 2]) send(peer, 'q', 'a', v, { transaction: kept })
+    send(peer, 'q', 'b', 3, { transaction: given })
+    const [half, never] = [4, 5].map((v) => send(peer, 'q', 'b', v, { prepare: { group: 'g' } }))
+    await bench.idle()
+    assert.deepEqual(await values(bench), [0, 0])
+    await bench.rollback(given)
+    await bench.decide(peer.prepared.get(never!)!, 'rollback')
+    assert.deepEqual(await values(bench), [0, 0])
+    assert.equal(await bench.commit(kept), undefined)
+    assert.deepEqual(await values(bench), [0, 2])
+    send(peer, 'q', 'b', 6)
+    await bench.idle()
+    const id = peer.prepared.get(half!)!
+    await bench.restart()
+    await bench.decide(id, 'commit')
+    // It was stored before the one that counts already, and the order of the queue decides.
+    assert.deepEqual(await values(bench), [2, 6])
+    await bench.crash()
+    assert.deepEqual(await values(bench), [2, 6])
+  })
+
+  test('what is scheduled, moved or dead-lettered replaces when it arrives', async () => {
+    for (const isLarge of [false, true]) {
+      const bench = await Bench.onDisk({ chunkBytes: 64 })
+      bench.declare('q', { ...policy, deadLetter: 'dead' })
+      bench.declare('dead', policy)
+      const peer = bench.connect()
+      const put = (queue: string, more = {}): void => {
+        const text = JSON.stringify({ k: 'a' })
+        if (!isLarge) return void peer.send(queue, text, more)
+        const body = bench.broker.openBody(peer.id)
+        bench.broker.appendBody(body, Buffer.from(text.padEnd(500)))
+        peer.send(queue, '', { body, ...more })
+      }
+      const replaced = (): number[] =>
+        ['q', 'dead'].flatMap((name) => [bench.status(name).messages, bench.status(name).departed.replaced])
+      for (const queue of ['q', 'dead']) put(queue)
+      put('q', later(bench, 1_000))
+      await bench.idle()
+      assert.deepEqual(replaced(), [1, 0, 1, 0])
+      await bench.advance(1_000)
+      assert.deepEqual(replaced(), [1, 1, 1, 0])
+      const consumer = peer.consume('q')
+      await bench.idle()
+      peer.settleAll(peer.take(), rejected)
+      await bench.idle()
+      assert.deepEqual(replaced(), [0, 1, 1, 1])
+      bench.broker.cancel(consumer, { release: true })
+      put('q')
+      await bench.restart()
+      assert.deepEqual(replaced(), [1, 1, 1, 1])
+      await bench.answer((done) => bench.broker.moveMessages('dead', 'q', {}, done))
+      await bench.idle()
+      assert.deepEqual(replaced(), [1, 2, 0, 1])
+    }
+  })
+
+  test('one that lies in a page is replaced too, and never delivered', async () => {
+    const bench = await Bench.inMemory({ residentEntries: 1 })
+    bench.declare('q', policy)
+    const peer = bench.connect()
+    const count = 5_000
+    for (let key = 0; key < count; key++) send(peer, 'q', key, 0)
+    await bench.idle()
+    for (const key of [1_500, 1_501, 2_600, 3_700]) send(peer, 'q', key, 1)
+    await bench.idle()
+    peer.consume('q', count * 2)
+    await bench.idle()
+    const seen = received(peer)
+    assert.deepEqual([seen.length, seen.filter((v) => v === 1).length], [count, 4])
+    assert.equal(bench.status('q').departed.replaced, 4)
+  })
+
+  test('selective consumers get the newest', async () => {
+    const bench = await Bench.inMemory()
+    bench.declare('q', policy)
+    const peer = bench.connect()
+    for (const [v, k] of ['a', 'b', 'a', 'b'].entries()) send(peer, 'q', k, v)
+    await bench.idle()
+    peer.consume('q', 10, { selector: "k = 'b'" })
+    await bench.idle()
+    assert.deepEqual(received(peer), [3])
+    for (const [v, k] of ['a', 'b'].entries()) send(peer, 'q', k, 10 + v)
+    await bench.idle()
+    assert.deepEqual([received(peer), await values(bench)], [[11], [3, 10, 11]])
+  })
+
+  test('level memory replaces at once; what it has replaced while it was held lives on when only that is lost', async () => {
+    const bench = await Bench.onDisk()
+    bench.declare('q', policy)
+    const peer = bench.connect()
+    for (const v of [1, 2]) send(peer, 'q', 'a', v, { durability: 'memory' })
+    assert.deepEqual(await values(bench), [2])
+    send(peer, 'q', 'b', 3)
+    await bench.idle()
+    peer.consume('q', 2)
+    await bench.idle()
+    send(peer, 'q', 'b', 4, { durability: 'memory' })
+    await bench.idle()
+    assert.equal(bench.status('q').messages, 3)
+    await bench.kill()
+    assert.deepEqual(await values(bench), [3])
+  })
+
+  test('a key that is too long is refused, and nothing is stored', async () => {
+    const bench = await Bench.inMemory()
+    bench.declare('q', policy)
+    const peer = bench.connect()
+    send(peer, 'q', 'é'.repeat(128), 1)
+    send(peer, 'q', `${'é'.repeat(127)}e`, 2)
+    await bench.idle()
+    assert.deepEqual([...peer.outcomes.values()], ['message-invalid', 'accepted'])
+    assert.deepEqual(await values(bench), [2])
+  })
+
+  test('expired and purged values are forgotten: what comes then replaces nothing', async () => {
+    const bench = await Bench.inMemory()
+    bench.declare('q', policy)
+    const peer = bench.connect()
+    send(peer, 'q', 'a', 1, { expiry: bench.clock.wall() + 100 })
+    send(peer, 'q', 'b', 2)
+    await bench.advance(200)
+    await bench.answer((done) => bench.broker.purgeQueue('q', done))
+    for (const k of ['a', 'b']) send(peer, 'q', k, 3)
+    await bench.idle()
+    const { departed } = bench.status('q')
+    assert.deepEqual([departed.expired, departed.purged, departed.replaced], [1, 1, 0])
+    assert.deepEqual(await values(bench), [3, 3])
+  })
+})
+
+suite('last values survive a crash', () => {
+  test('after every single operation, with a checkpoint or without: no key has two values nor loses its last', async () => {
+    for (const isChecked of [false, true]) {
+      const bench = await Bench.on(({ clock }) => new ReplayableStore(clock))
+      const store = bench.store as ReplayableStore
+      bench.declare('q', policy)
+      const peer = bench.connect()
+      for (const [v, k] of ['a', 'b', 'a'].entries()) send(peer, 'q', k, v)
+      await bench.idle()
+      peer.consume('q', 1)
+      const transaction = peer.begin()
+      send(peer, 'q', 'c', 3, { transaction })
+      send(peer, 'q', 'a', 4, { transaction })
+      await bench.idle()
+      const begun = store.types.length
+      if (isChecked) store.takeCheckpoint()
+      send(peer, 'q', 'b', 5)
+      await bench.idle()
+      await bench.commit(transaction)
+      for (const [v, k] of ['b', 'c', 'a', 'c'].entries()) send(peer, 'q', k, 6 + v)
+      await bench.idle()
+      for (let count = begun; count <= store.types.length; count++) {
+        const left = await Bench.on(({ clock }) => store.prefix(count, clock))
+        await left.advance(1)
+        const found = (await left.texts('q')).map((text) => JSON.parse(text) as { k: string; v: number })
+        const keys = found.map(({ k }) => k)
+        assert.equal(new Set(keys).size, keys.length, `${count}: ${JSON.stringify(found)}`)
+        for (const k of ['a', 'b']) assert.ok(keys.includes(k), `${count}: ${k} of ${JSON.stringify(found)}`)
+        if (count === store.types.length)
+          assert.deepEqual(
+            found.map(({ v }) => v),
+            [6, 8, 9],
+          )
+      }
+    }
+  })
+
+  test(`any history comes to what a map comes to (SEED=${seed})`, async () => {
+    for (let run = 0; run < 12; run++) await history(new SeededRandom(seed + run))
+  })
+})
+
+interface Known {
+  readonly k: number
+  readonly v: number
+  held: Received | undefined
+  outdated: boolean
+}
+
+/** Sends, deliveries, settlements, transactions, restarts and crashes on the journal, beside a list that is searched. */
+async function history(random: SeededRandom): Promise<void> {
+  const bench = await Bench.onDisk({ residentEntries: 1 })
+  bench.declare('q', { ...policy, maxDeliveries: undefined })
+  let peer = bench.connect()
+  let model: Known[] = []
+  let v = 0
+  const below = (count: number): number => Math.floor(random.next() * count)
+  const arrive = (arrived: readonly { k: number; v: number }[]): void => {
+    for (const one of arrived) {
+      for (const other of model) if (other.k === one.k) other.outdated = true
+      model = model.filter(({ held, outdated }) => held !== undefined || !outdated)
+      model.push({ ...one, held: undefined, outdated: false })
+    }
+  }
+  const free = (known: Known): void => {
+    known.held = undefined
+    if (known.outdated) model.splice(model.indexOf(known), 1)
+  }
+  const publish = (transaction?: number): { k: number; v: number } => {
+    const message = { k: below(6), v: v++ }
+    send(peer, 'q', message.k, message.v, { transaction })
+    return message
+  }
+  for (let step = 0; step < 60; step++) {
+    const choice = below(12)
+    if (choice < 4) arrive(Array.from({ length: 1 + below(4) }, () => publish()))
+    else if (choice < 6) {
+      const transaction = peer.begin()
+      const sent = Array.from({ length: 1 + below(4) }, () => publish(transaction))
+      await bench.idle()
+      if (below(3) === 0) await bench.rollback(transaction)
+      else if ((await bench.commit(transaction)) === undefined) arrive(sent)
+    } else if (choice < 9) {
+      const waiting = model.filter(({ held }) => held === undefined).length
+      if (waiting === 0) continue
+      peer.consume('q', 1 + below(Math.min(2, waiting)))
+      await bench.idle()
+      for (const delivery of peer.take()) {
+        const known = model.find((one) => one.v === valueIn(delivery.text))
+        assert.ok(
+          known && known.held === undefined && !known.outdated,
+          `${delivery.text} was there to be had`,
+        )
+        known.held = delivery
+      }
+    } else if (choice < 11) {
+      const known = model.find(({ held }) => held !== undefined)
+      if (known === undefined) continue
+      const isAccepted = below(2) === 0
+      // The consumers have no credit left, so that nobody takes it at once.
+      peer.settle(known.held!, isAccepted ? undefined : released)
+      if (isAccepted) model.splice(model.indexOf(known), 1)
+      else free(known)
+    } else {
+      await bench.idle()
+      await bench[(['restart', 'crash', 'kill'] as const)[below(3)]!]()
+      peer = bench.connect()
+      for (const known of [...model]) free(known)
+    }
+    await bench.idle()
+    assert.deepEqual(
+      await values(bench),
+      model.map((known) => known.v),
+      `step ${step}`,
+    )
+  }
+  assert.equal(bench.status('q').messages, model.length)
+}
