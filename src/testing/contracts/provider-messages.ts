@@ -151,7 +151,6 @@ export function testMessages(subject: ProviderSubject): void {
   testLevels(subject)
   testSchemas(subject)
   testDeduplication(subject)
-  testLastValues(subject)
 }
 
 function testDeduplication(subject: ProviderSubject): void {
@@ -174,38 +173,6 @@ function testDeduplication(subject: ProviderSubject): void {
       )
       for (const deduplicationId of ['', 'x'.repeat(257)])
         await assert.rejects(mq.send(anything, 'f', { deduplicationId }), { code: 'argument-invalid' })
-    },
-  )
-}
-
-function testLastValues(subject: ProviderSubject): void {
-  contract(
-    subject,
-    ['policies'],
-    'a queue with lastValue keeps the newest message of each value of a property, small or large',
-    async (bench) => {
-      const mq = await bench.connect()
-      const anything = bench.queue<unknown>({ policy: { lastValue: 'symbol' } })
-      const large = new Uint8Array(1024 * 1024).fill(7)
-      const sent = [
-        ['a', 1],
-        ['b', 2],
-        [large, 1],
-        ['c', '1'],
-        ['d', 2],
-        ['e', undefined],
-        ['f', undefined],
-      ] as const
-      for (const [body, symbol] of sent)
-        await mq.send(anything, body, symbol === undefined ? {} : { properties: { symbol } })
-      const received = await take(mq, anything, 5)
-      assert.deepEqual(
-        received.map(({ body }) => (body instanceof Uint8Array ? body.length : body)),
-        [large.length, 'c', 'd', 'e', 'f'],
-      )
-      await assert.rejects(mq.send(anything, 'g', { properties: { symbol: 'x'.repeat(256) } }), {
-        code: 'message-invalid',
-      })
     },
   )
 }
