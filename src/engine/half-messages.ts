@@ -209,8 +209,16 @@ export class HalfMessages {
   private planCheck(half: HalfMessage, delay: number): void {
     const { clock, deadlines } = this.core
     deadlines.add(clock.monotonic() + delay, () => {
-      if (this.all.get(half.lsn) === half && half.verdict === undefined) this.ask(half)
+      if (!this.isOpen(half)) return
+      // Its sender is not asked before it has been told that it is there.
+      if (half.lsn > this.core.log.durable) this.planCheck(half, delay)
+      else this.ask(half)
     })
+  }
+
+  /** It can be decided still. */
+  private isOpen(half: HalfMessage): boolean {
+    return this.core.ended === null && this.all.get(half.lsn) === half && half.verdict === undefined
   }
 
   private ask(half: HalfMessage): void {
@@ -239,7 +247,7 @@ export class HalfMessages {
     this.core.withMessage(queue, half.lsn, 0, (message) => {
       const record = new DeliveryRecord()
       // Loading it takes a while.
-      if (this.all.get(half.lsn) !== half || half.verdict !== undefined) return
+      if (!this.isOpen(half)) return
       if (message === null || !record.read(message, queue.name)) return
       record.lsn = half.lsn
       const check: PreparedCheck = { ...record, id: String(half.lsn), group: half.group }

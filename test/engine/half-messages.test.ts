@@ -57,6 +57,25 @@ suite('half messages: stored and durable, and no message before somebody says so
     assert.equal(await bench.decide(id, 'commit'), 'prepared-not-found', 'once decided it is forgotten')
   })
 
+  test('nobody is asked for one that is not durable, nor by a broker that has failed', async () => {
+    const syncs = new HeldSyncs()
+    const bench = await syncs.bench()
+    bench.declare('q')
+    const peer = bench.connect()
+    bench.broker.joinGroup(peer.id, 'orders')
+    syncs.isHolding = true
+    peer.send('q', 'half', { prepare })
+    await bench.advance(20_000)
+    assert.equal(peer.checks.length, 0)
+    syncs.release()
+    await bench.advance(7_000)
+    assert.equal(peer.checks.length, 1)
+    bench.disk.faults.syncError = 1
+    peer.send('q', 'lost')
+    await bench.advance(100_000)
+    assert.deepEqual([peer.notices, peer.checks.length], [['failed: journal-failed'], 1])
+  })
+
   test('one that is fanned out is committed in all queues at once', async () => {
     const bench = await Bench.onDisk()
     for (const queue of ['a', 'b']) {

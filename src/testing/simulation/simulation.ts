@@ -174,6 +174,8 @@ class Simulation {
         report.count('restarts')
         report.count('damageReports', recovered.quarantined.length)
         world.reference.reported.push(...recovered.quarantined)
+        // Somebody is always there to hear that the journal has failed; it may have failed already.
+        machine.broker?.connect(world.sink({}))
       } catch (error) {
         if (!isMillraceError(error)) throw error
         report.count('refusedStarts')
@@ -182,8 +184,6 @@ class Simulation {
         continue
       }
       const { broker } = machine
-      // Somebody is always there to hear that the journal has failed.
-      broker?.connect(world.sink({}))
       if (broker !== null && (await takeStock(world, broker)) && !world.failing) {
         this.operator.started(broker)
         world.plan.declareAt(broker)

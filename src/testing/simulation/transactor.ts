@@ -28,6 +28,8 @@ export class Transactor implements Actor {
   private life = 0
   private work: Work | null = null
   private committing = 0
+  /** Whose commit is not answered. */
+  private readonly asked = new Set<Work>()
   private readonly open = new Map<number, SentMessage>()
   private readonly held = new Map<number, Copy>()
 
@@ -70,6 +72,7 @@ export class Transactor implements Actor {
     this.life++
     this.cutOff()
     this.open.clear()
+    this.asked.clear()
     this.committing = 0
   }
 
@@ -178,7 +181,8 @@ export class Transactor implements Actor {
         if (messages?.includes(message)) messages.splice(messages.indexOf(message), 1)
         if (message.outcome !== 'refused') reference.refused(message)
       } else if (prepared !== undefined) {
-        this.world.units.halves.set(prepared, message)
+        // Somebody else may have decided it in the same turn.
+        if (message.outcome === 'hidden') this.world.units.halves.set(prepared, message)
       } else if (message.outcome === 'open' && message.target.key === ORDERS) {
         // Of what is sent in a transaction the commit says when it counts.
         if (!this.world.units.isPart(message)) reference.confirmed(message)
@@ -235,6 +239,7 @@ export class Transactor implements Actor {
     const { work, life, world } = this
     if (work === null) return
     this.work = null
+    this.asked.add(work)
     world.note('commit', work.transaction, `${work.messages.length} sent, ${work.accepted.length} accepted`)
     world.units.asked(work)
     this.committing++
@@ -242,6 +247,7 @@ export class Transactor implements Actor {
     broker.commitTransaction(work.transaction, (error) => {
       if (life !== this.life) return
       this.committing--
+      this.asked.delete(work)
       this.decided(work, connection, error)
     })
   }
@@ -255,10 +261,9 @@ export class Transactor implements Actor {
       return
     }
     world.units.rolledBack(work)
-    for (const { tag, copy } of work.accepted) {
-      if (connection === this.connection) this.held.set(tag, copy)
-      else world.reference.letGo(copy)
-    }
+    // What its connection held others may have by now.
+    if (connection !== this.connection) return
+    for (const { tag, copy } of work.accepted) this.held.set(tag, copy)
   }
 
   private rollback(broker: Broker): void {
@@ -282,12 +287,22 @@ export class Transactor implements Actor {
     world.note(this.name, 'disconnects')
     world.departed()
     broker.disconnect(this.connection)
+    this.giveUpWaiting()
     this.cutOff()
     for (const message of this.open.values()) {
       // Nobody tells any more whether it was taken.
       if (message.outcome === 'open') message.outcome = 'unknown'
     }
     this.open.clear()
+  }
+
+  /** Commits that wait for sends come to nothing without a connection: others may get what they accept before that is said. */
+  private giveUpWaiting(): void {
+    const waiting = new Set(this.open.values())
+    for (const { messages, accepted } of this.asked) {
+      if (!messages.some((message) => waiting.has(message))) continue
+      for (const { copy } of accepted) copy.accepting = false
+    }
   }
 
   /** What was not to be committed is nowhere; what was held goes to others. */
