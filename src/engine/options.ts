@@ -121,7 +121,9 @@ export class Policies {
     const rule = this.rules.find(({ match }) => matches(trieOf(match), name))
     // Also when somebody looks into it before the first dead letter has come.
     const keeps = isDeadLetter || name.endsWith(DEAD_LETTER_SUFFIX)
-    const policy = { ...defaultPolicy, ...(keeps ? deadLetterPolicy : {}), ...rule?.policy, ...asked }
+    // By a rule for all queues one dead letter would replace another.
+    const ruled = keeps && rule?.policy.lastValue ? { ...rule.policy, lastValue: undefined } : rule?.policy
+    const policy = { ...defaultPolicy, ...(keeps ? deadLetterPolicy : {}), ...ruled, ...asked }
     // A rule for all queues that lets messages expire would make an expiry queue for each expiry queue, without end.
     return isDeadLetter ? { ...policy, expired: asked?.expired } : policy
   }

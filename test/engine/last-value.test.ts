@@ -273,6 +273,23 @@ suite('last values: a newer message replaces the older one of its key', () => {
     assert.equal(bench.status('q').departed.replaced, 4)
   })
 
+  test('a rule for all queues leaves dead-letter queues alone, since one dead letter is no newer value of another', async () => {
+    const bench = await Bench.inMemory({ policies: [{ match: '#', policy }] })
+    for (const queue of ['q', 'later.dlq']) bench.broker.declareQueue({ name: queue })
+    bench.broker.declareQueue({ name: 'own.dlq', policy })
+    const peer = bench.connect()
+    peer.onDelivery = (delivery) => peer.settle(delivery, rejected)
+    peer.consume('q')
+    for (const v of [1, 2]) {
+      for (const queue of ['q', 'later.dlq', 'own.dlq']) send(peer, queue, 'a', v)
+      await bench.idle()
+    }
+    assert.deepEqual(
+      [await values(bench, 'q.dlq'), await values(bench, 'later.dlq'), await values(bench, 'own.dlq')],
+      [[1, 2], [1, 2], [2]],
+    )
+  })
+
   test('selective consumers get the newest', async () => {
     const bench = await Bench.inMemory()
     bench.declare('q', policy)
