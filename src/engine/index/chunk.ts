@@ -26,7 +26,7 @@ const noSizes = new Uint32Array(0)
 const noBytes = new Uint8Array(0)
 const READY = StateCode.ready
 const WAITING = StateCode.waiting
-/** Bits of a written entry, beside those of its flags, 16 and 32. */
+/** Bits of a written entry, beside those of its flags, 16, 32 and 64. */
 const PENDING_BIT = 4
 const PREPARED_BIT = 8
 

@@ -1,6 +1,9 @@
 import type { Delivery, Settlement } from '../../engine/api.ts'
 import type { Broker } from '../../engine/broker.ts'
-import type { Copy } from './messages.ts'
+import type { Attendant } from './attendance.ts'
+import { CHOICES, type Choice } from './choices.ts'
+import { type Copy, type SentMessage, traitsOfMessage } from './messages.ts'
+import { SOLO } from './plan.ts'
 import { Violation } from './violation.ts'
 import type { Actor, World } from './world.ts'
 
@@ -12,10 +15,17 @@ interface Held {
 }
 
 /** Receives from one queue and settles in all the ways there are, now and then slowly, or not at all. */
-export class Consumer implements Actor {
+export class Consumer implements Actor, Attendant {
   private readonly world: World
   private readonly queue: string
   private readonly name: string
+  private readonly choosiness: number
+  priority = 0
+  private choice: Choice | undefined
+  private maxBytes: number | undefined
+  private credit = 0
+  /** What it does not want to see again. */
+  private readonly refused = new Set<SentMessage>()
   private connection = 0
   private consumer = 0
   private readonly held = new Map<number, Held>()
@@ -26,10 +36,12 @@ export class Consumer implements Actor {
   private departures = 0
   private draining = 0
 
-  constructor(world: World, queue: string, name: string) {
+  /** `choosiness`: how likely it is that it asks for some of the messages only. */
+  constructor(world: World, queue: string, { name, choosiness }: { name: string; choosiness: number }) {
     this.world = world
     this.queue = queue
     this.name = name
+    this.choosiness = choosiness
   }
 
   get awaited(): number {
@@ -53,7 +65,7 @@ export class Consumer implements Actor {
       disconnect: 1,
       drain: 1,
     })
-    if (what === 'grant') broker.grant(this.consumer, random.between(1, 30))
+    if (what === 'grant') this.grant(broker, random.between(1, 30))
     else if (what === 'cancel') this.cancel(broker)
     else if (what === 'disconnect') this.disconnect(broker)
     else if (what === 'drain') this.drain(broker)
@@ -70,7 +82,7 @@ export class Consumer implements Actor {
   devour(broker: Broker): void {
     if (this.consumer === 0) this.start(broker)
     if (this.consumer === 0) return
-    broker.grant(this.consumer, 200)
+    this.grant(broker, 200)
     for (const { tag, whole } of [...this.held.values()]) if (whole) this.accept(broker, tag, tag)
   }
 
@@ -85,10 +97,26 @@ export class Consumer implements Actor {
         cancelled: () => this.forget(),
       }),
     )
-    const maxBytes = world.random.chance(0.3) ? world.random.between(500, 20_000) : undefined
-    this.consumer = broker.consume(this.connection, { queue: this.queue, maxBytes })
-    world.note(this.name, 'consumes', this.queue)
-    broker.grant(this.consumer, world.random.between(1, 50))
+    const { random } = world
+    this.maxBytes = random.chance(0.3) ? random.between(500, 20_000) : undefined
+    this.choice = random.chance(this.choosiness) ? random.pick(CHOICES) : undefined
+    this.priority = random.chance(0.8) ? 0 : random.between(-1, 2)
+    const { queue, priority, maxBytes } = this
+    const selector = this.choice?.text
+    this.consumer = broker.consume(this.connection, { queue, priority, maxBytes, selector })
+    world.attendance.joined(queue, this)
+    world.note(this.name, 'consumes', queue, selector ?? 'everything', 'as', this.consumer)
+    this.grant(broker, random.between(1, 50))
+  }
+
+  private grant(broker: Broker, credit: number): void {
+    this.credit += credit
+    broker.grant(this.consumer, credit)
+  }
+
+  wants(message: SentMessage): boolean {
+    if (this.credit <= 0 || this.draining > 0 || this.maxBytes !== undefined) return false
+    return !this.refused.has(message) && (this.choice?.takes(traitsOfMessage(message)) ?? true)
   }
 
   private deliver(broker: Broker, deliveries: readonly Delivery[], count: number): void {
@@ -102,8 +130,11 @@ export class Consumer implements Actor {
       if (expired && world.wallSetAt < world.clock.monotonic()) {
         throw new Violation('expiry', `${copy.message.id} was delivered after it had expired`)
       }
+      this.credit--
       this.checkOrder(copy)
+      this.checkSelection(copy)
       world.reference.handedOut(copy, this.consumer)
+      if (copy.message.group !== '') world.groups.handedOut(copy, this.queue, this.consumer)
       if (copy.deliveries > 1) world.report.count('redeliveries')
       if (delivery.deliveryCount < 1 || delivery.deliveryCount > copy.deliveries) {
         throw new Violation('counts', `${copy.message.id} has delivery count ${delivery.deliveryCount}`)
@@ -124,6 +155,19 @@ export class Consumer implements Actor {
     })
   }
 
+  private checkSelection({ message }: Copy): void {
+    const { report, attendance } = this.world
+    if (this.refused.has(message))
+      throw new Violation('selection', `${message.id} came to ${this.name}, who had refused it`)
+    if (this.queue === SOLO && attendance.activeOf(SOLO) !== this)
+      throw new Violation('groups', `${message.id} came to ${this.name}, who is not the active consumer`)
+    if (message.group !== '') report.count('groupMembers')
+    if (this.choice === undefined) return
+    report.count('selected')
+    if (!this.choice.takes(traitsOfMessage(message)))
+      throw new Violation('selection', `${message.id} came to ${this.name}, who takes ${this.choice.text}`)
+  }
+
   private checkOrder(copy: Copy): void {
     const { message } = copy
     // Dead letters come in the order in which they failed.
@@ -131,8 +175,9 @@ export class Consumer implements Actor {
       return
     if (this.departures !== this.world.departures) this.newest.clear()
     this.departures = this.world.departures
-    const { producer, target, priority, position } = message
-    const key = `${producer} ${target.exchange} ${target.key} ${priority}`
+    // The members of a group wait for one another, and nobody else does.
+    const { producer, target, priority, position, group } = message
+    const key = `${producer} ${target.exchange} ${target.key} ${priority} ${group}`
     const newest = this.newest.get(key) ?? 0
     if (position < newest) {
       throw new Violation(
@@ -155,6 +200,7 @@ export class Consumer implements Actor {
     } else if (what === 'fail') {
       report.count('failed')
       const undeliverableHere = random.chance(0.1)
+      if (undeliverableHere) this.refused.add(this.held.get(tags[from]!)!.copy.message)
       this.give(broker, tags[from]!, { outcome: 'modified', deliveryFailed: true, undeliverableHere })
     } else if (what === 'release') {
       report.count('released')
@@ -244,7 +290,9 @@ export class Consumer implements Actor {
     const { consumer } = this
     this.draining++
     broker.drain(consumer, () => {
-      if (this.consumer === consumer) this.draining--
+      if (this.consumer !== consumer) return
+      this.draining--
+      this.credit = 0
     })
   }
 
@@ -253,6 +301,9 @@ export class Consumer implements Actor {
       if (copy.holder === this.consumer) this.world.reference.letGo(copy)
     this.held.clear()
     this.newest.clear()
+    this.refused.clear()
+    this.credit = 0
+    this.world.attendance.left(this.queue, this)
     this.consumer = 0
     this.draining = 0
   }
