@@ -104,12 +104,21 @@ export class Assortment {
   }
 
   wakeUnseen(): void {
-    for (const interest of this.unseen) this.awake.add(interest)
+    for (const interest of this.unseen) {
+      this.awake.add(interest)
+      for (const consumer of interest.consumers) if (consumer.own !== null) this.owed.add(consumer)
+    }
     this.unseen.clear()
   }
 
   wakeAll(): void {
     for (const consumer of this.queue.consumers) if (consumer.hungry) this.wake(consumer)
+  }
+
+  /** The interest cannot go on before the row knows more; one that has enough waits until what it has can be seen. */
+  want(row: Row, interest: Interest): void {
+    if (this.runsShort(row)) this.wanting.add(row)
+    else this.unseen.add(interest)
   }
 
   /** The message waits for this consumer. */

@@ -169,7 +169,7 @@ export class SelectiveDispatch {
       if (isOwnFirst) return this.giveOwn(assortment, consumer, own)
       if (own.horizon > shared.position) return this.route(assortment, row, shared, consumer)
       // What it has to get before has yet to be found.
-      wanting.add(own)
+      assortment.want(own, interest)
     }
     return 'idle'
   }
@@ -187,7 +187,7 @@ export class SelectiveDispatch {
       this.shared.position < position
     if (isLater) return this.serveInterest(assortment, interest)
     if (interest.row.horizon > position) return this.giveOwn(assortment, consumer, own)
-    assortment.wanting.add(interest.row)
+    assortment.want(interest.row, interest)
     return 'idle'
   }
 

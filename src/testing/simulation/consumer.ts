@@ -200,7 +200,6 @@ export class Consumer implements Actor, Attendant {
     } else if (what === 'fail') {
       report.count('failed')
       const undeliverableHere = random.chance(0.1)
-      if (undeliverableHere) this.refused.add(this.held.get(tags[from]!)!.copy.message)
       this.give(broker, tags[from]!, { outcome: 'modified', deliveryFailed: true, undeliverableHere })
     } else if (what === 'release') {
       report.count('released')
@@ -218,7 +217,8 @@ export class Consumer implements Actor, Attendant {
     this.requests.set(this.nextRequest++, [])
     this.held.delete(tag)
     if (count === 1) this.world.reference.letGo(copy)
-    else this.checkTimedOut(copy, count)
+    if (count === 1 && settlement.undeliverableHere) this.refused.add(copy.message)
+    if (count !== 1) this.checkTimedOut(copy, count)
   }
 
   private accept(broker: Broker, first: number, last: number): void {
