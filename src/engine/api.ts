@@ -190,7 +190,7 @@ export interface Publication {
   readonly body?: number | undefined
   /** Wall milliseconds after which it must not be delivered; 0: never. */
   readonly expiry: number
-  /** Wall milliseconds before which it must not be delivered; 0 or absent: at once. What cannot be kept is refused with `schedule-invalid`. */
+  /** Wall milliseconds before which it must not be delivered; 0 or absent: at once. What cannot be kept is refused with `schedule-invalid`. What waits for a decision is scheduled by it, for the same time. */
   readonly due?: number | undefined
   /** Delivered again and again, from `due` on, or after the first interval. */
   readonly repeat?: Repetition | undefined
@@ -261,7 +261,7 @@ export interface PublishOutcome {
   readonly tag: number
   /** Undefined: accepted at the durability asked for. */
   readonly error: MillraceError | undefined
-  /** Number of what was scheduled, by which it can be cancelled; absent for a message that was not, and for a resend. */
+  /** Number of what was scheduled, by which it can be cancelled, once its transaction is committed; absent for a message that was not, and for a resend. */
   readonly scheduled?: number | undefined
   /** Of a half message: the id by which it is decided. */
   readonly prepared?: string | undefined

@@ -36,6 +36,7 @@ import { Recovery } from './recovery.ts'
 import { Firing } from './schedule/firing.ts'
 import { ScheduleQueries } from './schedule/queries.ts'
 import { Schedule } from './schedule/schedule.ts'
+import { UndecidedSchedule } from './schedule/undecided-schedule.ts'
 import { Settlements } from './settlements.ts'
 import { Snapshots } from './snapshot.ts'
 import { StoreEvents } from './store-events.ts'
@@ -73,10 +74,11 @@ export class Broker implements Engine {
     new Expiry(this.core, this.settlements).start()
     const { core, settlements } = this
     const overflow = new Overflow(core, settlements)
-    const undecided = new Undecided(core, overflow, this.dispatcher.schedule)
+    this.schedule = new Schedule(core)
+    const scheduled = new UndecidedSchedule(this.schedule)
+    const undecided = new Undecided(core, scheduled, overflow, this.dispatcher.schedule)
     this.transactions = new Transactions(core, settlements, undecided)
     this.halves = new HalfMessages(core, undecided)
-    this.schedule = new Schedule(core)
     this.firing = new Firing(this.schedule, settlements, overflow)
     this.queries = new ScheduleQueries(this.schedule)
     const { transactions, halves, schedule } = this

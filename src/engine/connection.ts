@@ -35,13 +35,13 @@ export class Connection {
     // Rare beside plain messages.
     const scheduled = this.schedules.size === 0 ? undefined : this.schedules.get(tag)
     const prepared = this.preparing.size === 0 ? undefined : this.preparing.get(tag)
-    if (scheduled !== undefined) {
-      this.schedules.delete(tag)
-      this.outcomes.push({ tag, error, scheduled })
+    if (scheduled === undefined && prepared === undefined) {
+      this.outcomes.push({ tag, error })
       return
     }
-    if (prepared !== undefined) this.preparing.delete(tag)
-    this.outcomes.push(prepared === undefined ? { tag, error } : { tag, error, prepared })
+    this.schedules.delete(tag)
+    this.preparing.delete(tag)
+    this.outcomes.push({ tag, error, prepared, scheduled })
   }
 
   /** The publication of this tag has been scheduled under this LSN, and is not confirmed yet. */

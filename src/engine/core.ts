@@ -28,6 +28,9 @@ export interface EnginePorts {
   readonly calendar?: Calendar | undefined
 }
 
+/** A queue, or the schedule. */
+type Holder = Pick<Queue, 'id'>
+
 const slice = new Slice()
 
 /** What the parts of the engine share: its ports, its state, and the turn in which work is done. */
@@ -204,12 +207,12 @@ export class Core {
   }
 
   /** Fills `into` with the publish operation of a slot when it is in memory. */
-  read(queue: Queue, lsn: number, flags: number, into: Slice): boolean {
+  read(queue: Holder, lsn: number, flags: number, into: Slice): boolean {
     return flags & EntryFlag.memory ? this.volatile.read(lsn, into) : this.store.read(queue.id, lsn, into)
   }
 
   /** Calls back with the message, at once when it is in memory, otherwise when loaded; with null when it is damaged. */
-  withMessage(queue: Queue, lsn: number, flags: number, use: (message: Slice | null) => void): void {
+  withMessage(queue: Holder, lsn: number, flags: number, use: (message: Slice | null) => void): void {
     if (this.read(queue, lsn, flags, slice)) {
       use(slice)
       return

@@ -6,12 +6,28 @@ import { DeliveryRecord } from './delivery-record.ts'
 import { LsnList } from './index/lsn-list.ts'
 import { isUndecided } from './lifecycle.ts'
 import { writeDecision } from './ports/decisions.ts'
-import { OperationType, type PublishHead } from './ports/operations.ts'
+import { OperationType, PublishFlag, type PublishHead, SCHEDULE_QUEUE } from './ports/operations.ts'
 import type { Queue } from './queue.ts'
+import { dueFlagsOf, type ScheduledRows } from './schedule/undecided-schedule.ts'
 import type { Undecided, UndecidedRow } from './undecided.ts'
 
 type Done = (error: MillraceError | undefined) => void
 type Verdict = 'commit' | 'rollback'
+
+/** What is remembered of the publication. */
+export type HalfHead = Pick<
+  PublishHead,
+  | 'producerGroup'
+  | 'exchange'
+  | 'key'
+  | 'size'
+  | 'publishedAt'
+  | 'priority'
+  | 'flags'
+  | 'due'
+  | 'expiry'
+  | 'targets'
+>
 
 /** A half message: what its sender has to decide, and how often it was asked. */
 export interface HalfMessage {
@@ -24,6 +40,8 @@ export interface HalfMessage {
   readonly since: number
   readonly priority: number
   readonly queues: readonly Queue[]
+  /** Of one that is to be delivered later. */
+  readonly scheduled: ScheduledRows
   checks: number
   parked: boolean
   /** A check is due, and nobody of the group is there to be asked. */
@@ -78,12 +96,7 @@ export class HalfMessages {
   }
 
   /** It was found in the journal, or in a checkpoint. */
-  remember(
-    lsn: number,
-    head: Pick<PublishHead, 'producerGroup' | 'exchange' | 'key' | 'size' | 'publishedAt' | 'priority'>,
-    queues: readonly Queue[],
-    checks: number,
-  ): HalfMessage {
+  remember(lsn: number, head: HalfHead, queues: readonly Queue[], checks: number): HalfMessage {
     const half: HalfMessage = {
       lsn,
       group: head.producerGroup,
@@ -93,12 +106,15 @@ export class HalfMessages {
       since: head.publishedAt,
       priority: head.priority,
       queues: [...queues],
+      scheduled: new Map(),
       checks,
       parked: false,
       overdue: false,
       verdict: undefined,
       waiting: [],
     }
+    if (head.flags & PublishFlag.due)
+      this.undecided.scheduled.add(half.scheduled, lsn, head, dueFlagsOf(head, false))
     this.all.set(lsn, half)
     return half
   }
@@ -107,11 +123,19 @@ export class HalfMessages {
     return this.all.get(lsn)
   }
 
-  /** It is decided: forgets it, and answers where it lies. */
-  take(lsn: number): UndecidedRow[] {
+  /** It was committed, as the journal says. */
+  recoverCommitted(lsn: number): void {
     const half = this.all.get(lsn)
     this.all.delete(lsn)
-    return half === undefined ? [] : rowsOf(half)
+    if (half === undefined) return
+    for (const row of rowsOf(half)) this.undecided.makeReady(row)
+    this.undecided.scheduled.recoverCommitted(half.scheduled)
+  }
+
+  /** One that was to be scheduled has been rolled back, as the journal says. */
+  recoverRolledBack(half: HalfMessage): void {
+    this.all.delete(half.lsn)
+    this.undecided.scheduled.forget(half.scheduled)
   }
 
   entries(): IterableIterator<HalfMessage> {
@@ -150,16 +174,26 @@ export class HalfMessages {
     if (half.verdict !== undefined) return
     half.verdict = verdict
     if (verdict === 'commit') this.write(half, 'commit')
-    else for (const row of rowsOf(half)) this.undecided.rollBack(row)
+    else this.rollBack(half)
     const { confirms, log } = this.core
     const finish = (): void => {
-      const rows = this.take(half.lsn)
-      if (half.verdict === 'commit') for (const row of rows) this.undecided.commit(row)
+      this.all.delete(half.lsn)
+      if (half.verdict === 'commit') this.commit(half)
       for (const done of half.waiting) this.core.answer(() => done(undefined))
     }
     // Nothing is written for one whose queues are gone.
     if (log.lastOperation <= log.durable) finish()
     else confirms.decided(log.lastOperation, finish)
+  }
+
+  private commit(half: HalfMessage): void {
+    for (const row of rowsOf(half)) this.undecided.commit(row)
+    this.undecided.scheduled.commit(half.scheduled)
+  }
+
+  private rollBack(half: HalfMessage): void {
+    for (const row of rowsOf(half)) this.undecided.rollBack(row)
+    this.undecided.scheduled.rollBack(half.scheduled)
   }
 
   private write({ lsn }: HalfMessage, decision: 'commit' | 'asked'): void {
@@ -244,7 +278,8 @@ export class HalfMessages {
   private send(half: HalfMessage, connection: Connection): void {
     const queue = half.queues.find((other) => !other.deleting)
     if (queue === undefined) return
-    this.core.withMessage(queue, half.lsn, 0, (message) => {
+    const holder = half.scheduled.size > 0 ? { id: SCHEDULE_QUEUE } : queue
+    this.core.withMessage(holder, half.lsn, 0, (message) => {
       const record = new DeliveryRecord()
       // Loading it takes a while.
       if (!this.isOpen(half)) return
@@ -257,7 +292,8 @@ export class HalfMessages {
   }
 }
 
-function rowsOf({ lsn, queues, priority }: HalfMessage): UndecidedRow[] {
+function rowsOf({ lsn, queues, priority, scheduled }: HalfMessage): UndecidedRow[] {
+  if (scheduled.size > 0) return []
   return queues.map((queue) => {
     const lsns = new LsnList()
     lsns.push(lsn)
@@ -265,7 +301,9 @@ function rowsOf({ lsn, queues, priority }: HalfMessage): UndecidedRow[] {
   })
 }
 
-function isHeldAnywhere({ lsn, queues, priority }: HalfMessage): boolean {
+/** What is scheduled stays until it is decided, whatever becomes of its queues. */
+function isHeldAnywhere({ lsn, queues, priority, scheduled }: HalfMessage): boolean {
+  if (scheduled.size > 0) return true
   return queues.some((queue) => {
     const chunk = queue.lane(priority).chunkOf(lsn)
     const slot = chunk?.find(lsn) ?? -1

@@ -78,14 +78,12 @@ export class Log {
     this.end()
   }
 
-  /** A scheduled message left without having been delivered; `targets` are the queues that it was for. */
-  unscheduled(departure: Departure, lsn: number, targets: readonly number[]): void {
+  /** Scheduled messages left without having been delivered; `targets` are the queues that each was for. */
+  unscheduled(departure: Departure, lsns: Float64Array, targets: readonly number[]): void {
     const batch = this.begin(OperationType.settle)
     batch.putVarint(SCHEDULE_QUEUE)
     batch.putByte(departureCodes[departure])
-    batch.putVarint(1)
-    batch.putVarint(lsn)
-    batch.putVarint(1)
+    writeRuns(batch, lsns)
     batch.putList(targets)
     this.end()
   }

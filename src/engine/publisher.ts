@@ -237,14 +237,10 @@ export class Publisher {
     if (due === 0 && repeat === undefined) return false
     const first = this.schedule.firstTime(due, repeat)
     if (first === 0 || this.targets.length === 0) return false
-    if (publication.transaction !== undefined || publication.prepare !== undefined)
-      throw new MillraceError(
-        'unsupported',
-        'what is sent in a transaction, or prepared, cannot be scheduled',
-      )
+    const transaction = this.transactionOf(connection, publication)
     this.fillHead(publication, this.sizeOf(publication))
     this.schedule.address(this.head, first, repeat, this.targets)
-    this.write(connection, publication, null)
+    this.write(connection, publication, transaction)
     return true
   }
 

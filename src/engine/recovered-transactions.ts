@@ -4,6 +4,7 @@ import { LsnList } from './index/lsn-list.ts'
 import { decisions, type JournalledSettlement, readSettlement } from './ports/decisions.ts'
 import { forEachInRuns, type OperationReader, PublishFlag, type PublishHead } from './ports/operations.ts'
 import type { Queue } from './queue.ts'
+import { dueFlagsOf } from './schedule/undecided-schedule.ts'
 import { type SettledRow, Transaction } from './transaction.ts'
 import type { Transactions } from './transactions.ts'
 import type { Undecided } from './undecided.ts'
@@ -28,6 +29,8 @@ export class RecoveredTransactions {
   private readonly open = new Map<number, Transaction>()
   /** By queue and LSN. */
   private readonly unfinished = new Map<number, Map<number, Unfinished>>()
+  /** Rolled back out of the schedule after the checkpoint. */
+  private readonly unscheduled = new Set<number>()
   private hadCheckpoint = false
 
   constructor(core: Core, undecided: Undecided, transactions: Transactions, halves: HalfMessages) {
@@ -39,47 +42,61 @@ export class RecoveredTransactions {
 
   /** A section that transactionSections wrote; those of the queues have been read. */
   readTransactions(reader: OperationReader): void {
-    readTransactionSection(
-      reader,
-      ({ transaction: id, isCommitted, queue, priority, settlement, ids }, lsns) => {
-        const holder = this.core.topology.byId.get(queue)
-        if (settlement !== undefined) {
-          for (const lsn of lsns) this.expect(queue, lsn, { priority, settlement })
-        } else if (holder !== undefined) {
-          const transaction = isCommitted ? new Transaction(id) : this.find(id)
-          for (const [deduplicationId, at] of ids) transaction.remember(holder, deduplicationId, false, at)
-          for (const lsn of lsns) transaction.add(holder, priority, lsn)
-          if (isCommitted) this.makeReady(transaction)
-        }
-      },
-    )
+    readTransactionSection(reader, (part, lsns) => {
+      const { transaction: id, isCommitted, queue, priority, settlement, scheduled, ids } = part
+      const holder = this.core.topology.byId.get(queue)
+      if (settlement !== undefined) {
+        for (const lsn of lsns) this.expect(queue, lsn, { priority, settlement })
+      } else if (scheduled !== undefined) {
+        const transaction = isCommitted ? new Transaction(id) : this.find(id)
+        scheduled.forEach((lsn, facts) => {
+          this.undecided.scheduled.add(transaction.scheduled, lsn, facts, scheduled.flags)
+        })
+        if (isCommitted) this.makeReady(transaction)
+      } else if (holder !== undefined) {
+        const transaction = isCommitted ? new Transaction(id) : this.find(id)
+        for (const [deduplicationId, at] of ids) transaction.remember(holder, deduplicationId, false, at)
+        for (const lsn of lsns) transaction.add(holder, priority, lsn)
+        if (isCommitted) this.makeReady(transaction)
+      }
+    })
   }
 
   readHalves(reader: OperationReader, asOf: number): void {
     this.asOf = asOf
     this.hadCheckpoint = true
     readHalves(reader, (half) => {
-      this.halves.remember(half.lsn, half, this.queuesOf(half.queues), half.checks)
-      if (half.isCommitted) this.commitHalf(half.lsn)
+      this.halves.remember(half.lsn, half, this.queuesOf(half.targets), half.checks)
+      if (half.isCommitted) this.halves.recoverCommitted(half.lsn)
     })
   }
 
   /** A publish operation that belongs to a transaction, or is a half message. */
   published(lsn: number, head: PublishHead): void {
     if (lsn <= this.asOf) return
-    const queues = this.queuesOf(head.queues)
+    const isScheduled = (head.flags & PublishFlag.due) !== 0
+    const queues = this.queuesOf(isScheduled ? head.targets : head.queues)
     if (head.flags & PublishFlag.prepared) {
       // It keeps the key that it was sent with.
       const key = head.flags & PublishFlag.direct ? (queues[0]?.name ?? '') : head.key
       this.halves.remember(lsn, { ...head, key }, queues, 0)
     } else if (head.flags & PublishFlag.transacted) {
       const transaction = this.find(head.transaction)
+      if (isScheduled) this.undecided.scheduled.add(transaction.scheduled, lsn, head, dueFlagsOf(head, false))
       for (const queue of queues) {
-        transaction.add(queue, head.priority, lsn)
+        if (!isScheduled) transaction.add(queue, head.priority, lsn)
         if (head.flags & PublishFlag.deduplicated)
           transaction.remember(queue, head.deduplicationId, false, head.publishedAt)
       }
     }
+  }
+
+  /** The operation `by` says that a message of the schedule never was one. */
+  rolledBack(by: number, lsn: number): void {
+    if (by <= this.asOf) return
+    const half = this.halves.find(lsn)
+    if (half === undefined) this.unscheduled.add(lsn)
+    else this.halves.recoverRolledBack(half)
   }
 
   enlisted(lsn: number, reader: OperationReader): void {
@@ -102,7 +119,7 @@ export class RecoveredTransactions {
     const half = this.halves.find(id)
     if (half !== undefined) {
       if (decision === 'asked') half.checks++
-      else if (decision === 'commit') this.commitHalf(id)
+      else if (decision === 'commit') this.halves.recoverCommitted(id)
       return
     }
     const transaction = this.open.get(id)
@@ -132,14 +149,20 @@ export class RecoveredTransactions {
       if (queue !== undefined) addRows(committed, queue, messages)
     }
     this.unfinished.clear()
+    const isLost = isDamaged && !this.hadCheckpoint
     for (const transaction of this.open.values()) {
-      if (isDamaged && !this.hadCheckpoint) countIds(transaction, Number.POSITIVE_INFINITY)
-      for (const row of transaction.stored.values()) {
-        if (isDamaged && !this.hadCheckpoint) this.undecided.commit(row)
+      const { stored, scheduled } = transaction
+      if (isLost) countIds(transaction, Number.POSITIVE_INFINITY)
+      for (const row of stored.values()) {
+        if (isLost) this.undecided.commit(row)
         else this.undecided.rollBack(row)
       }
+      for (const row of scheduled.values()) row.drop(this.unscheduled)
+      if (isLost) this.undecided.scheduled.commit(scheduled)
+      else this.undecided.scheduled.rollBack(scheduled)
     }
     this.open.clear()
+    this.unscheduled.clear()
     this.transactions.complete(committed)
     this.halves.recovered()
   }
@@ -161,10 +184,7 @@ export class RecoveredTransactions {
 
   private makeReady(transaction: Transaction): void {
     for (const row of transaction.stored.values()) this.undecided.makeReady(row)
-  }
-
-  private commitHalf(lsn: number): void {
-    for (const row of this.halves.take(lsn)) this.undecided.makeReady(row)
+    this.undecided.scheduled.recoverCommitted(transaction.scheduled)
   }
 
   private queuesOf(ids: readonly number[]): Queue[] {

@@ -113,7 +113,10 @@ export class Recovery {
     const settled: number[] = []
     if (!forEachSettled(reader, (one) => settled.push(one), lsn)) return
     readList(reader, this.targets)
-    for (const one of settled) this.schedule.departed(lsn, one, this.targets, departure)
+    for (const one of settled) {
+      this.schedule.departed(lsn, one, this.targets, departure)
+      if (departure === 'rolled-back') this.recovered.rolledBack(lsn, one)
+    }
   }
 
   private requeue(lsn: number, reader: OperationReader): void {

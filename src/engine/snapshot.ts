@@ -92,9 +92,11 @@ export class Snapshots {
       writer.putText(JSON.stringify({ exchanges }))
     })
     yield this.section(SECTION.producers, (writer) => this.writeProducers(writer))
-    yield this.section(SECTION.schedule, (writer) => this.schedule.write(writer))
+    // In one step: what is decided goes from the one into the other.
+    const schedule = this.section(SECTION.schedule, (writer) => this.schedule.write(writer))
     // Taken before the queues, so that replay tells them all that is decided later; read after them, because it names them.
     const undecided = this.undecidedSections()
+    yield schedule
     // Queues that come later are in the operations after the checkpoint's beginning.
     for (const queue of [...this.core.topology.byId.values()]) {
       if (this.core.topology.byId.get(queue.id) !== queue) continue

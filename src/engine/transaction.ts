@@ -7,6 +7,7 @@ import { EntryFlag } from './index/chunk.ts'
 import type { Lane } from './index/lane.ts'
 import { LsnList } from './index/lsn-list.ts'
 import type { Queue } from './queue.ts'
+import type { ScheduledRows } from './schedule/undecided-schedule.ts'
 import type { UndecidedRow } from './undecided.ts'
 
 /** Deliveries of one consumer that are to be settled alike. */
@@ -33,7 +34,7 @@ const ALIKE = 4
 
 const found: Unsettled = { lane: null as never, chunk: null as never, slot: 0 }
 
-/** A transaction: what it has stored, what it has settled, and nothing else. About ten bytes an operation. */
+/** A transaction: what it has stored, what it has settled, and nothing else. About ten bytes an operation, 32 if it is scheduled. */
 export class Transaction {
   readonly id: number
   /** Undefined: it was found in the journal. */
@@ -41,6 +42,7 @@ export class Transaction {
   readonly stored: Map<Lane, UndecidedRow> = new Map()
   /** Deduplication ids of what it has stored: a repetition within it is known, others' when it is committed. */
   readonly seen: Map<Queue, SeenIds> = new Map()
+  readonly scheduled: ScheduledRows = new Map()
   /** What is to be settled, once it is decided that it is. */
   settled: SettledRow[] = []
   /** Settlements, and messages times their queues. */

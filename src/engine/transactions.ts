@@ -6,8 +6,9 @@ import type { Core } from './core.ts'
 import { LsnList } from './index/lsn-list.ts'
 import { StateCode } from './lifecycle.ts'
 import { leavesTrace, writeDecision, writeEnlistment } from './ports/decisions.ts'
-import { OperationType, type PublishHead } from './ports/operations.ts'
+import { OperationType, PublishFlag, type PublishHead } from './ports/operations.ts'
 import type { Queue } from './queue.ts'
+import { dueFlagsOf } from './schedule/undecided-schedule.ts'
 import type { Settlements } from './settlements.ts'
 import { type SettledRow, Transaction } from './transaction.ts'
 import type { Undecided } from './undecided.ts'
@@ -107,8 +108,11 @@ export class Transactions {
     lsn: number,
     isVolatile: boolean,
   ): void {
+    const isScheduled = (head.flags & PublishFlag.due) !== 0
+    if (isScheduled)
+      this.undecided.scheduled.add(transaction.scheduled, lsn, head, dueFlagsOf(head, isVolatile))
     for (const queue of queues) {
-      transaction.add(queue, head.priority, lsn)
+      if (!isScheduled) transaction.add(queue, head.priority, lsn)
       if (head.deduplicationId !== '')
         transaction.remember(queue, head.deduplicationId, isVolatile, head.publishedAt)
     }
@@ -250,6 +254,7 @@ export class Transactions {
   private takeEffect(transaction: Transaction): void {
     for (const row of transaction.stored.values()) this.undecided.commit(row)
     transaction.stored.clear()
+    this.undecided.scheduled.commit(transaction.scheduled)
     const { settled } = transaction
     transaction.settled = []
     for (const row of settled) this.settleRow(transaction, row)
@@ -283,6 +288,7 @@ export class Transactions {
     for (const row of transaction.stored.values()) this.undecided.rollBack(row)
     transaction.stored.clear()
     transaction.seen.clear()
+    this.undecided.scheduled.rollBack(transaction.scheduled)
     for (const consumer of transaction.giveUp()) {
       if (consumer.releasing) this.settlements.giveBack(consumer, false)
       this.settledFor(consumer)

@@ -1,8 +1,17 @@
-import type { HalfMessage } from './half-messages.ts'
+import type { HalfHead, HalfMessage } from './half-messages.ts'
 import { type JournalledSettlement, leavesTrace, readSettlement, writeSettlement } from './ports/decisions.ts'
 import type { ByteWriter } from './ports/operations.ts'
-import { forEachInRuns, type OperationReader, readList, writeRuns } from './ports/operations.ts'
+import {
+  forEachInRuns,
+  type OperationReader,
+  PublishFlag,
+  readList,
+  SCHEDULE_QUEUE,
+  writeRuns,
+} from './ports/operations.ts'
 import type { Queue } from './queue.ts'
+import { DueFlag } from './schedule/due-entry.ts'
+import { ScheduledRow } from './schedule/undecided-schedule.ts'
 import type { Transaction } from './transaction.ts'
 
 /*
@@ -11,9 +20,11 @@ import type { Transaction } from './transaction.ts'
  * undecided := varint n, part[n]
  * part      := varint transaction | u8 bits (1: committed, 2: settled, otherwise stored; 4: ids) | varint queue
  *              | u8 priority | settled: settlement | ids: varint n, (text id, varint wall ms)[n] | runs of LSNs
+ *              | in the schedule (queue 1): u8 flags | list targets | (varint due, expiry, size) of each LSN
  * prepared  := varint n, half[n]
  * half      := varint lsn | u8 committed | varint checks | text group | text exchange | text key | varint size
- *              | varint since | u8 priority | list queues
+ *              | varint since | u8 priority | list queues | varint due | unless it is 0: u8 flags | varint expiry
+ * flags     := those of the schedule's index
  */
 const COMMITTED = 1
 const SETTLED = 2
@@ -29,7 +40,7 @@ type Ids = readonly (readonly [id: string, at: number])[]
 
 const none: Ids = []
 
-/** Some messages of one transaction in one lane. */
+/** Some messages of one transaction in one lane, or in the schedule. */
 export interface UndecidedPart {
   readonly transaction: number
   readonly isCommitted: boolean
@@ -40,6 +51,8 @@ export interface UndecidedPart {
   /** Deduplication ids of messages that were stored in the queue, and when these were published. */
   readonly ids: Ids
   readonly lsns: Float64Array
+  /** Of those in the schedule. */
+  readonly scheduled?: ScheduledRow | undefined
 }
 
 /** Writers of as many sections as it takes. */
@@ -68,7 +81,7 @@ export function transactionSections(
 }
 
 function* partsOf(transaction: Transaction, isCommitted: boolean): Generator<UndecidedPart> {
-  const { id, stored, settled, seen } = transaction
+  const { id, stored, scheduled, settled, seen } = transaction
   for (const { queue, lane, lsns } of stored.values())
     yield* inParts(
       {
@@ -86,6 +99,19 @@ function* partsOf(transaction: Transaction, isCommitted: boolean): Generator<Und
     yield* inIdParts({ transaction: id, isCommitted, queue: queue.id, priority: 0, settlement: undefined }, [
       ...ids.entries(),
     ])
+  for (const row of scheduled.values()) {
+    if (row.flags & DueFlag.memory) continue
+    const part = {
+      transaction: id,
+      isCommitted,
+      queue: SCHEDULE_QUEUE,
+      priority: 0,
+      settlement: undefined,
+      ids: none,
+      scheduled: row,
+    }
+    yield* inParts(part, row.lsns())
+  }
   // What is only enlisted is forgotten with the connection; what is committed is not.
   for (const { queue, lane, settlement, isVolatile, lsns } of settled) {
     if (isVolatile || !leavesTrace(settlement)) continue
@@ -117,6 +143,30 @@ function writePart(writer: ByteWriter, part: UndecidedPart): void {
   if (settlement !== undefined) writeSettlement(writer, settlement)
   if (ids.length > 0) writeIds(writer, ids)
   writeRuns(writer, part.lsns)
+  if (part.scheduled !== undefined) writeScheduled(writer, part.scheduled, part.lsns)
+}
+
+function writeScheduled(writer: ByteWriter, row: ScheduledRow, lsns: Float64Array): void {
+  writer.putByte(row.flags)
+  writer.putList([...row.targets])
+  const from = row.indexOf(lsns[0]!)
+  row.forEach(
+    (_, { due, expiry, size }) => {
+      for (const value of [due, expiry, size]) writer.putVarint(value)
+    },
+    from,
+    from + lsns.length,
+  )
+}
+
+function readScheduled(reader: OperationReader, lsns: readonly number[]): ScheduledRow {
+  const flags = reader.byte()
+  const targets: number[] = []
+  readList(reader, targets)
+  const row = new ScheduledRow(targets, flags)
+  for (const lsn of lsns)
+    row.add(lsn, { due: reader.varint(), expiry: reader.varint(), size: reader.varint(), targets })
+  return row
 }
 
 function writeIds(writer: ByteWriter, ids: Ids): void {
@@ -148,8 +198,10 @@ export function readTransactionSection(
     const ids = bits & IDS ? readIds(reader) : none
     const lsns: number[] = []
     forEachInRuns(reader, (lsn) => lsns.push(lsn), Number.MAX_SAFE_INTEGER)
+    const scheduled = queue === SCHEDULE_QUEUE ? readScheduled(reader, lsns) : undefined
     if (reader.failed) return
-    visit({ transaction, isCommitted: (bits & COMMITTED) !== 0, queue, priority, settlement, ids }, lsns)
+    const isCommitted = (bits & COMMITTED) !== 0
+    visit({ transaction, isCommitted, queue, priority, settlement, ids, scheduled }, lsns)
   }
 }
 
@@ -165,27 +217,31 @@ export function writeHalves(writer: ByteWriter, halves: readonly HalfMessage[]):
     writer.putVarint(half.size)
     writer.putVarint(half.since)
     writer.putByte(half.priority)
-    writer.putList(half.queues.map((queue: Queue) => queue.id))
+    writePlaces(writer, half)
   }
 }
 
-/** A half message as a checkpoint has it. */
-export interface RecoveredHalf {
+function writePlaces(writer: ByteWriter, { queues, scheduled }: HalfMessage): void {
+  const row = scheduled.values().next().value
+  writer.putList(row === undefined ? queues.map((queue: Queue) => queue.id) : [...row.targets])
+  if (row === undefined) writer.putVarint(0)
+  row?.forEach((_, { due, expiry }) => {
+    writer.putVarint(due)
+    writer.putByte(row.flags)
+    writer.putVarint(expiry)
+  })
+}
+
+/** A half message as a checkpoint has it; `targets` are its queues. */
+export interface RecoveredHalf extends HalfHead {
   readonly lsn: number
   readonly isCommitted: boolean
   readonly checks: number
-  readonly producerGroup: string
-  readonly exchange: string
-  readonly key: string
-  readonly size: number
-  readonly publishedAt: number
-  readonly priority: number
-  readonly queues: readonly number[]
 }
 
 export function readHalves(reader: OperationReader, visit: (half: RecoveredHalf) => void): void {
   for (let left = reader.varint(); left > 0 && !reader.failed; left--) {
-    const queues: number[] = []
+    const targets: number[] = []
     const half = {
       lsn: reader.varint(),
       isCommitted: reader.byte() === COMMITTED,
@@ -196,9 +252,13 @@ export function readHalves(reader: OperationReader, visit: (half: RecoveredHalf)
       size: reader.varint(),
       publishedAt: reader.varint(),
       priority: reader.byte(),
-      queues,
+      targets,
     }
-    readList(reader, queues)
-    if (!reader.failed) visit(half)
+    readList(reader, targets)
+    const due = reader.varint()
+    const isRepeating = due > 0 && (reader.byte() & DueFlag.repeats) !== 0
+    const expiry = due > 0 ? reader.varint() : 0
+    const flags = (due > 0 ? PublishFlag.due : 0) | (isRepeating ? PublishFlag.repeating : 0)
+    if (!reader.failed) visit({ ...half, due, expiry, flags })
   }
 }

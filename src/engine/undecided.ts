@@ -5,6 +5,7 @@ import { LsnList } from './index/lsn-list.ts'
 import { eventCode, isUndecided, transition } from './lifecycle.ts'
 import type { Overflow } from './overflow.ts'
 import type { Queue } from './queue.ts'
+import type { UndecidedSchedule } from './schedule/undecided-schedule.ts'
 
 const COMMIT = eventCode('commit')
 const ROLLBACK = eventCode('rollback')
@@ -18,12 +19,20 @@ export interface UndecidedRow {
 
 /** What is done with messages that wait for a decision. Those that have gone meanwhile, with their queue, are passed over. */
 export class Undecided {
+  /** Those that are not in their queues yet even when they are decided. */
+  readonly scheduled: UndecidedSchedule
   private readonly core: Core
   private readonly overflow: Overflow
   private readonly schedule: (queue: Queue) => void
 
-  constructor(core: Core, overflow: Overflow, schedule: (queue: Queue) => void) {
+  constructor(
+    core: Core,
+    scheduled: UndecidedSchedule,
+    overflow: Overflow,
+    schedule: (queue: Queue) => void,
+  ) {
     this.core = core
+    this.scheduled = scheduled
     this.overflow = overflow
     this.schedule = schedule
   }

@@ -63,7 +63,7 @@ class Trial {
   }
 
   open(): void {
-    this.index = new DueIndex(new DuePages(this.store as unknown as Store), {
+    this.index = new DueIndex(new DuePages(this.store as unknown as Store, () => false), {
       entries: 8,
       durable: () => this.lsn,
       isStopped: () => false,

@@ -265,7 +265,8 @@ export class AmqpSender implements ProviderSender, SenderEvents, Resumable {
     const { messageId, durability, prepare, scheduleId } = send
     this.home.free(send.end - send.start)
     if (refusal !== undefined) send.reject(refusal)
-    else if (prepare !== undefined) send.resolve({ messageId, durability, prepared: preparedId(state) })
+    else if (prepare !== undefined)
+      send.resolve({ messageId, durability, prepared: preparedId(state), scheduleId })
     else if (scheduleId !== undefined) send.resolve({ messageId, durability, scheduleId })
     else send.resolve({ messageId, durability })
     if (this.idle && this.undecided === 0) this.idle.resolve()

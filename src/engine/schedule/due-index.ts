@@ -38,6 +38,8 @@ export class DueIndex {
   /** Entries that stay in memory: of messages that are nowhere else, and of those that repeat. */
   private readonly kept = new DueHeap()
   private flushAt: number
+  /** Taken last. */
+  private last: DueKey = { at: -1, lsn: 0 }
   private readonly a = new DueEntry()
   private readonly b = new DueEntry()
 
@@ -70,8 +72,22 @@ export class DueIndex {
     )
   }
 
-  /** Takes out the earliest entry, if it is due. */
+  /**
+   * Takes out the earliest entry, if it is due. A page that was made again may hold what another page has too, where messages
+   * were committed late: these follow each other, and are one.
+   */
   take(now: number, into: DueEntry): Taken {
+    const { at, lsn } = this.last
+    for (;;) {
+      const taken = this.takeFirst(now, into)
+      if (taken !== 'taken') return taken
+      if (into.at === at && into.lsn === lsn) continue
+      this.last = { at: into.at, lsn: into.lsn }
+      return taken
+    }
+  }
+
+  private takeFirst(now: number, into: DueEntry): Taken {
     const { fresh, kept, runs, a, b } = this
     const hasFresh = fresh.peek(a)
     const hasKept = kept.peek(b)
@@ -95,8 +111,12 @@ export class DueIndex {
     this.runs.load(this.runs.earliest()!, done)
   }
 
+  isInMemory(lsn: number): boolean {
+    return this.fresh.has(lsn) || this.kept.has(lsn)
+  }
+
   has(key: DueKey, done: (found: boolean) => void): void {
-    if (this.fresh.has(key.lsn) || this.kept.has(key.lsn)) done(true)
+    if (this.isInMemory(key.lsn)) done(true)
     else this.runs.find(key, done)
   }
 

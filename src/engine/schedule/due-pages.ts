@@ -18,9 +18,12 @@ export function timeOf(due: number, expiry: number): number {
 /** The pages of the schedule in the store. */
 export class DuePages {
   private readonly store: Store
+  /** The message is in no page. */
+  private readonly isElsewhere: (lsn: number) => boolean
 
-  constructor(store: Store) {
+  constructor(store: Store, isElsewhere: (lsn: number) => boolean) {
     this.store = store
+    this.isElsewhere = isElsewhere
   }
 
   write(content: DuePage): PageFacts {
@@ -55,7 +58,8 @@ export class DuePages {
         entry.lsn = lsn
         entry.size = head.size
         entry.target = targetOf(head)
-        if ((head.flags & PublishFlag.repeating) === 0 && isWithin(entry, facts)) found.push(entry)
+        const isCandidate = (head.flags & PublishFlag.repeating) === 0 && isWithin(entry, facts)
+        if (isCandidate && !this.isElsewhere(lsn)) found.push(entry)
       },
       () => {
         const content = new DuePage(found.length)
@@ -67,7 +71,7 @@ export class DuePages {
 }
 
 /** Number of the only queue that a scheduled message goes to; 0: there are several. */
-export function targetOf({ targets }: PublishHead): number {
+export function targetOf({ targets }: { readonly targets: readonly number[] }): number {
   return targets.length === 1 ? targets[0]! : 0
 }
 

@@ -27,7 +27,13 @@ const STEP = 256
 const STEP_BYTES = 1 << 20
 
 /** Of what a scheduled message says of itself, the message that it becomes does without this. */
-const dropped = PublishFlag.due | PublishFlag.repeating | PublishFlag.producer | PublishFlag.deduplicated
+const dropped =
+  PublishFlag.due |
+  PublishFlag.repeating |
+  PublishFlag.producer |
+  PublishFlag.deduplicated |
+  PublishFlag.transacted |
+  PublishFlag.prepared
 
 /**
  * Puts scheduled messages into their queues when they are due: never before, by the clock on the wall; in the order of their

@@ -2,6 +2,7 @@ import type { Departure } from '../../model/delivery.ts'
 import { type ByteWriter, type OperationReader, PublishFlag, type PublishHead } from '../ports/operations.ts'
 import { DueFlag } from './due-entry.ts'
 import type { Schedule } from './schedule.ts'
+import { awaitsDecision } from './undecided-schedule.ts'
 
 /**
  * What a checkpoint says of the schedule, and what the journal says after it.
@@ -53,10 +54,10 @@ export class ScheduleMemento {
     for (const lsn of this.schedule.repeating.keys()) this.schedule.indexRepeating(lsn)
   }
 
-  /** A publish operation of a scheduled message. */
+  /** A publish operation of a scheduled message; of one that waits for a decision, only its queues know yet. */
   entered(lsn: number, head: PublishHead): void {
     for (const id of this.behind(head.targets, lsn)) this.schedule.awaited(id, head, 0)
-    if (lsn <= this.asOf) return
+    if (lsn <= this.asOf || awaitsDecision(head)) return
     if (head.flags & PublishFlag.repeating) this.schedule.repeat(lsn, head, 0)
     else this.schedule.indexOnce(lsn, head, 0)
   }
@@ -69,7 +70,8 @@ export class ScheduleMemento {
 
   departed(by: number, lsn: number, targets: readonly number[], departure: Departure): void {
     for (const id of this.behind(targets, by)) this.schedule.departed(id, departure, 0)
-    this.left(by, lsn)
+    // The index has not known it.
+    if (departure !== 'rolled-back') this.left(by, lsn)
   }
 
   rescheduled(by: number, lsn: number, fired: number, due: number): void {

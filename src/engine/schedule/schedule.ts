@@ -10,6 +10,12 @@ import { DueEntry, DueFlag } from './due-entry.ts'
 import { DueIndex } from './due-index.ts'
 import { DuePages, targetOf, timeOf } from './due-pages.ts'
 import { nextTime } from './occurrences.ts'
+import { awaitsDecision, type UndecidedSchedule } from './undecided-schedule.ts'
+
+/** When a message is to be delivered, and to which queues, by their numbers. */
+export type ScheduledFacts = Readonly<Pick<PublishHead, 'due' | 'expiry' | 'size'>> & {
+  readonly targets: readonly number[]
+}
 
 /** What is remembered of a repeating message, all of which stay in memory. */
 export interface Repeating {
@@ -32,12 +38,15 @@ export class Schedule {
   readonly firing: Map<number, DueEntry> = new Map()
   /** Something is to be done at this time; set by Firing. */
   dueAt: (at: number) => void = () => {}
+  /** Sets itself. */
+  undecided!: UndecidedSchedule
   private readonly entry = new DueEntry()
   private started = false
 
   constructor(core: Core) {
     this.core = core
-    this.index = new DueIndex(new DuePages(core.store), {
+    const pages = new DuePages(core.store, (lsn) => this.isElsewhere(lsn))
+    this.index = new DueIndex(pages, {
       entries: core.options.scheduledEntries,
       durable: () => core.log.durable,
       isStopped: () => !this.started || core.ended !== null,
@@ -61,7 +70,7 @@ export class Schedule {
     const problem = repetitionProblem(repetition)
     if (problem !== undefined) throw invalid(problem)
     const { maxRepeating } = this.core.options
-    if (this.repeating.size >= maxRepeating)
+    if (this.repeating.size + this.undecided.repeating >= maxRepeating)
       throw new MillraceError('memory-full', `${maxRepeating} messages repeat already (maxRepeating)`)
     const first = this.firstOccurrence(due, repetition, Math.ceil(now))
     if (first !== undefined && first <= (repetition.until ?? first)) return first
@@ -98,39 +107,40 @@ export class Schedule {
   /** The message has been stored. `flags` are those of an entry in a queue. */
   enter(lsn: number, head: PublishHead, flags: number): void {
     const isVolatile = flags & EntryFlag.memory ? DueFlag.memory : 0
+    for (const id of head.targets) this.awaited(id, head, isVolatile)
+    if (awaitsDecision(head)) return
     if (head.flags & PublishFlag.repeating) {
       this.repeat(lsn, head, isVolatile)
       this.indexRepeating(lsn)
     } else {
       this.indexOnce(lsn, head, isVolatile)
     }
-    for (const id of head.targets) this.awaited(id, head, isVolatile)
     this.dueAt(timeOf(head.due, head.expiry))
   }
 
-  /** A queue is to get the message, and knows its deduplication id from now on. */
+  /** A queue is to get the message, and knows its deduplication id from now on; that of an undecided one when it is committed. */
   awaited(id: number, head: PublishHead, isVolatile: number): void {
     this.count(id, 1, isVolatile)
-    if (head.flags & PublishFlag.deduplicated) {
+    if (head.flags & PublishFlag.deduplicated && !awaitsDecision(head)) {
       const { seen } = this.core.topology.byId.get(id) ?? {}
       seen?.add(head.deduplicationId, isVolatile !== 0, head.publishedAt)
     }
   }
 
   /** Remembers a repeating message, before its first delivery. */
-  repeat(lsn: number, head: PublishHead, isVolatile: number): void {
-    const { due, expiry, size } = head
+  repeat(lsn: number, facts: ScheduledFacts, isVolatile: number): void {
+    const { due, expiry, size } = facts
     const flags = DueFlag.repeats | isVolatile
-    this.repeating.set(lsn, { due, fired: 0, expiry, size, target: targetOf(head), flags })
+    this.repeating.set(lsn, { due, fired: 0, expiry, size, target: targetOf(facts), flags })
   }
 
   /** Puts a message that is delivered once into the index. */
-  indexOnce(lsn: number, head: PublishHead, isVolatile: number): void {
+  indexOnce(lsn: number, facts: ScheduledFacts, isVolatile: number): void {
     const { entry } = this
-    entry.at = timeOf(head.due, head.expiry)
+    entry.at = timeOf(facts.due, facts.expiry)
     entry.lsn = lsn
-    entry.size = head.size
-    entry.target = targetOf(head)
+    entry.size = facts.size
+    entry.target = targetOf(facts)
     entry.flags = isVolatile
     this.index.add(entry)
   }
@@ -150,9 +160,17 @@ export class Schedule {
   /** A message leaves for good, other than by being delivered; the index does not hold it any more. */
   leave(lsn: number, isVolatile: number, targets: readonly number[], departure: Departure): void {
     if (isVolatile) this.core.volatile.release(lsn)
-    else this.core.log.unscheduled(departure, lsn, targets)
+    else this.core.log.unscheduled(departure, Float64Array.of(lsn), targets)
     this.repeating.delete(lsn)
     for (const id of targets) this.departed(id, departure, isVolatile)
+    this.core.schedule()
+  }
+
+  /** Undecided messages, all for these queues, are not to be scheduled. */
+  rolledBack(lsns: Float64Array, isVolatile: number, targets: readonly number[]): void {
+    if (isVolatile) for (const lsn of lsns) this.core.volatile.release(lsn)
+    else this.core.log.unscheduled('rolled-back', lsns, targets)
+    for (const id of targets) for (const _ of lsns) this.departed(id, 'rolled-back', isVolatile)
     this.core.schedule()
   }
 
@@ -175,6 +193,11 @@ export class Schedule {
   /** Fills `into` with the publish operation of a scheduled message when it is in memory. */
   read(lsn: number, into: Slice): boolean {
     return this.core.volatile.read(lsn, into) || this.core.store.read(SCHEDULE_QUEUE, lsn, into)
+  }
+
+  /** A message that waits for its decision, or has waited, may be older than what is in pages, but is not in one of theirs. */
+  private isElsewhere(lsn: number): boolean {
+    return this.undecided.has(lsn) || this.firing.has(lsn) || this.index.isInMemory(lsn)
   }
 }
 

@@ -7,6 +7,7 @@ const HOUR = 3_600_000
 
 /** Delivery delay, times of delivery, repetition, and looking after them (JMS 2.0, 7.9). */
 export function testSchedule(subject: ProviderSubject): void {
+  testUndecidedSchedule(subject)
   contract(
     subject,
     ['delay'],
@@ -116,6 +117,59 @@ export function testSchedule(subject: ProviderSubject): void {
       await assert.rejects(mq.send(queue, 'm', { delay: -1 }), { code: 'duration-invalid' })
       await mq.send(queue, 'the only one')
       assert.equal((await one(mq, queue)).body, 'the only one')
+    },
+  )
+}
+
+/** What is scheduled waits for the decision on it, and its delay runs meanwhile (JMS 7.9). */
+function testUndecidedSchedule(subject: ProviderSubject): void {
+  contract(
+    subject,
+    ['delay', 'transactions'],
+    'JMS 7.9: in a transaction a delay counts from the send, and comes to nothing without the commit',
+    async (bench) => {
+      const mq = await bench.connect()
+      const queue = bench.queue()
+      const tx = await mq.createContext({ acknowledge: 'transacted' })
+      await tx.send(queue, 'never', { delay: 1 })
+      await tx.rollback()
+      await tx.send(queue, 'later', { delay: HOUR })
+      await tx.send(queue, 'soon', { delay: 20 })
+      const sent = Date.now()
+      const consumer = await mq.createConsumer(queue)
+      assert.equal((await consumer.receive({ timeout: 60 }))?.body, undefined)
+      await tx.commit()
+      const message = (await consumer.receive())!
+      assert.equal(message.body, 'soon')
+      assert.ok(message.deliveryTime! <= sent + 20, 'the delay counts from the call')
+      await message.acknowledge()
+      assert.equal((await consumer.receive({ timeout: 0 }))?.body, undefined)
+      const { management } = mq.connection.provided
+      if (management) assert.equal(await management.cancelAll(queue.name), 1)
+    },
+  )
+
+  contract(
+    subject,
+    ['delay', 'preparedMessages'],
+    'a half message with a delay waits for its commit, and for its time',
+    async (bench) => {
+      const mq = await bench.connect()
+      const queue = bench.queue()
+      const options = { producerGroup: 'orders', delay: 20 }
+      const later = await mq.prepare(queue, 'later', { ...options, delay: HOUR })
+      const [good, bad] = [await mq.prepare(queue, 'good', options), await mq.prepare(queue, 'bad', options)]
+      const consumer = await mq.createConsumer(queue)
+      assert.equal((await consumer.receive({ timeout: 60 }))?.body, undefined)
+      await bad.rollback()
+      await later.commit()
+      await good.commit()
+      const message = (await consumer.receive())!
+      assert.equal(message.body, 'good')
+      await message.acknowledge()
+      assert.equal((await consumer.receive({ timeout: 0 }))?.body, undefined)
+      const { management } = mq.connection.provided
+      if (management) assert.equal(await management.cancelAll(queue.name), 1)
     },
   )
 }
