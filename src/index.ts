@@ -20,10 +20,13 @@ export {
 } from './client/consumer.ts'
 export { Context } from './client/context.ts'
 export {
+  type Composite,
+  composite,
   type Queue,
   type QueueOptions,
   queue,
   type Receivable,
+  type Sendable,
   type Subscription,
   type Topic,
   type TopicOptions,

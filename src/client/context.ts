@@ -5,7 +5,7 @@ import { MillraceError } from '../model/errors.ts'
 import type { BrowseOptions, QueueBrowser } from './browser.ts'
 import type { Connection, ConnectionEvents } from './connection.ts'
 import type { ConsumerOptions, MessageConsumer, ReceiveOptions } from './consumer.ts'
-import type { Queue, Receivable, Subscription, Topic, TypedDestination } from './destinations.ts'
+import type { Queue, Receivable, Sendable, Subscription, Topic, TypedDestination } from './destinations.ts'
 import type { Message } from './message.ts'
 import type { SendOptions } from './outgoing.ts'
 import { answering, type CheckHandler, Checks, type HalfMessage } from './prepared.ts'
@@ -125,16 +125,12 @@ export class Context extends EventEmitter<ConnectionEvents> implements AsyncDisp
    * Sends a message. Resolves when it has reached the durability asked for ('disk' by default), with its message id.
    * Many sends may be in flight; they are ordered by call. Rejects, with nothing sent, as MessageProducer.sendTo says.
    */
-  send<T>(destination: TypedDestination<T>, body: NoInfer<T>, options?: SendOptions): Promise<SendReceipt> {
+  send<T>(destination: Sendable<T>, body: NoInfer<T>, options?: SendOptions): Promise<SendReceipt> {
     return this.producer.sendTo<T>(destination, body, options)
   }
 
   /** Stores a half message, to be decided later; see MessageProducer.prepare. */
-  prepare<T>(
-    destination: TypedDestination<T>,
-    body: NoInfer<T>,
-    options: PrepareOptions,
-  ): Promise<HalfMessage> {
+  prepare<T>(destination: Sendable<T>, body: NoInfer<T>, options: PrepareOptions): Promise<HalfMessage> {
     return this.producer.prepareFor<T>(destination, body, options)
   }
 
@@ -280,7 +276,7 @@ export class Context extends EventEmitter<ConnectionEvents> implements AsyncDisp
 
   /** A producer with defaults or an identity of its own; see ProducerOptions. */
   createProducer<Input = unknown>(
-    destination?: TypedDestination<Input>,
+    destination?: Sendable<Input>,
     options?: ProducerOptions,
   ): Promise<MessageProducer<Input>> {
     return this.session.createProducer(destination, options)

@@ -1,4 +1,10 @@
-import type { Destination, DestinationKind } from '../model/destination.ts'
+import {
+  type CompositeDestination,
+  compositeAddress,
+  type Destination,
+  type DestinationKind,
+  MAX_MEMBERS,
+} from '../model/destination.ts'
 import { MillraceError } from '../model/errors.ts'
 import type { QueuePolicy } from '../model/policy.ts'
 import { type PolicyOptions, resolvePolicy } from './policy.ts'
@@ -25,6 +31,15 @@ export interface Queue<Input = unknown, Output = Input> extends TypedDestination
 export interface Topic<Input = unknown, Output = Input> extends TypedDestination<Input, Output> {
   readonly kind: 'topic' | 'temporary-topic'
 }
+
+/** Several queues and topics for one message: a place to send to, and nothing else. */
+export interface Composite<Input = unknown> extends CompositeDestination {
+  readonly members: readonly TypedDestination<Input>[]
+  readonly [bodies]?: { input: (body: Input) => void }
+}
+
+/** What can be sent to. */
+export type Sendable<Input = unknown> = TypedDestination<Input> | Composite<Input>
 
 export interface QueueOptions<Input, Output> {
   /** Checked when a body is sent and when it is received; an invalid one received is dead-lettered at once. */
@@ -56,6 +71,31 @@ export function topic<Input = unknown, Output = Input>(
   return make('topic', name, options.body, undefined) as Topic<Input, Output>
 }
 
+/**
+ * Two to 64 queues and topics: what is sent to them is stored in all, or in none when one of them refuses it. A body has to
+ * fit each schema. Temporary ones cannot be among them, nor names with a comma. Throws `destination-invalid`.
+ */
+export function composite<Input = unknown>(
+  ...members: readonly (Queue<Input, unknown> | Topic<Input, unknown>)[]
+): Composite<Input> {
+  if (members.length < 2 || members.length > MAX_MEMBERS)
+    throw new MillraceError(
+      'destination-invalid',
+      `a composite has 2 to ${MAX_MEMBERS} destinations, not ${members.length}`,
+    )
+  for (const member of members) {
+    assertDestination(member)
+    const { kind, name } = member
+    if ((kind === 'queue' || kind === 'topic') && !name.includes(',')) continue
+    throw new MillraceError(
+      'destination-invalid',
+      `a composite is of queues and topics without comma in their names; the ${kind} ${JSON.stringify(name)} is none`,
+    )
+  }
+  const kept = Object.freeze([...members])
+  return Object.freeze({ kind: 'composite', name: compositeAddress(kept), members: kept })
+}
+
 function make(
   kind: DestinationKind,
   name: string,
@@ -82,6 +122,12 @@ const kinds: ReadonlySet<unknown> = new Set<DestinationKind>([
 export function isDestination(value: unknown): value is Destination {
   const { kind, name } = (value ?? {}) as { kind?: unknown; name?: unknown }
   return kinds.has(kind) && typeof name === 'string'
+}
+
+/** Throws `destination-invalid`. */
+export function assertSendable(value: unknown): asserts value is Sendable<never> {
+  const { kind, members } = (value ?? {}) as Partial<Composite>
+  if (kind !== 'composite' || !Array.isArray(members)) assertDestination(value)
 }
 
 /** Throws `destination-invalid`. */

@@ -1,5 +1,5 @@
 import type { Durability } from '../model/delivery.ts'
-import type { Destination } from '../model/destination.ts'
+import type { CompositeDestination, Destination } from '../model/destination.ts'
 import { type Duration, milliseconds } from '../model/duration.ts'
 import { MillraceError } from '../model/errors.ts'
 import type { MessageContent, SentValue } from '../model/message.ts'
@@ -95,7 +95,7 @@ export const BYTES_ID = 'ID:AMQP_BINARY:'
 
 /** What goes to the provider. Throws `argument-invalid`, `duration-invalid`, `schedule-invalid`, `message-format-invalid`. */
 export function makeOutgoing(
-  destination: Destination,
+  destination: Destination | CompositeDestination,
   body: unknown,
   options: SendOptions = none,
   defaults: SendDefaults,

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { Durability } from '../model/delivery.ts'
 import { type Duration, milliseconds } from '../model/duration.ts'
 import { type ErrorCode, MillraceError } from '../model/errors.ts'
-import { assertDestination, MAX_NAME_BYTES, type TypedDestination } from './destinations.ts'
+import { assertSendable, MAX_NAME_BYTES, type Sendable, type TypedDestination } from './destinations.ts'
 import {
   checkDurability,
   checkPriority,
@@ -12,7 +12,7 @@ import {
   type SendOptions,
 } from './outgoing.ts'
 import { HalfMessage } from './prepared.ts'
-import type { Outgoing, ProviderSender, SendReceipt } from './provider.ts'
+import type { Capabilities, Outgoing, ProviderSender, SendReceipt } from './provider.ts'
 import type { Session } from './session.ts'
 import { describeIssues, type StandardResult } from './standard-schema.ts'
 import type { Work } from './transacted.ts'
@@ -42,7 +42,7 @@ export interface PrepareOptions extends Omit<SendOptions, 'sequence'> {
  * flight; they are ordered by call.
  */
 export class MessageProducer<Input = unknown> implements AsyncDisposable {
-  readonly destination: TypedDestination<Input> | undefined
+  readonly destination: Sendable<Input> | undefined
   private readonly session: Session
   private readonly sender: ProviderSender
   private readonly defaults: SendDefaults
@@ -57,7 +57,7 @@ export class MessageProducer<Input = unknown> implements AsyncDisposable {
   constructor(
     session: Session,
     sender: ProviderSender,
-    destination: TypedDestination<Input> | undefined,
+    destination: Sendable<Input> | undefined,
     options: ProducerOptions,
   ) {
     this.session = session
@@ -95,14 +95,14 @@ export class MessageProducer<Input = unknown> implements AsyncDisposable {
    * `destination-invalid`, `message-invalid`, `message-format-invalid`, `message-too-large`, `schedule-invalid`, `destination-conflict`, `queue-full`, `memory-full`, `disk-full`,
    * `journal-failed`.
    */
-  sendTo<T>(destination: TypedDestination<T>, body: T, options?: SendOptions): Promise<SendReceipt>
-  sendTo(destination: TypedDestination<never>, body: unknown, options?: SendOptions): Promise<SendReceipt> {
+  sendTo<T>(destination: Sendable<T>, body: T, options?: SendOptions): Promise<SendReceipt>
+  sendTo(destination: Sendable<never>, body: unknown, options?: SendOptions): Promise<SendReceipt> {
     return this.hand(destination, body, options)
   }
 
   /** `prepare`: the group of producers of a half message. */
   private hand(
-    destination: TypedDestination<never>,
+    destination: Sendable<never>,
     body: unknown,
     options: SendOptions | undefined,
     prepare?: string,
@@ -117,9 +117,9 @@ export class MessageProducer<Input = unknown> implements AsyncDisposable {
       if (problem) return refuse('argument-invalid', problem)
     }
     try {
-      assertDestination(destination)
+      assertSendable(destination)
       const id = this.idPrefix + (this.sent++).toString(36)
-      const checked = destination.schema || destination.policy ? this.check(destination, body) : undefined
+      const checked = this.checked(destination, body)
       const outgoing = makeOutgoing(destination, body, options, this.defaults, id)
       const receipt = this.dispatch(checked, prepare === undefined ? outgoing : { ...outgoing, prepare })
       return options?.signal ? abortable(receipt, options.signal) : receipt
@@ -141,7 +141,7 @@ export class MessageProducer<Input = unknown> implements AsyncDisposable {
 
   /** The same for any destination. */
   async prepareFor<T>(
-    destination: TypedDestination<T>,
+    destination: Sendable<T>,
     body: NoInfer<T>,
     options: PrepareOptions,
   ): Promise<HalfMessage> {
@@ -175,6 +175,15 @@ export class MessageProducer<Input = unknown> implements AsyncDisposable {
       return "a sequence is remembered on disk; the durability 'memory' has none"
     if (Number.isSafeInteger(sequence) && sequence > 0) return undefined
     return `sequence is a whole number above 0, not ${sequence}`
+  }
+
+  /** Undefined: nothing is to be waited for. */
+  private checked(destination: Sendable<never>, body: unknown): Promise<void> | undefined {
+    if (destination.kind !== 'composite')
+      return destination.schema || destination.policy ? this.check(destination, body) : undefined
+    assertSupported(this.session.connection.provided.capabilities)
+    const waits = destination.members.flatMap((member) => this.check(member, body) ?? [])
+    return waits.length === 0 ? undefined : Promise.all(waits).then(() => {})
   }
 
   /** Checks the body and declares the queue; undefined when that is done at once. */
@@ -224,6 +233,12 @@ export class MessageProducer<Input = unknown> implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }
+}
+
+/** Throws `unsupported`. */
+export function assertSupported({ compositeDestinations }: Capabilities): void {
+  if (compositeDestinations) return
+  throw new MillraceError('unsupported', 'this provider cannot send to several destinations at once')
 }
 
 /** Throws `argument-invalid`. */

@@ -1,5 +1,5 @@
 import type { DeadLetterReason, Durability, Outcome } from '../model/delivery.ts'
-import type { Destination } from '../model/destination.ts'
+import type { CompositeDestination, Destination } from '../model/destination.ts'
 import type { Duration } from '../model/duration.ts'
 import type { MillraceError } from '../model/errors.ts'
 import type { MessageContent, ReceivedContent } from '../model/message.ts'
@@ -117,6 +117,8 @@ export interface Capabilities {
   readonly transactions: boolean
   /** Half messages: stored now, and sent or forgotten later. */
   readonly preparedMessages: boolean
+  /** One message to several destinations, to all of them or to none. */
+  readonly compositeDestinations: boolean
   /** Largest encoded message. Bytes. */
   readonly maxMessageBytes: number
 }
@@ -130,7 +132,7 @@ export interface ProviderConnection {
   /** Present when messages can be prepared. */
   readonly prepared?: ProviderPrepared | undefined
   /** A sender for any destination, or, when `target` is given, for that one alone. */
-  createSender(target?: Destination, options?: SenderOptions): Promise<ProviderSender>
+  createSender(target?: Destination | CompositeDestination, options?: SenderOptions): Promise<ProviderSender>
   /** Deliveries go to `sink` once credit is granted. A topic as source lives and ends with the receiver. */
   createReceiver(source: Source, options: ReceiverOptions, sink: ReceiverSink): Promise<ProviderReceiver>
   /**
@@ -215,7 +217,8 @@ export interface ProviderSender {
 }
 
 export interface Outgoing {
-  readonly destination: Destination
+  /** All members of a composite one store it, or none does. */
+  readonly destination: Destination | CompositeDestination
   readonly content: MessageContent
   readonly durability: Durability
   /** 0 to 9. */

@@ -1,11 +1,13 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import type { CompositeDestination, Destination } from '../model/destination.ts'
 import { MillraceError } from '../model/errors.ts'
 import { type BrowseOptions, QueueBrowser } from './browser.ts'
 import type { Connection } from './connection.ts'
 import { type ConsumerOptions, MessageConsumer } from './consumer.ts'
-import type { Queue, Receivable, Subscription, Topic, TypedDestination } from './destinations.ts'
+import type { Queue, Receivable, Sendable, Subscription, Topic, TypedDestination } from './destinations.ts'
 import type { Message } from './message.ts'
-import { checkProducerId, MessageProducer, type ProducerOptions } from './producer.ts'
+import { assertSupported, checkProducerId, MessageProducer, type ProducerOptions } from './producer.ts'
+import type { Capabilities } from './provider.ts'
 import {
   checkInterest,
   type SubscribeOptions,
@@ -80,11 +82,12 @@ export class Session implements AsyncDisposable {
 
   /** A producer for one destination, or without for any. Rejects with `closed`, `argument-invalid`. */
   async createProducer<Input = unknown>(
-    destination?: TypedDestination<Input>,
+    destination?: Sendable<Input>,
     options: ProducerOptions = {},
   ): Promise<MessageProducer<Input>> {
     this.assertOpen()
-    const target = destination && { kind: destination.kind, name: destination.name }
+    const { provided } = this.connection
+    const target = destination && targetOf(destination, provided.capabilities)
     const producerId = options.id === undefined ? undefined : checkProducerId(options.id)
     if (producerId !== undefined && this.transacted)
       throw new MillraceError(
@@ -92,8 +95,9 @@ export class Session implements AsyncDisposable {
         'a transaction is not repeated message by message: a producer of a transacted session has no id',
       )
     // First, because a broker may create the queue for the sender, by another policy.
-    if (destination) await this.declared(destination)
-    const sender = await this.connection.provided.createSender(target, { producerId })
+    for (const each of destination?.kind === 'composite' ? destination.members : [destination])
+      if (each) await this.declared(each)
+    const sender = await provided.createSender(target, { producerId })
     const producer = new MessageProducer<Input>(this, sender, destination, options)
     this.producers.add(producer)
     return producer
@@ -405,4 +409,14 @@ export class Session implements AsyncDisposable {
     this.producers.delete(closed as { close(): Promise<void> })
     if (closed instanceof MessageConsumer && closed.heldCount > 0) this.leavers.add(closed)
   }
+}
+
+/** What the provider is asked to send to. Throws `unsupported`. */
+function targetOf(
+  destination: Sendable<never>,
+  capabilities: Capabilities,
+): Destination | CompositeDestination {
+  if (destination.kind !== 'composite') return { kind: destination.kind, name: destination.name }
+  assertSupported(capabilities)
+  return destination
 }

@@ -89,9 +89,16 @@ export function toSource(from: Receivable<unknown>, owner: SubscriptionOwner): S
     case 'temporary-queue':
       assertOwned(from, owner)
       return { kind: 'queue', name: from.name }
-    default:
+    case 'topic':
+    case 'temporary-topic':
       assertOwned(from, owner)
       return { kind: 'topic', name: from.name }
+    default:
+      // Programs without types may give anything.
+      throw new MillraceError(
+        'destination-invalid',
+        'messages are received from a queue, a topic or a subscription; of a composite, from its members',
+      )
   }
 }
 

@@ -77,6 +77,7 @@ export class EmbeddedConnection implements ProviderConnection, ConnectionSink, S
       temporaryDestinations: true,
       transactions: true,
       preparedMessages: true,
+      compositeDestinations: true,
       maxMessageBytes: home.maxMessageBytes,
     }
     this.connection = this.engine.connect(this, { clientId })

@@ -1,7 +1,13 @@
 import { encodeShared } from '../client/message-format.ts'
 import type { Outgoing, ProviderSender, SendReceipt } from '../client/provider.ts'
-import type { Engine, Publication } from '../engine/api.ts'
-import { DEFAULT_EXCHANGE, TEMPORARY_QUEUE, TOPIC_EXCHANGE } from '../model/destination.ts'
+import type { Address, Engine, Publication } from '../engine/api.ts'
+import {
+  DEFAULT_EXCHANGE,
+  type Destination,
+  isTopic,
+  TEMPORARY_QUEUE,
+  TOPIC_EXCHANGE,
+} from '../model/destination.ts'
 import { MillraceError } from '../model/errors.ts'
 import { FORMAT_AMQP10 } from '../model/message.ts'
 import type { PendingSends } from './pending-sends.ts'
@@ -37,6 +43,7 @@ export class EmbeddedSender implements ProviderSender {
       tag: 0,
       exchange: '',
       key: '',
+      also: undefined,
       durability: 'disk',
       priority: 4,
       format: FORMAT_AMQP10,
@@ -72,7 +79,8 @@ export class EmbeddedSender implements ProviderSender {
   }
 
   private publish(message: Outgoing, tag: number, payload: Uint8Array): void {
-    const { kind, name } = message.destination
+    const { destination } = message
+    const { kind, name } = destination.kind === 'composite' ? destination.members[0]! : destination
     const transaction = message.transaction as EmbeddedTransaction | undefined
     const { prepare } = message
     const direct = kind === 'queue' || kind === 'temporary-queue'
@@ -94,6 +102,8 @@ export class EmbeddedSender implements ProviderSender {
     publication.due = message.content.deliveryTime
     publication.repeat = message.content.repetition
     publication.sequence = identified ? this.sequence : 0
+    publication.also =
+      destination.kind === 'composite' ? destination.members.slice(1).map(addressOf) : undefined
     publication.mandatory = direct
     publication.group = message.content.groupId
     publication.deduplicationId = message.content.deduplicationId
@@ -117,4 +127,8 @@ export class EmbeddedSender implements ProviderSender {
     this.idle ??= Promise.withResolvers<void>()
     await this.idle.promise
   }
+}
+
+function addressOf(destination: Destination): Address {
+  return { exchange: isTopic(destination) ? TOPIC_EXCHANGE : DEFAULT_EXCHANGE, key: destination.name }
 }

@@ -173,6 +173,12 @@ export interface MoveOptions {
   readonly rate?: number | undefined
 }
 
+/** Where a message goes. */
+export interface Address {
+  readonly exchange: string
+  readonly key: string
+}
+
 export interface Publication {
   /** Chosen by the sender and echoed; rising within a connection. */
   readonly tag: number
@@ -180,6 +186,11 @@ export interface Publication {
   readonly key: string
   /** How a topic exchange splits the key; 'dotted' when absent. */
   readonly syntax?: KeySyntax | undefined
+  /**
+   * It goes there as well: to each queue once, and nowhere when one of them refuses it. Receivers that got it through an
+   * exchange see the first exchange among the addresses; in a queue that it was sent to, it looks as if sent there alone.
+   */
+  readonly also?: readonly Address[] | undefined
   readonly durability: Durability
   /** 0 to 9. */
   readonly priority: number
@@ -199,7 +210,7 @@ export interface Publication {
   readonly sequence: number
   /** Under which queues with `deduplication` know it; of at most 256 bytes. Absent: what the payload says. */
   readonly deduplicationId?: string | undefined
-  /** Unroutable is refused with `message-unroutable` instead of being confirmed and dropped. */
+  /** With no queue to go to it is refused with `message-unroutable` instead of being confirmed and dropped. */
   readonly mandatory: boolean
   /** Message group (JMSXGroupID): its messages go to one consumer at a time, in order. '' is none. */
   readonly group?: string | undefined

@@ -1,5 +1,6 @@
+import { DEFAULT_EXCHANGE } from '../model/destination.ts'
 import type { Delivery } from './api.ts'
-import { OperationReader, PublishFlag, PublishHead, readPublish } from './ports/operations.ts'
+import { isSentTo, OperationReader, PublishHead, readPublish } from './ports/operations.ts'
 import type { Slice } from './ports/store.ts'
 
 const reader = new OperationReader()
@@ -30,8 +31,9 @@ export class DeliveryRecord implements Delivery {
   read(slice: Slice, queue: string): boolean {
     if (!readPublish(reader.reset(slice.bytes, slice.start, slice.end), head)) return false
     this.queue = queue
-    this.exchange = head.exchange
-    this.key = head.flags & PublishFlag.direct ? queue : head.key
+    const direct = isSentTo(head, queue)
+    this.exchange = direct ? DEFAULT_EXCHANGE : head.exchange
+    this.key = direct ? queue : head.key
     this.format = head.format
     this.priority = head.priority
     this.publishedAt = head.publishedAt

@@ -1,6 +1,6 @@
 import { DEFAULT_EXCHANGE, TOPIC_EXCHANGE } from '../model/destination.ts'
 import { isMillraceError, MillraceError } from '../model/errors.ts'
-import type { Publication } from './api.ts'
+import type { Address, Publication } from './api.ts'
 import type { Connection } from './connection.ts'
 import type { Core } from './core.ts'
 import { MAX_DEDUPLICATION_ID_BYTES } from './deduplication.ts'
@@ -203,29 +203,43 @@ export class Publisher {
 
   private routeTo(connection: Connection, publication: Publication): void {
     const { targets } = this
-    if (publication.exchange === DEFAULT_EXCHANGE) {
+    const { also } = publication
+    this.routeOne(connection, publication, publication)
+    if (also !== undefined) {
+      const all = new Set(targets)
+      for (const address of also) {
+        this.routeOne(connection, publication, address)
+        for (const queue of targets) all.add(queue)
+      }
+      targets.splice(0, targets.length, ...all)
+    }
+    if (targets.length === 0 && (publication.mandatory || publication.prepare)) throw unroutable(publication)
+  }
+
+  private routeOne(connection: Connection, publication: Publication, { exchange, key }: Address): void {
+    const { targets } = this
+    if (exchange === DEFAULT_EXCHANGE) {
       targets.length = 1
-      targets[0] = this.core.topology.queueFor(publication.key, true)
+      targets[0] = this.core.topology.queueFor(key, true)
     } else {
-      this.routeThrough(connection, publication)
+      this.routeThrough(connection, publication, exchange, key)
     }
   }
 
-  private routeThrough(connection: Connection, publication: Publication): void {
-    if (publication.exchange === TOPIC_EXCHANGE && publication.syntax !== 'slashed')
-      checkTopic(publication.key)
-    const key: RoutingKey = { text: publication.key, syntax: publication.syntax ?? 'dotted' }
+  private routeThrough(
+    connection: Connection,
+    publication: Publication,
+    exchange: string,
+    text: string,
+  ): void {
+    if (exchange === TOPIC_EXCHANGE && publication.syntax !== 'slashed') checkTopic(text)
+    const key: RoutingKey = { text, syntax: publication.syntax ?? 'dotted' }
     this.head.priority = publication.priority
     this.head.format = publication.format
     const beginning =
       publication.body === undefined ? publication.payload : this.bodies.beginningOf(publication.body)
     this.values.reset(this.core.contents, this.head, beginning, publication.durability !== 'memory')
-    this.core.topology.route(publication.exchange, key, connection, this.values, this.targets)
-    if (this.targets.length > 0 || !(publication.mandatory || publication.prepare)) return
-    throw new MillraceError(
-      'message-unroutable',
-      `no queue is bound to exchange ${JSON.stringify(publication.exchange)} for key ${JSON.stringify(publication.key)}`,
-    )
+    this.core.topology.route(exchange, key, connection, this.values, this.targets)
   }
 
   /**
@@ -314,7 +328,9 @@ export class Publisher {
 
   private fillHead(publication: Publication, size: number): void {
     const { head } = this
-    const direct = publication.exchange === DEFAULT_EXCHANGE
+    const { exchange, key } = addressOf(publication)
+    const direct = exchange === DEFAULT_EXCHANGE
+    head.named = direct ? '' : namesIn(publication)
     head.publishedAt = this.core.wall()
     head.expiry = publication.expiry
     head.flags =
@@ -324,6 +340,7 @@ export class Publisher {
       (publication.durability === 'os' ? PublishFlag.os : 0) |
       (publication.group ? PublishFlag.grouped : 0) |
       (head.deduplicationId === '' ? 0 : PublishFlag.deduplicated) |
+      (head.named === '' ? 0 : PublishFlag.composite) |
       (publication.transaction === undefined ? 0 : PublishFlag.transacted) |
       (publication.prepare === undefined ? 0 : PublishFlag.prepared) |
       (head.keys.length === 0 ? 0 : PublishFlag.keyed)
@@ -334,8 +351,8 @@ export class Publisher {
     head.group = publication.group ?? ''
     head.transaction = publication.transaction ?? 0
     head.producerGroup = publication.prepare?.group ?? ''
-    head.exchange = publication.exchange
-    head.key = publication.key
+    head.exchange = exchange
+    head.key = key
     head.size = size
     head.annotations = ''
     head.chunks.length = 0
@@ -413,6 +430,27 @@ export class Publisher {
 /** A resend can be told from another message: not in a transaction, where a sequence may be rolled back. */
 function isIdentified({ producer, transaction, prepare }: Publication): boolean {
   return producer > 0 && transaction === undefined && prepare === undefined
+}
+
+/** By which those see it who have it through an exchange: the first of its addresses that names one. */
+function addressOf(publication: Publication): Address {
+  if (publication.exchange !== DEFAULT_EXCHANGE || publication.also === undefined) return publication
+  return publication.also.find(({ exchange }) => exchange !== DEFAULT_EXCHANGE) ?? publication
+}
+
+/** JSON of the queues that are named beside an exchange; '' when there are none. */
+function namesIn(publication: Publication): string {
+  const { also } = publication
+  if (also === undefined) return ''
+  const names = [publication, ...also].filter(({ exchange }) => exchange === DEFAULT_EXCHANGE)
+  return names.length === 0 ? '' : JSON.stringify(names.map(({ key }) => key))
+}
+
+function unroutable({ exchange, key, also }: Publication): MillraceError {
+  return new MillraceError(
+    'message-unroutable',
+    `no queue is bound to exchange ${JSON.stringify(exchange)} for key ${JSON.stringify(key)}${also ? ', nor is one elsewhere where the message was sent to' : ''}`,
+  )
 }
 
 function firstState({ prepare, transaction }: Publication): number {

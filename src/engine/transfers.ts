@@ -1,9 +1,11 @@
+import { DEFAULT_EXCHANGE } from '../model/destination.ts'
 import type { Core } from './core.ts'
 import { encodeVolatile, enqueue } from './enqueue.ts'
 import { type Chunk, EntryFlag } from './index/chunk.ts'
 import type { Lane } from './index/lane.ts'
 import { eventCode, StateCode, transition } from './lifecycle.ts'
 import {
+  isSentTo,
   OperationReader,
   OperationType,
   PublishFlag,
@@ -139,7 +141,10 @@ export class Transfers {
     const lsn = chunk.lsns[slot]!
     const flags = chunk.flags[slot]!
     // It keeps the key that it was sent with.
-    if (head.flags & PublishFlag.direct) head.key = queue.name
+    if (isSentTo(head, queue.name)) {
+      head.exchange = DEFAULT_EXCHANGE
+      head.key = queue.name
+    }
     const target = transfer.address(head, lsn)
     if (target === undefined) {
       transfer.failed('stays')
@@ -166,7 +171,7 @@ export class Transfers {
       PublishFlag.producer |
       PublishFlag.deduplicated |
       PublishFlag.keyed
-    const decided = PublishFlag.transacted | PublishFlag.prepared
+    const decided = PublishFlag.transacted | PublishFlag.prepared | PublishFlag.composite
     head.flags = (head.flags & ~dropped & ~decided) | PublishFlag.replaces
     head.due = 0
     head.queues = [target.id]

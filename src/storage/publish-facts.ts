@@ -56,6 +56,7 @@ export class PublishFacts {
       reader.skip(reader.varint())
       reader.skip(reader.varint())
     }
+    if (flags & PublishFlag.composite) reader.skip(reader.varint())
     if (flags & PublishFlag.annotated) reader.skip(reader.varint())
     reader.varint()
     readList(reader, this.chunks)

@@ -19,5 +19,6 @@ export const claims: Capabilities = {
   temporaryDestinations: true,
   transactions: true,
   preparedMessages: true,
+  compositeDestinations: true,
   maxMessageBytes: LIMIT,
 }

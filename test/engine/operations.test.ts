@@ -20,7 +20,7 @@ const number = fc.oneof(
 )
 const lsns = fc.array(number, { maxLength: 5 })
 const head = fc.record({
-  flags: fc.nat(16383),
+  flags: fc.nat(32_767),
   priority: fc.nat(9),
   format: number,
   publishedAt: number,
@@ -43,6 +43,7 @@ const head = fc.record({
   ),
   exchange: fc.string({ unit: 'grapheme' }),
   key: fc.string({ unit: 'grapheme' }),
+  named: fc.string({ unit: 'grapheme' }),
   annotations: fc.string({ unit: 'grapheme' }),
   size: number,
   chunks: lsns,
@@ -70,6 +71,7 @@ function asFlagged(full: Omit<PublishHead, 'payloadStart' | 'payloadEnd'>, paylo
     keys: has(PublishFlag.keyed) ? full.keys : [],
     exchange: direct ? '' : full.exchange,
     key: direct ? '' : full.key,
+    named: has(PublishFlag.composite) ? full.named : '',
     annotations: has(PublishFlag.annotated) ? full.annotations : '',
     size: chunked ? full.size : payload.length,
     chunks: chunked ? full.chunks : [],

@@ -300,11 +300,11 @@ test('survivors come out by queue, then by LSN, each with its bytes', () => {
 
 test('what a store must know of a publish operation is found whatever else is in it', () => {
   const fields = fc.record({
-    flags: fc.nat(16383),
+    flags: fc.nat(32_767),
     queues: fc.array(fc.integer({ min: 1, max: 1e9 }), { maxLength: 20 }),
     chunks: fc.array(long, { maxLength: 5 }),
     replacedLsn: long,
-    texts: fc.tuple(fc.string(), fc.string(), fc.string(), fc.string(), fc.string()),
+    texts: fc.tuple(fc.string(), fc.string(), fc.string(), fc.string(), fc.string(), fc.string()),
   })
   fc.assert(
     fc.property(fields, ({ flags, queues, chunks, replacedLsn, texts }) => {
@@ -316,6 +316,7 @@ test('what a store must know of a publish operation is found whatever else is in
         group: texts[3],
         deduplicationId: texts[4],
         keys: queues.map((queue) => ({ queue, key: texts[3] })),
+        named: texts[5],
         expiry: 5,
         due: 6,
         targets: queues.map((queue) => queue + 1),

@@ -1,4 +1,10 @@
+import type { CompositeDestination, Destination } from '../../model/destination.ts'
 import { MillraceError } from '../../model/errors.ts'
+
+/** How a composite goes over the wire: as a queue of the address of all its members. */
+export function addressee(destination: Destination | CompositeDestination): Destination {
+  return destination.kind === 'composite' ? { kind: 'queue', name: destination.name } : destination
+}
 
 /** Where a broker listens, and as whom to come. */
 export interface Address {

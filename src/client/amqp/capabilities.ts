@@ -24,6 +24,7 @@ export function capabilitiesOf(line: Line): Capabilities {
     // Nothing in an open says it; a broker without a coordinator refuses the link.
     transactions: true,
     preparedMessages: millrace,
+    compositeDestinations: millrace,
     maxMessageBytes: limit === undefined ? Number.MAX_SAFE_INTEGER : Number(limit),
   }
 }

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Durability } from '../../model/delivery.ts'
-import type { Destination } from '../../model/destination.ts'
+import type { CompositeDestination, Destination } from '../../model/destination.ts'
 import { isMillraceError, MillraceError } from '../../model/errors.ts'
 import type { QueuePolicy } from '../../model/policy.ts'
 import type {
@@ -16,6 +16,7 @@ import type {
   Source,
   SubscriptionSource,
 } from '../provider.ts'
+import { addressee } from './address.ts'
 import { Blocks } from './blocks.ts'
 import { capabilitiesOf } from './capabilities.ts'
 import { CopyBrowser } from './copy-browser.ts'
@@ -124,13 +125,16 @@ export class AmqpConnection implements ProviderConnection, SenderHome, ReceiverH
     line.onReceived = () => this.handOver()
   }
 
-  async createSender(target?: Destination, options: SenderOptions = {}): Promise<ProviderSender> {
+  async createSender(
+    target?: Destination | CompositeDestination,
+    options: SenderOptions = {},
+  ): Promise<ProviderSender> {
     const { producerId = randomUUID() } = options
     await this.ready()
     if (!target && !this.line.open.offeredCapabilities.includes(RELAY)) {
       return new FanSender((destination) => this.unattachedSender(destination))
     }
-    return this.attached(() => new AmqpSender(this, target, producerId))
+    return this.attached(() => new AmqpSender(this, target && addressee(target), producerId))
   }
 
   /** It attaches when it is first used. */

@@ -1,5 +1,6 @@
 import type { Destination } from '../../model/destination.ts'
 import type { Outgoing, ProviderSender, SendReceipt } from '../provider.ts'
+import { addressee } from './address.ts'
 import { closedError } from './errors.ts'
 
 /** Sends to any destination at a broker that has no anonymous relay: over a link for each, so that order is kept in each. */
@@ -15,7 +16,7 @@ export class FanSender implements ProviderSender {
 
   send(message: Outgoing): Promise<SendReceipt> {
     if (this.closed) return Promise.reject(closedError('sender'))
-    const { kind, name } = message.destination
+    const { kind, name } = addressee(message.destination)
     const key = `${kind} ${name}`
     let sender = this.senders.get(key)
     if (!sender) {

@@ -1,4 +1,4 @@
-import type { Destination } from '../../model/destination.ts'
+import { type Destination, parseComposite } from '../../model/destination.ts'
 import { MessageView } from '../message-format.ts'
 import type { DeadLetter, IncomingBrowsed, IncomingCheck } from '../provider.ts'
 import {
@@ -53,9 +53,10 @@ export class AmqpIncoming implements IncomingCheck {
     return this.read
   }
 
-  /** Where it was sent to; senders that do not say mean the link's address. */
+  /** Where it was sent to; senders that do not say, or name several, mean the link's address. */
   get destination(): Destination {
-    return this.content.to ?? this.source
+    const { to } = this.content
+    return to === undefined || parseComposite(to.name) ? this.source : to
   }
 
   get priority(): number {

@@ -9,6 +9,7 @@ import type { SenderLink } from '../../wire/amqp10/peer/sender-link.ts'
 import { Deque } from '../deque.ts'
 import { encodeShared } from '../message-format.ts'
 import type { Capabilities, Outgoing, ProviderSender, SendReceipt } from '../provider.ts'
+import { addressee } from './address.ts'
 import { DeliveryWindow } from './delivery-window.ts'
 import { sendPrefix } from './envelope.ts'
 import { closedError, fromAmqp, lost } from './errors.ts'
@@ -112,7 +113,8 @@ export class AmqpSender implements ProviderSender, SenderEvents, Resumable {
     resolve: PendingSend['resolve'],
     reject: PendingSend['reject'],
   ): PendingSend {
-    const { durability, priority, expiry, destination: to } = message
+    const { durability, priority, expiry } = message
+    const to = addressee(message.destination)
     const { home } = this
     if (!home.durabilities.includes(durability)) {
       throw new MillraceError('unsupported', `this broker has no durability ${durability}`)

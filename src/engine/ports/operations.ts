@@ -244,6 +244,8 @@ export const PublishFlag = {
   repeating: 4096,
   /** Bears, for the queues that keep the last value of each key, its keys. */
   keyed: 8192,
+  /** Sent to several destinations; the exchange and the key are those of the first topic among them. */
+  composite: 16_384,
 } as const
 
 /** The key of a message in a queue that keeps the last value of each. */
@@ -262,7 +264,7 @@ const noKeys: readonly QueueKey[] = []
  *   | replaces: varint queue, varint lsn                     (that message leaves that queue in the same step)
  *   | transacted: varint transaction | prepared: text producerGroup | grouped: text group | deduplicated: text id
  *   | repeating: text JSON (Repetition) | keyed: varint n, (varint queue, text key)[n]
- *   | unless direct: text exchange, text key | annotated: text JSON
+ *   | unless direct: text exchange, text key | composite: text JSON (names of queues that it was sent to) | annotated: text JSON
  *   | chunked: varint size, varint n, varint lsn[n]  otherwise: payload to the end
  *
  * The head of a publish operation, decoded into a reusable object.
@@ -290,6 +292,8 @@ export class PublishHead {
   keys: readonly QueueKey[] = noKeys
   exchange = ''
   key = ''
+  /** JSON of the names of queues that a message to several destinations was sent to, or ''. */
+  named = ''
   annotations = ''
   /** Size of the whole body and the LSNs of its chunks, when chunked. */
   size = 0
@@ -324,6 +328,7 @@ export function readPublish(reader: OperationReader, head: PublishHead): boolean
   const direct = flags & PublishFlag.direct
   head.exchange = direct ? '' : reader.text()
   head.key = direct ? '' : reader.text()
+  head.named = flags & PublishFlag.composite ? reader.text() : ''
   head.annotations = flags & PublishFlag.annotated ? reader.text() : ''
   const chunked = flags & PublishFlag.chunked
   head.size = chunked ? reader.varint() : reader.end - reader.at
@@ -347,6 +352,12 @@ function writeKeys(batch: ByteWriter, keys: readonly QueueKey[]): void {
     batch.putVarint(queue)
     batch.putText(key)
   }
+}
+
+/** Whether the message came to the queue because it was sent to it, and not through an exchange. */
+export function isSentTo(head: PublishHead, queue: string): boolean {
+  if (head.flags & PublishFlag.direct) return true
+  return head.named !== '' && (JSON.parse(head.named) as string[]).includes(queue)
 }
 
 function readDue(reader: OperationReader, scheduled: number, head: PublishHead): void {
@@ -396,6 +407,7 @@ export function writePublish(batch: ByteWriter, head: PublishHead, payload: Uint
     batch.putText(head.exchange)
     batch.putText(head.key)
   }
+  if (flags & PublishFlag.composite) batch.putText(head.named)
   if (flags & PublishFlag.annotated) batch.putText(head.annotations)
   if (flags & PublishFlag.chunked) {
     batch.putVarint(head.size)

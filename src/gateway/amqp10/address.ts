@@ -1,4 +1,10 @@
-import { type Destination, TEMPORARY_QUEUE, TEMPORARY_TOPIC } from '../../model/destination.ts'
+import {
+  type Destination,
+  MAX_MEMBERS,
+  parseComposite,
+  TEMPORARY_QUEUE,
+  TEMPORARY_TOPIC,
+} from '../../model/destination.ts'
 import { MillraceError } from '../../model/errors.ts'
 
 /** Prefixes of addresses that say what they name. */
@@ -38,6 +44,27 @@ export function resolveAddress(
   if (name.startsWith(TEMPORARY_QUEUE)) return { kind: 'temporary-queue', name }
   if (name.startsWith(TEMPORARY_TOPIC)) return { kind: 'temporary-topic', name }
   return { kind: prefix?.[1] ?? kindOf(capabilities) ?? fallback(name), name }
+}
+
+/** What the address of a target names: one destination, or several. Throws `destination-invalid`. */
+export function resolveTargets(
+  address: string,
+  capabilities: readonly string[],
+  fallback: (name: string) => 'queue' | 'topic',
+): [Destination, ...Destination[]] {
+  const [first, ...others] = parseComposite(address) ?? []
+  if (first === undefined) return [resolveAddress(address, capabilities, fallback)]
+  const members: [Destination, ...Destination[]] = [first, ...others]
+  if (members.length > MAX_MEMBERS || !members.every(isLasting))
+    throw new MillraceError(
+      'destination-invalid',
+      `an address of several destinations has at most ${MAX_MEMBERS}, each with a name, and none that is temporary`,
+    )
+  return members
+}
+
+function isLasting({ name }: Destination): boolean {
+  return name !== '' && !name.startsWith(TEMPORARY_QUEUE) && !name.startsWith(TEMPORARY_TOPIC)
 }
 
 export function kindOf(capabilities: readonly string[]): 'queue' | 'topic' | undefined {

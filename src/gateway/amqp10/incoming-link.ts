@@ -100,6 +100,7 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
       tag: 0,
       exchange: '',
       key: '',
+      also: undefined,
       durability: 'disk',
       priority: 4,
       format: FORMAT_AMQP10,
@@ -181,6 +182,7 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
     if (route.temporary) this.engine.declareQueue({ name: route.key, passive: true })
     publication.exchange = route.exchange
     publication.key = route.key
+    publication.also = route.also
     publication.mandatory = route.mandatory
     publication.durability = head.durability
     publication.priority = head.priority
@@ -312,7 +314,7 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
 
   /** Sends to the queue are held: no more are asked for, and the sender is told why. */
   blocked(queue: string, reason: string): void {
-    if (this.isOurRelay) this.tellHeld(this.held.set(queue, reason))
+    if (this.tellsQueues) this.tellHeld(this.held.set(queue, reason))
     if (!this.concerns(queue) || this.blocks.has(queue)) return
     if (this.blocks.size === 0) this.connection.intake.remove(this.undecidedBytes)
     this.blocks.add(queue)
@@ -327,19 +329,24 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
     this.replenish()
   }
 
-  /** A relay goes on taking messages for other queues; our own client is told of all that are held. */
+  /** A relay goes on taking messages for other queues, and a link to several waits with each message; our own client is told of all that are held. */
   private tellHeld(held: ReadonlyMap<string, string>): void {
     this.link.tell(new Map([[BLOCKED_KEY, new Map(held)]]))
   }
 
-  private get isOurRelay(): boolean {
-    return this.options.destination instanceof Relay && this.options.identity !== undefined
+  private get tellsQueues(): boolean {
+    return this.hasManyQueues && this.options.identity !== undefined
   }
 
-  /** '' stands for every queue. Where each message says its own way, each is answered for itself. */
-  private concerns(queue: string): boolean {
+  private get hasManyQueues(): boolean {
     const { destination } = this.options
-    if (destination instanceof Relay) return false
+    return destination instanceof Relay || destination.also !== undefined
+  }
+
+  /** '' stands for every queue. Where there are several, each message is answered for itself. */
+  private concerns(queue: string): boolean {
+    const destination = this.options.destination as Route
+    if (this.hasManyQueues) return false
     return queue === '' || (destination.mandatory && destination.key === queue)
   }
 

@@ -1,6 +1,5 @@
-import { isTopic } from '../../model/destination.ts'
 import { MillraceError } from '../../model/errors.ts'
-import { resolveAddress } from './address.ts'
+import { resolveTargets } from './address.ts'
 import type { AmqpConnection } from './connection.ts'
 import { type Route, routeTo } from './route.ts'
 
@@ -31,11 +30,11 @@ export class Relay {
 
   private find(address: string, kind: string | undefined): Route {
     const { engine, gateway } = this.connection
-    const destination = resolveAddress(address, kind ? [kind] : [], (name) => gateway.kindOf(name))
-    const { kind: found, name } = destination
-    if (found === 'queue' || found === 'topic') this.connection.assertPermitted('send', found, name)
-    if (!isTopic(destination) && found === 'queue' && !engine.queue(name))
-      this.connection.assertPermitted('create', 'queue', name)
-    return routeTo(destination)
+    const targets = resolveTargets(address, kind ? [kind] : [], (name) => gateway.kindOf(name))
+    for (const { kind: found, name } of targets) {
+      if (found === 'queue' || found === 'topic') this.connection.assertPermitted('send', found, name)
+      if (found === 'queue' && !engine.queue(name)) this.connection.assertPermitted('create', 'queue', name)
+    }
+    return routeTo(...targets)
   }
 }

@@ -1,9 +1,9 @@
-import { isTopic } from '../../model/destination.ts'
+import { type Destination, isTopic } from '../../model/destination.ts'
 import { MillraceError } from '../../model/errors.ts'
 import type { Attach, Target } from '../../wire/amqp10/peer/performatives.ts'
 import type { ReceiverLink } from '../../wire/amqp10/peer/receiver-link.ts'
 import { Typed } from '../../wire/amqp10/values.ts'
-import { MANAGEMENT_ADDRESS, resolveAddress } from './address.ts'
+import { MANAGEMENT_ADDRESS, resolveAddress, resolveTargets } from './address.ts'
 import type { AmqpConnection } from './connection.ts'
 import { CoordinatorLink } from './coordinator-link.ts'
 import { ADDRESS_KEY, createTemporary, deleteOnClose, deleteTemporary } from './dynamic-nodes.ts'
@@ -36,8 +36,15 @@ export function attachTarget(connection: AmqpConnection, link: ReceiverLink, att
 }
 
 function fixedRoute(connection: AmqpConnection, target: Target, address: string): Route {
-  const { engine, gateway } = connection
-  const destination = resolveAddress(address, target.capabilities, (name) => gateway.kindOf(name))
+  const { gateway } = connection
+  const targets = resolveTargets(address, target.capabilities, (name) => gateway.kindOf(name))
+  for (const destination of targets) prepareTarget(connection, destination)
+  return routeTo(...targets)
+}
+
+/** Throws what the sender is refused with. */
+function prepareTarget(connection: AmqpConnection, destination: Destination): void {
+  const { engine } = connection
   const { kind, name } = destination
   if (kind === 'queue' || kind === 'topic') connection.assertPermitted('send', kind, name)
   if (!isTopic(destination) && !engine.queue(name)) {
@@ -46,7 +53,6 @@ function fixedRoute(connection: AmqpConnection, target: Target, address: string)
     const consumer = engine.consume(connection.number, { queue: name, create: kind === 'queue' })
     engine.cancel(consumer, { release: true })
   }
-  return routeTo(destination)
 }
 
 function dynamicTarget(connection: AmqpConnection, link: ReceiverLink, attach: Attach, target: Target): void {

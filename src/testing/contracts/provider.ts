@@ -1,3 +1,4 @@
+import { testComposites } from './provider-composites.ts'
 import { testConsumers } from './provider-consumers.ts'
 import { testMessages } from './provider-messages.ts'
 import { testQueues } from './provider-queues.ts'
@@ -20,6 +21,7 @@ export function testProvider(subject: ProviderSubject): void {
   testSettlement(subject)
   testConsumers(subject)
   testTopics(subject)
+  testComposites(subject)
   testQueues(subject)
   testSelectors(subject)
   testTransactions(subject)
