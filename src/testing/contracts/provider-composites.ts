@@ -58,7 +58,7 @@ export function testComposites(subject: ProviderSubject): void {
     async (bench) => {
       const mq = await bench.connect()
       const [a, b] = [bench.queue<string>(), bench.queue<string>()]
-      const session = await mq.connection.createSession({ acknowledge: 'transacted' })
+      const session = mq.connection.createSession({ acknowledge: 'transacted' })
       const producer = await session.createProducer(composite(a, b))
       await producer.send('undone')
       await session.rollback()
@@ -85,7 +85,7 @@ export function testComposites(subject: ProviderSubject): void {
       await assert.rejects(mq.send(queue<string>('other'), 'm', { replyTo: both as never }), {
         code: 'argument-invalid',
       })
-      const { temporary } = { temporary: await mq.createTemporaryQueue<string>() }
+      const temporary = await mq.createTemporaryQueue<string>()
       for (const wrong of [[a], [a, both], [a, temporary], [a, queue('with,comma')], [a, 'b']])
         assert.throws(() => composite(...(wrong as never[])), { code: 'destination-invalid' })
       const fussy = queue<string>('fussy', { body: short })
