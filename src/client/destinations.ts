@@ -131,7 +131,7 @@ export function assertSendable(value: unknown): asserts value is Sendable<never>
 }
 
 /** Throws `destination-invalid`. */
-export function assertDestination(value: unknown): asserts value is Destination {
+function assertDestination(value: unknown): asserts value is Destination {
   if (isDestination(value)) return
   throw new MillraceError(
     'destination-invalid',
