@@ -175,9 +175,10 @@ export class Consumer implements Actor, Attendant {
       return
     if (this.departures !== this.world.departures) this.newest.clear()
     this.departures = this.world.departures
-    // The members of a group wait for one another, and nobody else does.
+    // The members of a group wait for one another, and nobody else does. What goes to volatile queues alone is kept in memory
+    // and has an order of its own (JMS 6.2.9): it does not wait for the disk as what other queues hold too.
     const { producer, target, priority, position, group } = message
-    const key = `${producer} ${target.exchange} ${target.key} ${priority} ${group}`
+    const key = `${producer} ${target.exchange} ${target.key} ${copy.level} ${priority} ${group}`
     const newest = this.newest.get(key) ?? 0
     if (position < newest) {
       throw new Violation(
