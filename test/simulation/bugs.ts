@@ -1,6 +1,5 @@
 import type { ConnectionSink } from '../../src/engine/api.ts'
 import type { Broker } from '../../src/engine/broker.ts'
-import type { Core } from '../../src/engine/core.ts'
 import { OperationType } from '../../src/engine/ports/operations.ts'
 import type { Store, StoreClient } from '../../src/engine/ports/store.ts'
 import type { Disk, DiskFile } from '../../src/storage/disk.ts'
@@ -67,34 +66,6 @@ export const bugs: Readonly<Record<string, Tampering>> = {
   },
   'drops a survivor in compaction': { disk: dropSurvivors },
   'dispatches twice': { broker: dispatchTwice },
-  'routes without looking at the selectors of bindings': {
-    broker: (broker) => replaced(broker, { bind: ({ selector: _, ...binding }) => broker.bind(binding) }),
-  },
-  'takes what a selector asks for with AND for decided by its first half': {
-    broker: (broker) =>
-      replaced(broker, {
-        consume: (connection, { selector, ...options }) =>
-          broker.consume(connection, { ...options, selector: selector?.replace(/ AND weight.*/, '') }),
-      }),
-  },
-  'forgets groups of messages': {
-    broker: (broker) =>
-      replaced(broker, {
-        publish: (connection, { group: _, ...publication }) => broker.publish(connection, publication),
-      }),
-  },
-  'hands a group over while something of it is unsettled': { broker: handOverEarly },
-  'does not look again at what comes back to selective consumers': { broker: forgetReturns },
-  'gives what is to go to one active consumer to all': {
-    broker: (broker) =>
-      replaced(broker, {
-        declareQueue: ({ policy, ...declaration }, connection) =>
-          broker.declareQueue(
-            { ...declaration, policy: { ...policy, singleActiveConsumer: false } },
-            connection,
-          ),
-      }),
-  },
 }
 
 /** `base` with some of its methods replaced; the rest are called on `base` itself. */
@@ -159,35 +130,6 @@ function dropSurvivors(disk: Disk): Disk {
       return disk.write(file, kept, position, done)
     },
   })
-}
-
-/** Groups count nothing as unsettled. */
-function handOverEarly(broker: Broker): Broker {
-  const core = coreOf(broker)
-  const { grouped } = core
-  core.grouped = (queue) => {
-    grouped(queue)
-    const groups = queue.groups!
-    const get = groups.get.bind(groups)
-    groups.get = (number) => Object.defineProperty(get(number), 'unsettled', { get: () => 0, set: () => {} })
-  }
-  return broker
-}
-
-function forgetReturns(broker: Broker): Broker {
-  return replaced(broker, {
-    settle: (consumer, ...rest) => {
-      const assortment = coreOf(broker).consumers.get(consumer)?.queue.assortment
-      const arrived = assortment?.arrived.slice() ?? []
-      const count = broker.settle(consumer, ...rest)
-      if (assortment) assortment.arrived = arrived
-      return count
-    },
-  })
-}
-
-function coreOf(broker: Broker): Core {
-  return Reflect.get(broker, 'core') as Core
 }
 
 function dispatchTwice(broker: Broker): Broker {

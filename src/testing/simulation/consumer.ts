@@ -1,9 +1,6 @@
 import type { Delivery, Settlement } from '../../engine/api.ts'
 import type { Broker } from '../../engine/broker.ts'
-import type { Attendant } from './attendance.ts'
-import { CHOICES, type Choice } from './choices.ts'
-import { type Copy, type SentMessage, traitsOfMessage } from './messages.ts'
-import { SOLO } from './plan.ts'
+import type { Copy } from './messages.ts'
 import { Violation } from './violation.ts'
 import type { Actor, World } from './world.ts'
 
@@ -15,17 +12,10 @@ interface Held {
 }
 
 /** Receives from one queue and settles in all the ways there are, now and then slowly, or not at all. */
-export class Consumer implements Actor, Attendant {
+export class Consumer implements Actor {
   private readonly world: World
   private readonly queue: string
   private readonly name: string
-  private readonly choosiness: number
-  priority = 0
-  private choice: Choice | undefined
-  private maxBytes: number | undefined
-  private credit = 0
-  /** What it does not want to see again. */
-  private readonly refused = new Set<SentMessage>()
   private connection = 0
   private consumer = 0
   private readonly held = new Map<number, Held>()
@@ -36,12 +26,10 @@ export class Consumer implements Actor, Attendant {
   private departures = 0
   private draining = 0
 
-  /** `choosiness`: how likely it is that it asks for some of the messages only. */
-  constructor(world: World, queue: string, { name, choosiness }: { name: string; choosiness: number }) {
+  constructor(world: World, queue: string, name: string) {
     this.world = world
     this.queue = queue
     this.name = name
-    this.choosiness = choosiness
   }
 
   get awaited(): number {
@@ -65,7 +53,7 @@ export class Consumer implements Actor, Attendant {
       disconnect: 1,
       drain: 1,
     })
-    if (what === 'grant') this.grant(broker, random.between(1, 30))
+    if (what === 'grant') broker.grant(this.consumer, random.between(1, 30))
     else if (what === 'cancel') this.cancel(broker)
     else if (what === 'disconnect') this.disconnect(broker)
     else if (what === 'drain') this.drain(broker)
@@ -82,7 +70,7 @@ export class Consumer implements Actor, Attendant {
   devour(broker: Broker): void {
     if (this.consumer === 0) this.start(broker)
     if (this.consumer === 0) return
-    this.grant(broker, 200)
+    broker.grant(this.consumer, 200)
     for (const { tag, whole } of [...this.held.values()]) if (whole) this.accept(broker, tag, tag)
   }
 
@@ -97,26 +85,10 @@ export class Consumer implements Actor, Attendant {
         cancelled: () => this.forget(),
       }),
     )
-    const { random } = world
-    this.maxBytes = random.chance(0.3) ? random.between(500, 20_000) : undefined
-    this.choice = random.chance(this.choosiness) ? random.pick(CHOICES) : undefined
-    this.priority = random.chance(0.8) ? 0 : random.between(-1, 2)
-    const { queue, priority, maxBytes } = this
-    const selector = this.choice?.text
-    this.consumer = broker.consume(this.connection, { queue, priority, maxBytes, selector })
-    world.attendance.joined(queue, this)
-    world.note(this.name, 'consumes', queue, selector ?? 'everything', 'as', this.consumer)
-    this.grant(broker, random.between(1, 50))
-  }
-
-  private grant(broker: Broker, credit: number): void {
-    this.credit += credit
-    broker.grant(this.consumer, credit)
-  }
-
-  wants(message: SentMessage): boolean {
-    if (this.credit <= 0 || this.draining > 0 || this.maxBytes !== undefined) return false
-    return !this.refused.has(message) && (this.choice?.takes(traitsOfMessage(message)) ?? true)
+    const maxBytes = world.random.chance(0.3) ? world.random.between(500, 20_000) : undefined
+    this.consumer = broker.consume(this.connection, { queue: this.queue, maxBytes })
+    world.note(this.name, 'consumes', this.queue)
+    broker.grant(this.consumer, world.random.between(1, 50))
   }
 
   private deliver(broker: Broker, deliveries: readonly Delivery[], count: number): void {
@@ -130,11 +102,8 @@ export class Consumer implements Actor, Attendant {
       if (expired && world.wallSetAt < world.clock.monotonic()) {
         throw new Violation('expiry', `${copy.message.id} was delivered after it had expired`)
       }
-      this.credit--
       this.checkOrder(copy)
-      this.checkSelection(copy)
       world.reference.handedOut(copy, this.consumer)
-      if (copy.message.group !== '') world.groups.handedOut(copy, this.queue, this.consumer)
       if (copy.deliveries > 1) world.report.count('redeliveries')
       if (delivery.deliveryCount < 1 || delivery.deliveryCount > copy.deliveries) {
         throw new Violation('counts', `${copy.message.id} has delivery count ${delivery.deliveryCount}`)
@@ -155,19 +124,6 @@ export class Consumer implements Actor, Attendant {
     })
   }
 
-  private checkSelection({ message }: Copy): void {
-    const { report, attendance } = this.world
-    if (this.refused.has(message))
-      throw new Violation('selection', `${message.id} came to ${this.name}, who had refused it`)
-    if (this.queue === SOLO && attendance.activeOf(SOLO) !== this)
-      throw new Violation('groups', `${message.id} came to ${this.name}, who is not the active consumer`)
-    if (message.group !== '') report.count('groupMembers')
-    if (this.choice === undefined) return
-    report.count('selected')
-    if (!this.choice.takes(traitsOfMessage(message)))
-      throw new Violation('selection', `${message.id} came to ${this.name}, who takes ${this.choice.text}`)
-  }
-
   private checkOrder(copy: Copy): void {
     const { message } = copy
     // Dead letters come in the order in which they failed.
@@ -175,10 +131,8 @@ export class Consumer implements Actor, Attendant {
       return
     if (this.departures !== this.world.departures) this.newest.clear()
     this.departures = this.world.departures
-    // The members of a group wait for one another, and nobody else does. What goes to volatile queues alone is kept in memory
-    // and has an order of its own (JMS 6.2.9): it does not wait for the disk as what other queues hold too.
-    const { producer, target, priority, position, group } = message
-    const key = `${producer} ${target.exchange} ${target.key} ${copy.level} ${priority} ${group}`
+    const { producer, target, priority, position } = message
+    const key = `${producer} ${target.exchange} ${target.key} ${priority}`
     const newest = this.newest.get(key) ?? 0
     if (position < newest) {
       throw new Violation(
@@ -218,8 +172,7 @@ export class Consumer implements Actor, Attendant {
     this.requests.set(this.nextRequest++, [])
     this.held.delete(tag)
     if (count === 1) this.world.reference.letGo(copy)
-    if (count === 1 && settlement.undeliverableHere) this.refused.add(copy.message)
-    if (count !== 1) this.checkTimedOut(copy, count)
+    else this.checkTimedOut(copy, count)
   }
 
   private accept(broker: Broker, first: number, last: number): void {
@@ -291,9 +244,7 @@ export class Consumer implements Actor, Attendant {
     const { consumer } = this
     this.draining++
     broker.drain(consumer, () => {
-      if (this.consumer !== consumer) return
-      this.draining--
-      this.credit = 0
+      if (this.consumer === consumer) this.draining--
     })
   }
 
@@ -302,9 +253,6 @@ export class Consumer implements Actor, Attendant {
       if (copy.holder === this.consumer) this.world.reference.letGo(copy)
     this.held.clear()
     this.newest.clear()
-    this.refused.clear()
-    this.credit = 0
-    this.world.attendance.left(this.queue, this)
     this.consumer = 0
     this.draining = 0
   }

@@ -7,7 +7,6 @@ import type { JournalOptions } from '../../storage/options.ts'
 import { FaultyDisk } from '../faulty-disk.ts'
 import type { SeededRandom } from '../random.ts'
 import type { VirtualClock } from '../virtual-clock.ts'
-import { selectable } from './choices.ts'
 import { Violation } from './violation.ts'
 
 /** Collaborators to put between the real parts, for tests of the simulation itself. */
@@ -53,7 +52,7 @@ export class Machine {
     const store = tampering.store?.(real) ?? real
     const contents = {
       property: () => undefined,
-      selectable,
+      selectable: () => undefined,
       deduplicationId: () => undefined,
     }
     const whole = new Broker({ store, clock: this.clock, random: this.random, contents }, engine)

@@ -1,5 +1,4 @@
 import type { Durability } from '../../model/delivery.ts'
-import { type Traits, traitsOf } from './choices.ts'
 
 /** Where a producer sends to. */
 export interface Target {
@@ -44,8 +43,6 @@ export interface SentMessage {
   readonly producer: string
   readonly target: Target
   readonly priority: number
-  /** Of messages that one consumer is to have; '': none. */
-  readonly group: string
   readonly level: Durability
   readonly size: number
   /** Wall time after which it must not be delivered; 0: never. */
@@ -65,11 +62,6 @@ export interface SentMessage {
   displaced: boolean
   /** 'hidden': part of a transaction, or half, and not to be seen before somebody asks for its commit. */
   outcome: 'open' | 'hidden' | 'confirmed' | 'refused' | 'unknown'
-}
-
-/** What selectors can ask of it. */
-export function traitsOfMessage({ number, id }: SentMessage): Traits {
-  return traitsOf(number, id.charCodeAt(0))
 }
 
 /** The bytes of a message: its name, over and over. */

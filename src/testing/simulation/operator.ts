@@ -1,7 +1,5 @@
 import type { Broker } from '../../engine/broker.ts'
-import { CHOICES } from './choices.ts'
 import { contentOf, isContent, type SentMessage } from './messages.ts'
-import { CHOOSY } from './plan.ts'
 import { Violation } from './violation.ts'
 import type { Actor, World } from './world.ts'
 
@@ -47,7 +45,7 @@ export class Operator implements Actor {
   /** The broker is back: what it says about bindings and queues is true, whatever was being changed. */
   started(broker: Broker): void {
     const { plan, reference } = this.world
-    if (plan.isDeclared) plan.bindings = [...broker.bindings()]
+    plan.bindings = [...broker.bindings()]
     reference.topology++
     if (this.temporary !== null && broker.queue(this.temporary) === undefined) {
       // Its declaration had not become durable, so that nothing in it had either; or its deletion had.
@@ -58,12 +56,10 @@ export class Operator implements Actor {
   private changeBinding(broker: Broker): void {
     const { plan, random, reference } = this.world
     const key = random.pick(['a.*', '#', '*.c.#', 'z', 'a.b'])
-    const queue = random.pick(['fan-1', 'fan-2', 'aging', CHOOSY])
-    const selection = queue === CHOOSY ? { selector: random.pick(CHOICES).text } : {}
-    const binding = { exchange: 'amq.topic', queue, key, ...selection }
+    const binding = { exchange: 'amq.topic', queue: random.pick(['fan-1', 'fan-2', 'aging']), key }
     const known = plan.bindings.find((one) => one.queue === binding.queue && one.key === key)
     reference.topology++
-    this.world.note(known ? 'unbind' : 'bind', queue, key)
+    this.world.note(known ? 'unbind' : 'bind', binding.queue, key)
     if (known === undefined) {
       broker.bind(binding)
       plan.bindings.push(binding)
@@ -139,7 +135,6 @@ export class Operator implements Actor {
       producer: 'operator',
       target: { exchange: '', key: queue },
       priority: 4,
-      group: '',
       level: 'disk',
       size: random.between(12, 300),
       expiry: 0,

@@ -5,8 +5,7 @@ import { TOPIC_EXCHANGE } from '../../model/destination.ts'
 import type { BindingDefinition, ExchangeDefinition, Overflow, QueuePolicy } from '../../model/policy.ts'
 import type { JournalOptions } from '../../storage/options.ts'
 import type { SeededRandom } from '../random.ts'
-import { CHOICES, choiceOf, type Traits } from './choices.ts'
-import { type SentMessage, type Target, traitsOfMessage } from './messages.ts'
+import type { Target } from './messages.ts'
 import type { Reference } from './reference.ts'
 
 const KiB = 1024
@@ -14,10 +13,6 @@ const KiB = 1024
 export const ONCE = 'once'
 /** The queue whose messages are accepted in transactions. */
 export const ORDERS = 'orders'
-/** The queue most of whose consumers do not take everything. */
-export const CHOOSY = 'choosy'
-/** The queue that has one active consumer. */
-export const SOLO = 'solo'
 const FOR_EVER = 1e12
 const dlqOf = (queue: string): string => `${queue}.dlq`
 
@@ -30,8 +25,6 @@ export class Plan {
     { name: 'everybody', kind: 'fanout' },
     { name: 'exact', kind: 'direct', alternate: 'everybody' },
   ]
-  /** It has been declared at least once: from then on the broker knows the bindings. */
-  isDeclared = false
   /** In force now, as far as the reference knows. */
   bindings: BindingDefinition[]
   readonly targets: readonly Target[]
@@ -43,16 +36,12 @@ export class Plan {
     this.journal = journalOptions(random)
     this.engine = engineOptions(random, this.floods)
     this.declareAll(random)
-    const on = (exchange: string, queue: string, key = '', selector?: string): BindingDefinition =>
-      selector === undefined ? { exchange, queue, key } : { exchange, queue, key, selector }
+    const on = (exchange: string, queue: string, key = ''): BindingDefinition => ({ exchange, queue, key })
     this.bindings = [
       on('everybody', 'fan-1'),
       on('everybody', 'limited'),
       on('exact', 'fan-1', 'one'),
       on('exact', 'fan-2', 'two'),
-      on('exact', CHOOSY, 'three', random.pick(CHOICES).text),
-      on('everybody', CHOOSY, '', "colour = 'green' AND weight < 5"),
-      on(TOPIC_EXCHANGE, CHOOSY, '#', 'weight BETWEEN 3 AND 6'),
       on(TOPIC_EXCHANGE, 'fan-1', 'a.*'),
       on(TOPIC_EXCHANGE, 'fan-2', '#'),
       on(TOPIC_EXCHANGE, 'aging', '*.c.#'),
@@ -64,7 +53,6 @@ export class Plan {
       { exchange: 'everybody', key: 'x' },
       { exchange: 'exact', key: 'one' },
       { exchange: 'exact', key: 'two' },
-      { exchange: 'exact', key: 'three' },
       { exchange: 'exact', key: 'nobody' },
       { exchange: TOPIC_EXCHANGE, key: 'a.b' },
       { exchange: TOPIC_EXCHANGE, key: 'a.c' },
@@ -74,7 +62,6 @@ export class Plan {
 
   /** Brings everything into being that is not there, as a program does after each start. */
   declareAt(broker: Broker): void {
-    this.isDeclared = true
     for (const queue of this.queues) broker.declareQueue(queue)
     for (const exchange of this.exchanges) broker.declareExchange(exchange)
     for (const binding of this.bindings) broker.bind(binding)
@@ -100,19 +87,10 @@ export class Plan {
   }
 
   /** The queues that take a message, by a matcher of its own. */
-  route(message: SentMessage): string[] {
-    return this.routeFrom(message.target.exchange, message.target.key, traitsOfMessage(message))
-  }
-
-  private routeFrom(exchange: string, key: string, traits: Traits): string[] {
+  route({ exchange, key }: Target): string[] {
     if (exchange === '') return [key]
-    const found = this.bindings.filter(
-      (binding) =>
-        binding.exchange === exchange &&
-        accepts(binding, key) &&
-        (choiceOf(binding.selector)?.takes(traits) ?? true),
-    )
-    if (found.length === 0 && exchange === 'exact') return this.routeFrom('everybody', key, traits)
+    const found = this.bindings.filter((binding) => binding.exchange === exchange && accepts(binding, key))
+    if (found.length === 0 && exchange === 'exact') return this.route({ exchange: 'everybody', key })
     return [...new Set(found.map(({ queue }) => queue))]
   }
 
@@ -132,8 +110,6 @@ export class Plan {
     add('fan-1', {})
     add('fan-2', { overflow: 'dead-letter', maxMessages: 400 })
     add('volatile', {}, 'memory')
-    add(CHOOSY, { maxDeliveries: 6 })
-    add(SOLO, { singleActiveConsumer: true })
     add(ORDERS, {})
     add(ONCE, { deduplication: { window: FOR_EVER, count: 100_000 } })
   }
@@ -156,7 +132,6 @@ function engineOptions(random: SeededRandom, floods: boolean): EngineOptions {
     residentEntries: floods ? 1 : random.pick([1, 3000, 100_000]),
     chunkBytes: random.pick([512, 2048, 8192]),
     checkBack: { first: random.between(20, 200), interval: random.between(50, 300), max: 3 },
-    candidates: random.pick([4, 100, 262_144]),
     heldMessages: random.between(5, 40),
     memoryBytes: random.pick([8, 64]) * KiB,
     unsyncedBytes: (floods ? 1024 : random.pick([32, 1024])) * KiB,

@@ -128,7 +128,6 @@ export class Producer implements Actor {
       producer: this.name,
       target,
       priority: random.chance(0.8) ? 4 : random.between(0, 9),
-      group: random.chance(0.25) ? `group-${random.between(1, 4)}` : '',
       level: this.level(),
       size: this.size(),
       expiry: random.chance(0.05) ? Math.floor(clock.wall()) + random.between(5, 500) : 0,
@@ -163,7 +162,7 @@ export class Producer implements Actor {
     const { target } = message
     const tag = this.nextTag++
     message.outcome = 'open'
-    const queues = world.plan.route(message)
+    const queues = world.plan.route(target)
     world.reference.sent(message, queues)
     this.open.set(tag, message)
     world.report.count('sent')
@@ -185,7 +184,6 @@ export class Producer implements Actor {
       producer: this.handle,
       sequence: this.insistent ? Number(message.id.split('/')[1]) : 0,
       mandatory: false,
-      group: message.group,
       deduplicationId: target.key === ONCE ? message.id : undefined,
     })
     // The sender may use its buffer again.

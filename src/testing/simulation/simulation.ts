@@ -4,10 +4,9 @@ import { SeededRandom } from '../random.ts'
 import { VirtualClock } from '../virtual-clock.ts'
 import { Consumer } from './consumer.ts'
 import { checkDisk } from './disk-bound.ts'
-import { checkIdleness } from './idleness.ts'
 import { Machine, type Tampering } from './machine.ts'
 import { Operator } from './operator.ts'
-import { CHOOSY, Plan } from './plan.ts'
+import { Plan } from './plan.ts'
 import { Producer } from './producer.ts'
 import { Reference } from './reference.ts'
 import { Report } from './report.ts'
@@ -138,11 +137,7 @@ class Simulation {
     return names.flatMap((queue) =>
       Array.from(
         { length: random.pick([0, 1, 1, 2, 3]) },
-        (_, i) =>
-          new Consumer(this.world, queue, {
-            name: `consumer-${queue}-${i}`,
-            choosiness: queue === CHOOSY ? 0.8 : 0.2,
-          }),
+        (_, i) => new Consumer(this.world, queue, `consumer-${queue}-${i}`),
       ),
     )
   }
@@ -210,8 +205,7 @@ class Simulation {
       const waiting = world.actors.filter(({ awaited }) => awaited > 0).length
       throw new Violation('progress', `${waiting} wait in vain for an answer`)
     }
-    if (machine.broker !== broker || world.failing || !(await takeStock(world, broker))) return
-    if (machine.broker === broker && !world.failing) await checkIdleness(world, broker)
+    if (machine.broker === broker && !world.failing) await takeStock(world, broker)
   }
 
   /** The end: everything is repaired, restarted in good order, looked at, consumed, and must be gone then. */
@@ -264,8 +258,7 @@ class Simulation {
       // Dead-letter queues come into being on the way.
       for (const { definition } of broker.queues()) {
         const { name } = definition
-        if (!consumers.has(name))
-          consumers.set(name, new Consumer(world, name, { name: `last-${name}`, choosiness: 0 }))
+        if (!consumers.has(name)) consumers.set(name, new Consumer(world, name, `last-${name}`))
       }
       world.actors = [...this.producers, ...consumers.values(), this.operator]
       for (const consumer of consumers.values()) consumer.devour(broker)

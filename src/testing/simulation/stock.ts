@@ -92,12 +92,7 @@ function compareAll(world: World, broker: Broker, { found, hidden }: Stock): voi
   }
 }
 
-/** Everything that a queue shows; undefined when the broker has ended. */
-export async function browseAll(
-  world: World,
-  broker: Broker,
-  queue: string,
-): Promise<BrowsedMessage[] | undefined> {
+async function browseAll(world: World, broker: Broker, queue: string): Promise<BrowsedMessage[] | undefined> {
   const messages: BrowsedMessage[] = []
   let next: string | undefined = ''
   while (next !== undefined) {

@@ -124,7 +124,7 @@ export class Transactor implements Actor {
     const { world } = this
     const isHidden = more.transaction !== undefined || more.prepare !== undefined
     const message = this.compose(target, isHidden)
-    world.reference.sent(message, world.plan.route(message))
+    world.reference.sent(message, world.plan.route(target))
     world.report.count('sent')
     world.note('send', message.id, target.exchange, target.key, JSON.stringify(more))
     this.open.set(this.nextTag, message)
@@ -153,7 +153,6 @@ export class Transactor implements Actor {
       producer: this.name,
       target,
       priority: random.chance(0.8) ? 4 : random.between(0, 9),
-      group: '',
       level: 'disk',
       size: random.chance(0.9) ? random.between(12, 300) : random.between(300, 9_000),
       expiry: 0,

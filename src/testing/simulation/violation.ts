@@ -20,10 +20,6 @@ export type Invariant =
   | 'all or nothing'
   /** First deliveries to a consumer come in the order of a producer's sends to one destination. */
   | 'order'
-  /** A group is with one consumer at a time, and in order; a queue with a single active consumer serves that one. */
-  | 'groups'
-  /** A consumer gets what its selector takes, and nothing else; what it takes does not lie about while it waits for it. */
-  | 'selection'
   /** What arrives is what was sent, to a queue that it was routed to. */
   | 'content'
   /** Nobody gets what has expired. */

@@ -3,8 +3,6 @@ import type { Broker } from '../../engine/broker.ts'
 import type { MillraceError } from '../../model/errors.ts'
 import type { SeededRandom } from '../random.ts'
 import type { VirtualClock } from '../virtual-clock.ts'
-import { Attendance } from './attendance.ts'
-import { GroupWatch } from './group-watch.ts'
 import type { Machine, MachineEnd } from './machine.ts'
 import { type Copy, isContent } from './messages.ts'
 import { ORDERS, type Plan } from './plan.ts'
@@ -43,8 +41,6 @@ export class World {
   departures = 0
   /** When the last of them went. Monotonic. */
   departedAt = -1
-  readonly attendance: Attendance = new Attendance()
-  readonly groups: GroupWatch
 
   constructor(
     parts: Pick<World, 'clock' | 'random' | 'machine' | 'plan' | 'reference' | 'report' | 'trace'>,
@@ -55,7 +51,6 @@ export class World {
     this.plan = parts.plan
     this.reference = parts.reference
     this.units = new Units(parts.reference, ORDERS)
-    this.groups = new GroupWatch(parts.clock, parts.reference)
     this.report = parts.report
     this.trace = parts.trace
   }
