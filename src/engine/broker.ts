@@ -27,7 +27,7 @@ import { readChunk } from './large-bodies.ts'
 import { Lifetimes } from './lifetimes.ts'
 import type { EngineOptions } from './options.ts'
 import { Overflow } from './overflow.ts'
-import type { RecoveryReport, StoreStatus } from './ports/store.ts'
+import type { RecoveryReport, StoreClient, StoreStatus } from './ports/store.ts'
 import { Publisher } from './publisher.ts'
 import type { Queue } from './queue.ts'
 import { statusOf } from './queue-status.ts'
@@ -39,7 +39,6 @@ import { Schedule } from './schedule/schedule.ts'
 import { UndecidedSchedule } from './schedule/undecided-schedule.ts'
 import { Settlements } from './settlements.ts'
 import { Snapshots } from './snapshot.ts'
-import { StoreEvents } from './store-events.ts'
 import { Transactions } from './transactions.ts'
 import { Undecided } from './undecided.ts'
 
@@ -95,10 +94,8 @@ export class Broker implements Engine {
   }
 
   async open(): Promise<RecoveryReport> {
-    const { core, dispatcher, publisher, firing, snapshots, recovery } = this
-    const { log, store } = core
-    const events = new StoreEvents({ core, dispatcher, publisher, firing, snapshots, recovery })
-    const report = await store.open(events)
+    const report = await this.core.store.open(this.storeClient())
+    const { log } = this.core
     log.lastLsn = Math.max(log.lastLsn, report.lastLsn)
     log.lastOperation = log.lastLsn
     log.becameDurable(log.lastLsn)
@@ -189,7 +186,7 @@ export class Broker implements Engine {
     this.checkOpen()
     const id = this.nextConnection++
     this.core.connections.set(id, new Connection(id, sink, options.clientId, this.core.clock.monotonic()))
-    if (!this.core.spaceAvailable) this.core.tellSpace(this.connectionOf(id))
+    if (!this.core.spaceAvailable) this.tellSpace(this.connectionOf(id))
     return id
   }
 
@@ -438,6 +435,48 @@ export class Broker implements Engine {
 
   store(): StoreStatus {
     return this.core.store.status()
+  }
+
+  private storeClient(): StoreClient {
+    const { core } = this
+    return {
+      restore: (section) => this.snapshots.restore(section),
+      apply: (lsn, type, bytes, start, end) => this.recovery.apply(lsn, type, bytes, start, end),
+      snapshot: () => this.snapshots.take(),
+      lost: () => {},
+      written: (lsn) => {
+        core.log.written = lsn
+        core.confirms.written(lsn)
+        this.dispatcher.advanced()
+      },
+      durable: (lsn) => {
+        core.log.becameDurable(lsn)
+        core.confirms.written(lsn)
+        core.confirms.durable(lsn)
+        this.firing.durable()
+        this.dispatcher.advanced()
+      },
+      space: (available) => this.spaceChanged(available),
+      failed: (error) => this.fail(error),
+    }
+  }
+
+  private spaceChanged(available: boolean): void {
+    this.core.spaceAvailable = available
+    for (const connection of this.core.connections.values()) this.tellSpace(connection)
+  }
+
+  private tellSpace(connection: Connection): void {
+    const { spaceAvailable } = this.core
+    connection.tellLater((sink) => (spaceAvailable ? sink.unblocked('') : sink.blocked('', 'disk-full')))
+    this.core.touch(connection)
+  }
+
+  /** The journal has failed: what waits for it gets no confirm, ever; everybody is told once. */
+  private fail(error: MillraceError): void {
+    this.core.ended = error
+    this.publisher.end(error)
+    for (const { sink } of [...this.core.connections.values()]) sink.failed(error)
   }
 
   private connectionOf(id: number): Connection {

@@ -174,13 +174,6 @@ export class Core {
     this.schedule()
   }
 
-  /** The connection is told whether there is room on the disk. */
-  tellSpace(connection: Connection): void {
-    const { spaceAvailable } = this
-    connection.tellLater((sink) => (spaceAvailable ? sink.unblocked('') : sink.blocked('', 'disk-full')))
-    this.touch(connection)
-  }
-
   /** The connection has something to be told at the end of the turn. */
   touch(connection: Connection): void {
     if (connection.flushing) return
