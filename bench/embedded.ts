@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { connect, queue } from '../src/index.ts'
-import { latency, type Subject, throughput } from './loads.ts'
+import { latency, type Setting, type Style, type Subject, throughput, warmUp } from './loads.ts'
 import type { Row, Scale } from './rows.ts'
 
 /** Through a queue of the embedded broker, with acknowledgement of every message. */
@@ -15,10 +15,7 @@ export function embeddedRows(scale: Scale): Row[] {
           name: `embedded: ${durability}, ${size} B, ${style}`,
           unit: 'msg/s',
           measure: () =>
-            withBroker(scale, async (subject) => {
-              const { rate } = await throughput(subject, seconds, { durability, size }, style)
-              return { '': rate }
-            }),
+            withBroker(scale, (subject) => warmRate(subject, seconds, { durability, size }, style)),
         })
       }
     }
@@ -34,6 +31,17 @@ export function embeddedRows(scale: Scale): Row[] {
     }
   }
   return rows
+}
+
+async function warmRate(
+  subject: Subject,
+  seconds: number,
+  setting: Setting,
+  style: Style,
+): Promise<Record<string, number>> {
+  await warmUp(subject.mq, setting, style)
+  const { rate } = await throughput(subject, seconds, setting, style)
+  return { '': rate }
 }
 
 async function withBroker<T>(scale: Scale, use: (subject: Subject) => Promise<T>): Promise<T> {

@@ -45,7 +45,12 @@ async function copyLoop(scale: Scale, size: number): Promise<Record<string, numb
 }
 
 async function appendLoop(scale: Scale, size: number): Promise<Record<string, number>> {
-  const piece = Buffer.alloc((size + OVERHEAD) * 1000, 1)
+  return { '': (await appends(scale, (size + OVERHEAD) * 1000)) * 1000 }
+}
+
+/** Pieces of so many bytes that are appended and synced in a second, one after the other. */
+export async function appends(scale: Scale, bytes: number): Promise<number> {
+  const piece = Buffer.alloc(bytes, 1)
   return withFile(scale, async (file) => {
     const begun = performance.now()
     const until = begun + scale.seconds * 500
@@ -53,9 +58,9 @@ async function appendLoop(scale: Scale, size: number): Promise<Record<string, nu
     for (let position = 0; performance.now() < until; position += piece.length) {
       await append(file, [piece], position)
       await sync(file)
-      count += 1000
+      count++
     }
-    return { '': (count / (performance.now() - begun)) * 1000 }
+    return (count / (performance.now() - begun)) * 1000
   })
 }
 

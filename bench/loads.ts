@@ -1,5 +1,7 @@
-import type { Context, Queue, Worker } from '../src/index.ts'
+import { setTimeout } from 'node:timers/promises'
+import { type Context, type Queue, queue, type Worker } from '../src/index.ts'
 import { quantile } from './statistics.ts'
+import { Ticker } from './ticker.ts'
 
 const WINDOW = 2_000
 const BATCH = 1_000
@@ -7,6 +9,8 @@ const BATCH = 1_000
 export interface Setting {
   readonly durability: 'disk' | 'memory'
   readonly size: number
+  /** Sends that may be under way; 2,000 unless said otherwise. */
+  readonly inFlight?: number
 }
 
 /** How a sender goes about it: many sends in flight, each with its own confirm; or whole batches, one after the other. */
@@ -22,19 +26,19 @@ export interface Subject {
 export async function throughput(
   { mq, jobs }: Subject,
   seconds: number,
-  { durability, size }: Setting,
+  { durability, size, inFlight = WINDOW }: Setting,
   style: Style,
 ): Promise<{ rate: number; messages: number }> {
   const body = new Uint8Array(size).fill(7)
   let messages = 0
-  const worker = mq.consume(jobs, { prefetch: WINDOW * 2 }, () => {
+  const worker = mq.consume(jobs, { prefetch: inFlight * 2 }, () => {
     messages++
   })
   await worker.ready
   const begun = performance.now()
   const until = begun + seconds * 1000
   const send = (): Promise<unknown> => mq.send(jobs, body, { durability })
-  if (style === 'one by one') await Promise.all(Array.from({ length: WINDOW }, () => repeat(send, until)))
+  if (style === 'one by one') await Promise.all(Array.from({ length: inFlight }, () => repeat(send, until)))
   else while (performance.now() < until) await Promise.all(Array.from({ length: BATCH }, send))
   await settled(worker)
   return { rate: (messages / (performance.now() - begun)) * 1000, messages }
@@ -49,41 +53,106 @@ async function settled(worker: Worker<Uint8Array>): Promise<void> {
   await worker.close()
 }
 
-/** Share of a latency row that is not counted: files are created and code is compiled in it. */
-const WARM_UP = 0.4
+/** Seconds at full speed before anything counts, and then at the rate of the row. */
+const WARM_UP = 1
+const DISCARDED = 0.2
 
-/**
- * From the moment a message is due to the call of the handler, at a fixed rate: what was due is sent, however late we are.
- * The sender looks at the clock in every turn of the event loop, because a timer would add its millisecond.
- */
+/** Code compiled and files created, so that what comes next is not measured on them; in a queue that nobody else uses. */
+export async function warmUp(mq: Context, setting: Setting, style: Style = 'one by one'): Promise<void> {
+  await throughput({ mq, jobs: queue<Uint8Array>('warm-up') }, WARM_UP, setting, style)
+}
+
+/** Percentiles of times, in rising order. */
+export function percentiles(times: Float64Array): Record<string, number> {
+  return { p50: quantile(times, 0.5), p99: quantile(times, 0.99), 'p99.9': quantile(times, 0.999) }
+}
+
+/** Percentiles of `arrivals`, warmed up. */
 export async function latency(
-  { mq, jobs }: Subject,
+  subject: Subject,
   seconds: number,
-  { durability, size }: Setting,
+  setting: Setting,
   rate: number,
 ): Promise<Record<string, number>> {
-  const total = Math.floor(rate * seconds * (1 + WARM_UP))
-  const times = new Float64Array(total)
-  const done = Promise.withResolvers<void>()
-  let received = 0
-  const worker = mq.consume(jobs, { prefetch: WINDOW }, () => {
-    times[received] = performance.now() - dueAt(received)
-    if (++received === total) done.resolve()
-  })
-  await worker.ready
-  const body = new Uint8Array(size).fill(7)
-  const begun = performance.now()
-  const dueAt = (index: number): number => begun + (index / rate) * 1000
-  let sent = 0
-  const tick = (): void => {
-    for (const now = performance.now(); sent < total && dueAt(sent) <= now; sent++) {
-      mq.send(jobs, body, { durability }).catch(done.reject)
-    }
-    if (sent < total) setImmediate(tick)
+  await warmUp(subject.mq, setting)
+  return percentiles(await arrivals(subject, seconds, setting, rate))
+}
+
+/** Milliseconds from due to arrival at a fixed rate (see Steady), in rising order. */
+export async function arrivals(
+  subject: Subject,
+  seconds: number,
+  setting: Setting,
+  rate: number,
+): Promise<Float64Array> {
+  const steady = await Steady.start(subject, setting, rate)
+  await setTimeout((seconds + DISCARDED) * 1000)
+  await steady.stop()
+  return Float64Array.from(steady.times.slice(Math.floor(rate * DISCARDED))).sort()
+}
+
+/**
+ * Messages at a fixed rate, and for each the milliseconds from the moment it is due to the call of the handler: what is due is
+ * sent, however late we are.
+ */
+export class Steady {
+  /** In the order in which the messages were due. */
+  readonly times: number[] = []
+  private readonly begun = performance.now()
+  private readonly worker: Worker<Uint8Array>
+  private readonly rate: number
+  private readonly arrivedAll: PromiseWithResolvers<void> = Promise.withResolvers()
+  private sent = 0
+  private received = 0
+  private taken = 0
+  private stopped = false
+  private readonly ticker: Ticker
+
+  private constructor(ticker: Ticker, { mq, jobs }: Subject, { durability, size }: Setting, rate: number) {
+    this.ticker = ticker
+    this.rate = rate
+    this.worker = mq.consume(jobs, { prefetch: WINDOW }, () => this.arrived())
+    const body = new Uint8Array(size).fill(7)
+    ticker.begin(this.begun, rate, () => {
+      for (const now = performance.now(); this.dueAt(this.sent) <= now; this.sent++) {
+        mq.send(jobs, body, { durability }).catch(this.arrivedAll.reject)
+      }
+    })
   }
-  tick()
-  await done.promise
-  await settled(worker)
-  const counted = times.subarray(Math.floor(rate * seconds * WARM_UP)).sort()
-  return { p50: quantile(counted, 0.5), p99: quantile(counted, 0.99), 'p99.9': quantile(counted, 0.999) }
+
+  static async start(subject: Subject, setting: Setting, rate: number): Promise<Steady> {
+    const steady = new Steady(await Ticker.start(), subject, setting, rate)
+    await steady.worker.ready
+    return steady
+  }
+
+  /** Times of the messages that were due between two moments of performance.now(). */
+  between(from: number, to: number): number[] {
+    const index = (moment: number): number =>
+      Math.max(0, Math.ceil(((moment - this.begun) / 1000) * this.rate)) - this.taken
+    return this.times.slice(Math.max(0, index(from)), Math.max(0, index(to)))
+  }
+
+  /** Times since this was last called, which are then forgotten. */
+  take(): number[] {
+    this.taken += this.times.length
+    return this.times.splice(0)
+  }
+
+  /** Resolves when everything has arrived and its acknowledgement is durable. */
+  async stop(): Promise<void> {
+    this.stopped = true
+    await this.ticker.stop()
+    if (this.received < this.sent) await this.arrivedAll.promise
+    await settled(this.worker)
+  }
+
+  private dueAt(index: number): number {
+    return this.begun + (index / this.rate) * 1000
+  }
+
+  private arrived(): void {
+    this.times.push(performance.now() - this.dueAt(this.received))
+    if (++this.received === this.sent && this.stopped) this.arrivedAll.resolve()
+  }
 }

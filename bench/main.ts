@@ -1,12 +1,14 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { cpus, tmpdir } from 'node:os'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { embeddedRows } from './embedded.ts'
+import { Figures } from './figures.ts'
 import { groundRows } from './ground.ts'
+import { localQueueRows } from './local-queues.ts'
 import { networkRows } from './network.ts'
-import type { Row, Unit } from './rows.ts'
-import { round3, type Summary, summarize } from './statistics.ts'
+import { Missing } from './peers/peer.ts'
+import { describeMachine } from './statistics.ts'
 
 const usage = `npm run bench -- [--rounds N] [--seconds S] [--only TEXT] [--directory DIR] [--json FILE]
 
@@ -27,8 +29,6 @@ const { values } = parseArgs({
   },
 })
 
-type Figures = Map<string, { row: Row; part: string; values: number[] }>
-
 async function main(): Promise<void> {
   if (values.help) {
     console.log(usage)
@@ -36,66 +36,32 @@ async function main(): Promise<void> {
   }
   const directory = mkdtempSync(join(values.directory, 'millrace-bench-'))
   const scale = { seconds: Number(values.seconds), directory }
-  const rows = [...groundRows(scale), ...embeddedRows(scale), ...networkRows(scale)].filter(({ name }) =>
-    name.includes(values.only),
-  )
-  const figures: Figures = new Map()
+  const rows = [
+    ...groundRows(scale),
+    ...embeddedRows(scale),
+    ...localQueueRows(scale),
+    ...networkRows(scale),
+  ].filter(({ name }) => name.includes(values.only))
+  const figures = new Figures()
   try {
     for (let round = 0; round < Number(values.rounds); round++) {
       process.stderr.write(`round ${round + 1} of ${values.rounds}\r`)
-      for (const row of rows) note(figures, row, await row.measure())
+      for (const row of [...rows]) {
+        try {
+          figures.note(row, await row.measure())
+        } catch (error) {
+          if (!(error instanceof Missing)) throw error
+          console.error(`${row.name}: left out; it needs ${error.message}`)
+          rows.splice(rows.indexOf(row), 1)
+        }
+      }
     }
   } finally {
     rmSync(directory, { recursive: true, force: true })
   }
-  print(figures)
-  if (values.json) writeFileSync(values.json, `${JSON.stringify(report(figures), null, 2)}\n`)
-}
-
-function note(figures: Figures, row: Row, measured: Readonly<Record<string, number>>): void {
-  for (const [part, value] of Object.entries(measured)) {
-    const key = `${row.name} ${part}`
-    const figure = figures.get(key) ?? { row, part, values: [] }
-    figure.values.push(value)
-    figures.set(key, figure)
-  }
-}
-
-function print(figures: Figures): void {
-  console.log(machine())
-  const lines = [...figures.values()].map(({ row, part, values: measured }) => ({
-    name: part === '' ? row.name : `${row.name}, ${part}`,
-    figure: format(summarize(measured), unitOf(row, part)),
-  }))
-  const width = Math.max(...lines.map(({ name }) => name.length))
-  for (const { name, figure } of lines) console.log(`${name.padEnd(width)}  ${figure}`)
-}
-
-function unitOf({ unit, units }: Row, part: string): Unit {
-  return units?.[part] ?? unit
-}
-
-function format({ median, min, max }: Summary, unit: Unit): string {
-  const show = (value: number): string =>
-    unit === 'msg/s' ? Math.round(round3(value)).toLocaleString('en') : String(round3(value))
-  return `${show(median).padStart(12)} ${unit}  [${show(min)}, ${show(max)}]`
-}
-
-function machine(): string {
-  return `Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown processor'}`
-}
-
-function report(figures: Figures): unknown {
-  return {
-    machine: machine(),
-    rows: [...figures.values()].map(({ row, part, values: measured }) => ({
-      name: row.name,
-      part,
-      unit: unitOf(row, part),
-      ...summarize(measured),
-      values: measured,
-    })),
-  }
+  console.log(describeMachine())
+  figures.print()
+  if (values.json) writeFileSync(values.json, `${JSON.stringify(figures.report(), null, 2)}\n`)
 }
 
 await main()

@@ -11,7 +11,9 @@ import { Server } from './server.ts'
 const sink = fileURLToPath(new URL('./tcp-sink.ts', import.meta.url))
 /** A transfer of 100 bytes as AMQP 1.0 frames it. */
 const FRAME = 142
-const units = { 'broker CPU': 'µs/msg' } as const
+/** Seconds at full speed that do not count: both ends compile their code first, and nobody asks how fast that goes. */
+const WARM_UP = 2
+const units = { 'broker CPU': 'µs/msg', 'client CPU': 'µs/msg' } as const
 const small = { durability: 'disk', size: 100 } as const
 
 /** Through `millrace serve` over TCP, beside frames of the same size over TCP with nothing done to them. */
@@ -35,26 +37,30 @@ export function networkRows(scale: Scale): Row[] {
 }
 
 async function ours(scale: Scale, setting: Setting): Promise<Record<string, number>> {
-  return withServer(scale, async (server) => {
-    await using mq = await connect(server.url)
-    return await throughput({ mq, jobs: queue<Uint8Array>('jobs') }, scale.seconds, setting, 'one by one')
-  })
-}
-
-function rheas(scale: Scale): Promise<Record<string, number>> {
-  return withServer(scale, (server) => throughputOfRhea(server.amqp, scale.seconds, small.size))
-}
-
-async function withServer(
-  scale: Scale,
-  load: (server: Server) => Promise<{ rate: number; messages: number }>,
-): Promise<Record<string, number>> {
   await using server = await Server.start(scale.directory)
-  // A process that has just been started compiles its code first; nobody asks how fast that goes.
-  await load(server)
-  const before = await server.cpu()
-  const { rate, messages } = await load(server)
-  return { '': rate, 'broker CPU': ((await server.cpu()) - before) / messages }
+  await using mq = await connect(server.url)
+  const subject = { mq, jobs: queue<Uint8Array>('jobs') }
+  return await warm(server, scale, (seconds) => throughput(subject, seconds, setting, 'one by one'))
+}
+
+async function rheas(scale: Scale): Promise<Record<string, number>> {
+  await using server = await Server.start(scale.directory)
+  return await warm(server, scale, (seconds) => throughputOfRhea(server.amqp, seconds, small.size))
+}
+
+/** The rate of a load from this process, and what both ends have spent on a message. */
+async function warm(
+  server: Server,
+  { seconds }: Scale,
+  load: (seconds: number) => Promise<{ rate: number; messages: number }>,
+): Promise<Record<string, number>> {
+  await load(WARM_UP)
+  const brokerBefore = await server.cpu()
+  const before = process.cpuUsage()
+  const { rate, messages } = await load(seconds)
+  const { user, system } = process.cpuUsage(before)
+  const broker = (await server.cpu()) - brokerBefore
+  return { '': rate, 'broker CPU': broker / messages, 'client CPU': (user + system) / messages }
 }
 
 async function ourLatency(scale: Scale, rate: number): Promise<Record<string, number>> {

@@ -1,4 +1,4 @@
-export type Unit = 'msg/s' | 'ms' | 'µs/msg'
+export type Unit = 'msg/s' | 'ms' | 'µs/msg' | 'MiB' | 'B' | '%' | ''
 
 /** One figure of the benchmark, measured once a round; all rows take turns, so that a slow minute hits all of them. */
 export interface Row {

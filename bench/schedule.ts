@@ -86,8 +86,10 @@ class Run implements ConnectionSink {
   }
 
   published(outcomes: readonly PublishOutcome[]): void {
-    for (const { error } of outcomes) if (error !== undefined) throw error
-    this.decided += outcomes.length
+    for (const { tag, last, error } of outcomes) {
+      if (error !== undefined) throw error
+      this.decided += last - tag + 1
+    }
     this.wake()
   }
 

@@ -1,3 +1,5 @@
+import { cpus } from 'node:os'
+
 /** Figures of several rounds, in any order. */
 export interface Summary {
   readonly median: number
@@ -24,4 +26,8 @@ export function quantile(sorted: readonly number[] | Float64Array, share: number
 /** Three figures are what a measurement of this kind is good for. */
 export function round3(value: number): number {
   return Number(value.toPrecision(3))
+}
+
+export function describeMachine(): string {
+  return `Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown processor'}`
 }

@@ -10,15 +10,12 @@ registerProvider(amqp)
 
 export type { BodyKind } from './client/bodies.ts'
 export { type BrowseOptions, QueueBrowser } from './client/browser.ts'
+export type { Clock } from './client/clock.ts'
 export { ConnectionFactory, type ConnectOptions, connect, registerProvider } from './client/connect.ts'
 export { Connection, type ConnectionEvents, type ConnectionOptions } from './client/connection.ts'
-export {
-  type ConsumerOptions,
-  MessageConsumer,
-  type MessageListener,
-  type ReceiveOptions,
-} from './client/consumer.ts'
-export { Context } from './client/context.ts'
+export { MessageConsumer, type MessageListener } from './client/consumer.ts'
+export type { ConsumerOptions, ReceiveOptions } from './client/consumer-options.ts'
+export { Context, type Dependant } from './client/context.ts'
 export {
   type Composite,
   composite,
@@ -33,7 +30,8 @@ export {
   type TypedDestination,
   topic,
 } from './client/destinations.ts'
-export { BrowsedMessage, Message } from './client/message.ts'
+export { Feed, type FeedListener } from './client/feed.ts'
+export { BrowsedMessage, Message, type RetryOptions } from './client/message.ts'
 export type { SendOptions } from './client/outgoing.ts'
 export type { PolicyOptions } from './client/policy.ts'
 export { type CheckHandler, Checks, type Decision, HalfMessage, PreparedMessage } from './client/prepared.ts'
@@ -60,7 +58,8 @@ export {
   type JournalTrace,
   traceMessage,
 } from './embedded/inspection.ts'
-export { type EmbeddedOptions, embedded } from './embedded/provider.ts'
+export type { EmbeddedOptions } from './embedded/opening.ts'
+export { embedded } from './embedded/provider.ts'
 export type { DeadLetterReason, Durability, Outcome } from './model/delivery.ts'
 export type { Destination, DestinationKind } from './model/destination.ts'
 export { type Duration, milliseconds } from './model/duration.ts'

@@ -1,5 +1,5 @@
 /**
- * Makes the orders that `npm start` sends: `node tools/make-orders.ts > examples/orders/orders.csv`. They are invented,
+ * Makes the orders that `npm run demo` sends: `node tools/make-orders.ts > examples/import/orders.csv`. They are invented,
  * and the same each time, so that a test can hold the file to this program.
  */
 const COUNT = 2_000

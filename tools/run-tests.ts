@@ -1,16 +1,27 @@
 /**
  * `npm test`: all tests, or the files given. Most of their time is starting a process and compiling the same sources, so the
- * files of a folder that needs no process of its own run in one, and two run at once.
+ * files of a folder whose tests need no process of their own share one, and two run at once.
  */
 import { spawn } from 'node:child_process'
 import { globSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 
-/** Their tests neither start processes nor change what is shared, and each is quick. */
-const together: readonly string[] = ['engine', 'gateway', 'storage', 'testing', 'wire'].map(
-  (name) => `test/${name}`,
-)
+/** Their tests can share a process: they leave nothing behind in it. Those that take longest come first. */
+const together: readonly string[] = [
+  'cli',
+  'server',
+  'patterns',
+  'client-amqp',
+  'client',
+  'engine',
+  'storage',
+  'gateway',
+  'wire',
+  'house',
+  'model',
+  'testing',
+].map((name) => `test/${name}`)
 const AT_ONCE = 2
 const PATIENCE = 300_000
 
@@ -37,17 +48,15 @@ process.exitCode = failed ? 1 : 0
 
 /** The long ones first, so that both hands are busy to the end. */
 function plan(all: readonly string[]): Job[] {
-  const folders = new Map<string, string[]>()
-  const alone: string[] = []
-  for (const file of all) {
-    const folder = dirname(file)
-    if (!together.includes(folder)) alone.push(file)
-    else folders.set(folder, [...(folders.get(folder) ?? []), file])
-  }
-  const shared = [...folders.values()].map((group) => ({ files: group, options: ['--test-isolation=none'] }))
-  const simulated = alone.filter((file) => file.startsWith('test/simulation/'))
-  const others = alone.filter((file) => !simulated.includes(file))
-  return [...simulated, ...others].map((file) => ({ files: [file], options: [] as string[] })).concat(shared)
+  const shared = together
+    .map((folder) => all.filter((file) => dirname(file) === folder))
+    .filter((group) => group.length > 0)
+    .map((group) => ({ files: group, options: ['--test-isolation=none'] }))
+  const alone = all
+    .filter((file) => !together.includes(dirname(file)))
+    .map((file) => ({ files: [file], options: [] }))
+  const simulated = alone.filter(({ files: [file] }) => file!.startsWith('test/simulation/'))
+  return [...simulated, ...shared, ...alone.filter((job) => !simulated.includes(job))]
 }
 
 async function work(): Promise<void> {

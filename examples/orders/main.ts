@@ -1,148 +1,247 @@
-/**
- * A process sends a file of orders through a durable queue and is killed on the way; started again it carries on. Another
- * process takes the orders out. Nothing that was confirmed may be missing or doubled, and the order is that of the file.
- */
-import { type ChildProcess, spawn } from 'node:child_process'
-import { createHash } from 'node:crypto'
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
-import { type Order, parseOrder, readLines } from './order.ts'
+import { connect } from '../../src/index.ts'
+import { Broker } from '../support/broker.ts'
+import { figure, query } from '../support/databases.ts'
+import { Program } from '../support/program.ts'
+import type { Report, Scenario, Stage } from '../support/scenario.ts'
+import { bar, table } from '../support/view.ts'
+import { items, type Order, orders, post, STOCK, type Way, ways } from './words.ts'
 
-const file = fileURLToPath(new URL('./orders.csv', import.meta.url))
-const lines = readLines(file)
-const folder = mkdtempSync(join(tmpdir(), 'millrace-orders-'))
-const url = `file:${join(folder, 'data')}`
-const logFile = join(folder, 'confirmed.log')
+/** Orders placed each way, and how many at once. */
+const ORDERS = 600
+const AT_ONCE = 12
+/** How long the inventory and the broker stay away. Milliseconds. */
+const OUTAGE = 600
 
-interface Run {
-  readonly child: ChildProcess
-  readonly output: () => string
-  readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>
+type Ready = { readonly event: 'ready'; readonly port: number }
+
+export const scenario: Scenario = {
+  title:
+    'orders: the shop tells the inventory by a call, in the background, through the broker; everything crashes',
+  run: async (stage) => {
+    const broker = await Broker.start(join(stage.folder, 'data'))
+    stage.defer(() => broker.stop())
+    return new Trade(stage, broker).run()
+  },
 }
 
-function start(program: URL, ...args: string[]): Run {
-  const child = spawn(process.execPath, [fileURLToPath(program), ...args], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  const pieces: Buffer[] = []
-  child.stdout.on('data', (piece: Buffer) => pieces.push(piece))
-  const ended = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve, reject) => {
-    child.on('error', reject)
-    child.on('close', (code, signal) => resolve({ code, signal }))
-  })
-  return { child, ended, output: () => Buffer.concat(pieces).toString() }
-}
+/** A process that is killed and started again at the same port. */
+class Service {
+  port = 0
+  private readonly stage: Stage
+  private readonly program: URL
+  private readonly args: () => readonly string[]
+  private running: Program<Ready> | undefined
 
-function startProducer(): Run {
-  return start(new URL('./producer.ts', import.meta.url), url, file, logFile)
-}
-
-function confirmedLines(): number[] {
-  return existsSync(logFile) ? readFileSync(logFile, 'utf8').split('\n').filter(Boolean).map(Number) : []
-}
-
-async function killAfter(line: number, run: Run): Promise<void> {
-  const ended = run.ended.then(() => true)
-  // Numbers have up to five bytes with their line end; reading the whole log each time would slow the producer down.
-  while (!existsSync(logFile) || statSync(logFile).size < 5 * line) {
-    if (await Promise.race([ended, pause(2, false)])) break
+  constructor(stage: Stage, program: URL, args: () => readonly string[]) {
+    this.stage = stage
+    this.program = program
+    this.args = args
   }
-  run.child.kill('SIGKILL')
-  const { signal } = await run.ended
-  if (signal !== 'SIGKILL') throw new Error('the producer had ended before it was killed; try again')
+
+  async start(): Promise<void> {
+    const running = new Program<Ready>(this.program, [...this.args(), String(this.port)])
+    this.stage.defer(() => running.kill())
+    this.running = running
+    this.port = (await running.next('ready')).port
+  }
+
+  kill(): Promise<void> {
+    return this.running!.kill()
+  }
 }
 
-async function succeed(name: string, run: Run): Promise<string> {
-  const { code, signal } = await run.ended
-  if (code !== 0) throw new Error(`the ${name} ended with ${signal ?? code}`)
-  return run.output()
+/** What became of the orders of one way. */
+interface Compared {
+  readonly orders: number
+  readonly lost: number
+  readonly doubled: number
+  /** Taken out of the stock and not ordered, or with a minus the other way round. */
+  readonly piecesOff: number
 }
 
-/** What is wrong with what arrived, in words. */
-function findViolations(arrived: readonly string[]): string[] {
-  const times = new Map<string, number>()
-  for (const line of arrived) times.set(line, (times.get(line) ?? 0) + 1)
-  const missing = confirmedLines().filter((number) => !times.has(lines[number - 1]!))
-  const doubled = [...times.values()].filter((count) => count > 1).length
-  const strange = [...times.keys()].filter((line) => !lines.includes(line)).length
-  const inOrder = arrived.every((line, index) => index === 0 || arrived[index - 1]! < line)
-  return [
-    missing.length > 0 ? `${missing.length} confirmed lines are missing, the first is ${missing[0]}` : '',
-    doubled > 0 ? `${doubled} lines arrived more than once` : '',
-    strange > 0 ? `${strange} lines arrived that are not in the file` : '',
-    inOrder ? '' : 'the order is not that of the file',
-    confirmedLines().length === lines.length ? '' : 'not every line was confirmed in the end',
-  ].filter(Boolean)
-}
+class Trade {
+  private readonly stage: Stage
+  private readonly broker: Broker
+  private readonly count: number
+  private readonly shopFile: string
+  private readonly stockFile: string
+  private readonly shop: Service
+  private readonly inventory: Service
+  private readonly placed: Record<Way, number> = { direct: 0, background: 0, queued: 0 }
+  private copies = 0
+  private kills = 0
 
-function digest(texts: readonly string[]): string {
-  const hash = createHash('sha256')
-  for (const text of texts) hash.update(`${text}\n`)
-  return hash.digest('hex').slice(0, 16)
-}
+  constructor(stage: Stage, broker: Broker) {
+    this.stage = stage
+    this.broker = broker
+    this.count = Math.max(60, Math.round(ORDERS * stage.scale))
+    this.shopFile = join(stage.folder, 'shop.db')
+    this.stockFile = join(stage.folder, 'inventory.db')
+    const { url } = broker
+    this.inventory = new Service(stage, new URL('./inventory.ts', import.meta.url), () => [
+      url,
+      this.stockFile,
+    ])
+    this.shop = new Service(stage, new URL('./shop.ts', import.meta.url), () => [
+      url,
+      this.shopFile,
+      String(this.inventory.port),
+    ])
+  }
 
-function describe({ order, customer, city, item, quantity }: Order): string {
-  return `${order}  ${quantity} × ${item}, ${customer}, ${city}`
-}
+  async run(): Promise<Report> {
+    const { view } = this.stage
+    await this.inventory.start()
+    await this.shop.start()
+    for (const way of ways) {
+      view.note(
+        `${this.count} orders, ${way}. Meanwhile the inventory, the shop and the broker are killed with SIGKILL.`,
+      )
+      await Promise.all([this.place(way), this.crash(way)])
+      await post(this.shop.port, '/idle', {}).catch(() => {})
+    }
+    await this.settled()
+    return this.report()
+  }
 
-function printArrivals(arrived: readonly string[]): void {
-  const all = arrived.map(parseOrder)
-  const worth = all.reduce((sum, { cents }) => sum + cents, 0) / 100
-  console.log(
-    `   ${all.length} orders arrived, worth € ${worth.toLocaleString('en', { minimumFractionDigits: 2 })}:`,
-  )
-  for (const order of all.slice(0, 2)) console.log(`     ${describe(order)}`)
-  if (all.length > 3) console.log('     …')
-  for (const order of all.slice(2).slice(-1)) console.log(`     ${describe(order)}`)
-  console.log(`   SHA-256 of the file's lines   ${digest(lines)}…`)
-  console.log(`   SHA-256 of what arrived       ${digest(arrived)}…`)
-}
+  /** Who orders asks again until the shop has answered, under the same id; but not when it says that it failed. */
+  private async place(way: Way): Promise<void> {
+    let next = 0
+    const customer = async (): Promise<void> => {
+      while (next < this.count) {
+        const number = next++
+        const order: Order = {
+          id: `${way}-${number}`,
+          way,
+          item: items[number % items.length]!,
+          pieces: 1 + (number % 3),
+        }
+        await this.insist(order)
+        this.placed[way]++
+        this.show()
+        await pause(10)
+      }
+    }
+    await Promise.all(Array.from({ length: AT_ONCE }, customer))
+  }
 
-/** Lines that were stored when the producer was killed, and that it had not noted. */
-function doubt(lines: number): string {
-  if (lines === 0) return ' None was in doubt.'
-  return `\n   The ${lines} in doubt were sent again, and stored once.`
-}
+  private async insist(order: Order): Promise<void> {
+    for (;;) {
+      try {
+        return await post(this.shop.port, '/order', order)
+      } catch (error) {
+        if (/answered with 500/.test(String(error))) return
+        await pause(50)
+      }
+    }
+  }
 
-async function main(): Promise<void> {
-  console.log(`Millrace: ${lines.length} orders through a durable queue, with a kill -9 on the way.\n`)
+  /** The same for each way: at a quarter, at half and at three quarters of the orders. */
+  private async crash(way: Way): Promise<void> {
+    await this.reached(way, 0.25)
+    await this.inventory.kill()
+    if (way === 'queued') await this.double()
+    await pause(OUTAGE)
+    await this.inventory.start()
+    await this.reached(way, 0.5)
+    await this.shop.kill()
+    await this.shop.start()
+    await this.reached(way, 0.75)
+    await this.broker.kill()
+    await pause(OUTAGE)
+    await this.broker.start()
+    this.kills += 3
+  }
 
-  const victim = startProducer()
-  console.log(`1. Process ${victim.child.pid} sends orders.csv and notes each line once it is confirmed.`)
-  await killAfter(Math.floor(lines.length * (0.3 + 0.4 * Math.random())), victim)
-  const noted = confirmedLines().length
-  console.log(`   Killed with SIGKILL after it had noted line ${noted}.\n`)
+  private async reached(way: Way, share: number): Promise<void> {
+    while (this.placed[way] < this.count * share) await pause(5)
+  }
 
-  const successor = startProducer()
-  console.log(`2. Process ${successor.child.pid} is started in its place.`)
-  const { noted: before, stored } = JSON.parse(await succeed('producer', successor))
-  console.log(
-    `   It carried on after line ${before}; the broker had ${stored} lines on disk.${doubt(stored - before)}`,
-  )
-  console.log(`   All ${lines.length} lines are confirmed.\n`)
+  /** What waits for the inventory is sent again, as a sender does that did not hear of its confirms. */
+  private async double(): Promise<void> {
+    const mq = await connect(this.broker.url)
+    while (this.copies === 0) {
+      for await (const message of mq.browse(orders)) {
+        await mq.send(orders, message.body, { messageId: message.messageId })
+        if (++this.copies === 20) break
+      }
+    }
+    await mq.close()
+  }
 
-  const consumer = start(new URL('./consumer.ts', import.meta.url), url)
-  console.log(`3. Process ${consumer.child.pid} takes the orders out of the queue.`)
-  const arrived = (await succeed('consumer', consumer)).split('\n').filter(Boolean)
-  printArrivals(arrived)
+  /** Nothing waits in the outbox or at the broker. */
+  private async settled(): Promise<void> {
+    const mq = await connect(this.broker.url)
+    for (;;) {
+      const queues = await mq.management.queues()
+      // Dead letters would be lost orders: they wait for nobody.
+      const waiting = queues.find(({ name }) => name === orders.name)?.messages ?? 0
+      const unsent = figure(this.shopFile, 'SELECT count(*) FROM millrace_outbox')
+      this.stage.view.show([...this.lines(), `${unsent} in the outbox, ${waiting} at the broker`])
+      if (waiting === 0 && unsent === 0) break
+      await pause(50)
+    }
+    await mq.close()
+  }
 
-  const violations = findViolations(arrived)
-  if (violations.length > 0) throw new Error(violations.join('; '))
-  console.log('\nNothing confirmed is missing, nothing is doubled, and the order is that of the file.\n')
-  console.log('Now with messages of your own:')
-  console.log("  npm run -s millrace -- send hello 'first message' 'second message'")
-  console.log('  npm run -s millrace -- receive hello')
-  console.log('The five lines that do it in a program are in README.md; npm test runs the proofs.')
-}
+  private lines(): string[] {
+    return ways.map(
+      (way) => `${way.padEnd(10)} ${bar(this.placed[way], this.count)} ${this.placed[way]} orders`,
+    )
+  }
 
-try {
-  await main()
-} catch (error) {
-  console.error(`\nFAILED: ${(error as Error).message}`)
-  process.exitCode = 1
-} finally {
-  rmSync(folder, { recursive: true, force: true })
+  private show(): void {
+    this.stage.view.show(this.lines())
+  }
+
+  /** What the shop has against what the inventory did, to the piece. */
+  private compare(way: Way): Compared {
+    const placed = query<{ id: string; pieces: number }>(
+      this.shopFile,
+      'SELECT id, pieces FROM orders WHERE way = ?',
+      way,
+    )
+    const moved = query<{ id: string; times: number }>(
+      this.stockFile,
+      'SELECT order_id AS id, count(*) AS times FROM movements WHERE way = ? GROUP BY order_id',
+      way,
+    )
+    const times = new Map(moved.map((each) => [each.id, each.times]))
+    const left = figure(this.stockFile, 'SELECT sum(pieces) FROM stock WHERE way = ?', way)
+    const ordered = placed.reduce((sum, { pieces }) => sum + pieces, 0)
+    return {
+      orders: placed.length,
+      lost: placed.filter(({ id }) => !times.has(id)).length,
+      doubled: moved.filter((each) => each.times > 1).length,
+      piecesOff: items.length * STOCK - left - ordered,
+    }
+  }
+
+  private report(): Report {
+    const [direct, background, queued] = ways.map((way) => this.compare(way)) as [
+      Compared,
+      Compared,
+      Compared,
+    ]
+    const ok =
+      queued.orders === this.count && queued.lost === 0 && queued.doubled === 0 && queued.piecesOff === 0
+    const rows = (
+      [
+        ['direct', direct],
+        ['background', background],
+        ['queued', queued],
+      ] as const
+    ).map(([way, { orders, lost, doubled, piecesOff }]) => [way, orders, lost, doubled, piecesOff])
+    return {
+      ok,
+      figures: { direct, background, queued, copies: this.copies, kills: this.kills },
+      summary: [
+        ...table([['way', 'orders', 'lost', 'doubled', 'pieces off'], ...rows]),
+        '',
+        `${this.copies} messages were sent twice on purpose; ${this.kills} processes were killed.`,
+      ],
+    }
+  }
 }

@@ -88,7 +88,7 @@ function keepers({ keptBy, liveMessages }: InspectedSegment): string {
 }
 
 function damageLines(inspection: DirectoryInspection): string[] {
-  const { damage, quarantine, segments, checkpoints } = inspection
+  const { damage, quarantine, segments, checkpoints, recoveredQueues } = inspection
   const found = [
     ...damage,
     ...segments
@@ -108,7 +108,11 @@ function damageLines(inspection: DirectoryInspection): string[] {
       `QUARANTINE  ${plural(length, 'byte')} of ${file} at ${offset}: ${reason}${lost}${keptAs ? `; kept as ${keptAs}` : ''}`,
     )
   }
-  return lines.length > 0 ? lines : ['No damage, and nothing in quarantine.']
+  if (lines.length === 0) lines.push('No damage, and nothing in quarantine.')
+  for (const { name, messages } of recoveredQueues) {
+    lines.push(`RECOVERED  ${name}, ${plural(messages, 'message')} of a queue whose declaration was damaged`)
+  }
+  return lines
 }
 
 interface Range {

@@ -22,6 +22,13 @@ type OwnOption =
   | 'priority'
   | 'ttl'
   | 'delay'
+  | 'deliver-at'
+  | 'repeat-every'
+  | 'repeat-cron'
+  | 'repeat-timezone'
+  | 'repeat-times'
+  | 'repeat-until'
+  | 'group'
   | 'property'
   | 'durability'
   | 'producer'
@@ -48,6 +55,7 @@ type OwnOption =
   | 'redelivery-multiplier'
   | 'redelivery-max-delay'
   | 'redelivery-jitter'
+  | 'database'
   | 'config'
   | 'memory'
 
@@ -63,6 +71,29 @@ const ownSpecs: Readonly<Record<OwnOption, OptionSpec>> = {
   priority: { type: 'string', value: 'N', help: '0 to 9; higher goes first (default 4)' },
   ttl: { type: 'string', value: 'TIME', help: 'not delivered any more when older, such as 90s or 2h' },
   delay: { type: 'string', value: 'TIME', help: 'not delivered before so long from now, such as 15m' },
+  'deliver-at': {
+    type: 'string',
+    value: 'WHEN',
+    help: 'not delivered before this, such as 2027-01-31T08:00:00Z; without Z the time here',
+  },
+  'repeat-every': { type: 'string', value: 'TIME', help: 'delivered again and again, so long apart' },
+  'repeat-cron': {
+    type: 'string',
+    value: 'CRON',
+    help: "delivered whenever this says, such as '0 8 * * MON-FRI': minute, hour, day, month, weekday",
+  },
+  'repeat-timezone': {
+    type: 'string',
+    value: 'ZONE',
+    help: 'for --repeat-cron, such as Europe/Berlin (default UTC)',
+  },
+  'repeat-times': { type: 'string', value: 'N', help: 'deliveries in all (default: without end)' },
+  'repeat-until': { type: 'string', value: 'WHEN', help: 'no delivery after this' },
+  group: {
+    type: 'string',
+    value: 'NAME',
+    help: 'the message group: its messages go to one consumer at a time',
+  },
   property: { type: 'string', value: 'NAME=VALUE', help: 'an application property; may be repeated' },
   durability: {
     type: 'string',
@@ -128,6 +159,7 @@ const ownSpecs: Readonly<Record<OwnOption, OptionSpec>> = {
     value: 'X',
     help: 'the share of a wait that is random, 0 to 1 (default 0.2)',
   },
+  database: { type: 'string', value: 'URL', help: 'the database of the application, such as sqlite:FILE' },
   config: { type: 'string', value: 'FILE', help: 'settings (default ./millrace.yaml, if there is one)' },
   memory: { type: 'boolean', help: 'keep everything in memory, and nothing when it ends' },
 }
@@ -252,6 +284,15 @@ export class Options {
   duration(name: OptionName): Duration | undefined {
     const text = this.text(name)
     return text === undefined ? undefined : asDuration(name, text)
+  }
+
+  /** A moment as ISO 8601 writes it. */
+  moment(name: OptionName): Date | undefined {
+    const text = this.text(name)
+    if (text === undefined) return undefined
+    const moment = new Date(/^\d{4}-\d\d-\d\d/.test(text) ? text : Number.NaN)
+    if (!Number.isNaN(moment.getTime())) return moment
+    throw new UsageError(`--${name} is a moment such as 2027-01-31T08:00:00Z, not ${text}`)
   }
 
   /** Numbers, true and false are sent as such, everything else, and what is in double quotes, as text. */

@@ -12,14 +12,14 @@ const PREFETCH = 256
 
 export const receive: Command = {
   name: 'receive',
-  synopsis: 'QUEUE [--count N] [--timeout TIME] [--follow]',
+  synopsis: 'QUEUE [--count N] [--timeout TIME] [--follow] [--selector CONDITION]',
   summary: 'take messages out of a queue and print them, a body a line',
   details: [
     'Takes what is there, then ends. With --timeout it waits so long for each message, with --follow',
     'until it is stopped. A message is acknowledged after its line was written; what was not written',
     'stays in the queue. With --json, a message is one line with its headers and properties.',
   ],
-  options: ['count', 'timeout', 'follow'],
+  options: ['count', 'timeout', 'follow', 'selector'],
   run,
 }
 
@@ -42,7 +42,8 @@ async function run(call: Call): Promise<number> {
   const receiving = within(call, async (mq) => {
     const source = waits ? queue(name!) : await existingQueue(mq, name!)
     const prefetch = Math.min(PREFETCH, limits.count)
-    return new Reception(call, await mq.createConsumer(source, { prefetch })).run(limits)
+    const selector = options.text('selector')
+    return new Reception(call, await mq.createConsumer(source, { prefetch, selector })).run(limits)
   })
   const received = await receiving.catch((error: unknown) => {
     // Being stopped is how following ends, also before it has begun.

@@ -8,6 +8,7 @@ import { ExitCode } from './exit-code.ts'
 import { commonOptions, helpFor, overview } from './help.ts'
 import { suggestion } from './nearest.ts'
 import { type Options, type ParsedCommandLine, parseCommandLine } from './options.ts'
+import { outbox } from './outbox.ts'
 import { Output, ReaderGone } from './output.ts'
 import { passwd } from './passwd.ts'
 import { prepared } from './prepared.ts'
@@ -41,6 +42,7 @@ export const commands: readonly Command[] = [
   prepared,
   scheduled,
   cancel,
+  outbox,
   doctor,
   serve,
   dev,

@@ -52,7 +52,10 @@ async function list(call: Call): Promise<number> {
 function lineOf({ id, due, queues, messageId, repetition, deliveries }: ScheduledReport): string {
   const words = [id, new Date(due).toISOString(), queues.join(','), messageId ?? '-']
   if (repetition === undefined) return words.join('  ')
-  const how = repetition.every === undefined ? `cron ${repetition.cron}` : `every ${repetition.every} ms`
+  const how =
+    repetition.every === undefined
+      ? `cron ${repetition.cron} ${repetition.timezone ?? 'UTC'}`
+      : `every ${repetition.every} ms`
   return [...words, `${how}, ${plural(deliveries, 'time')} so far`].join('  ')
 }
 

@@ -63,11 +63,11 @@ export class SendWindow {
     if (!this.refused || line < this.refused.line) this.refused = { line, error }
   }
 
-  private async confirm(line: number, { messageId }: SendReceipt): Promise<void> {
+  private async confirm(line: number, { messageId, scheduleId }: SendReceipt): Promise<void> {
     this.confirmed++
     if (!this.out.json) return
     try {
-      await this.out.document({ line, messageId })
+      await this.out.document({ line, messageId, scheduleId })
     } catch (error) {
       // The messages matter more than who reads about them.
       if (!(error instanceof ReaderGone)) throw error

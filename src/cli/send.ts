@@ -14,6 +14,7 @@ import { withBroker } from './broker.ts'
 import { type Call, type Command, takeOperands } from './command.ts'
 import { ExitCode } from './exit-code.ts'
 import { type Line, readLines } from './lines.ts'
+import type { Options } from './options.ts'
 import { plural } from './output.ts'
 import { Progress, type Terminal } from './progress.ts'
 import { SendWindow } from './send-window.ts'
@@ -27,9 +28,25 @@ export const send: Command = {
     'Each BODY is a message; without, each line of FILE or of standard input is one.',
     'A body that begins with - goes behind --: millrace send QUEUE -- -5',
     'With --producer, sending the same file again after any interruption stores each line once.',
-    'With --json, one line per confirmed message: {"line", "messageId"}.',
+    'With --json, one line per confirmed message: {"line", "messageId"}, and what is delivered later has a "scheduleId".',
   ],
-  options: ['file', 'as', 'priority', 'ttl', 'delay', 'property', 'durability', 'producer'],
+  options: [
+    'file',
+    'as',
+    'priority',
+    'ttl',
+    'delay',
+    'deliver-at',
+    'repeat-every',
+    'repeat-cron',
+    'repeat-timezone',
+    'repeat-times',
+    'repeat-until',
+    'group',
+    'property',
+    'durability',
+    'producer',
+  ],
   run,
 }
 
@@ -67,11 +84,30 @@ function readSettings({ options }: Call): Settings {
       durability: options.oneOf<Durability>('durability', ['disk', 'os', 'memory']),
       priority: options.wholeNumber('priority', 0, 9),
       ttl: options.duration('ttl'),
-      delay: options.duration('delay'),
     },
-    message: { properties: options.properties('property') },
+    message: {
+      properties: options.properties('property'),
+      group: options.text('group'),
+      delay: options.duration('delay'),
+      deliverAt: options.moment('deliver-at'),
+      repeat: readRepetition(options),
+    },
     asJson: options.oneOf('as', ['text', 'json']) === 'json',
   }
+}
+
+function readRepetition(options: Options): SendOptions['repeat'] {
+  const every = options.duration('repeat-every')
+  const cron = options.text('repeat-cron')
+  const timezone = options.text('repeat-timezone')
+  const ends = {
+    times: options.wholeNumber('repeat-times', 1, Number.MAX_SAFE_INTEGER),
+    until: options.moment('repeat-until'),
+  }
+  if (every === undefined && cron !== undefined) return { cron, timezone, ...ends }
+  if (every !== undefined && cron === undefined && timezone === undefined) return { every, ...ends }
+  if ([every, cron, timezone, ends.times, ends.until].every((given) => given === undefined)) return undefined
+  throw new UsageError('what repeats has --repeat-every, or --repeat-cron and perhaps its --repeat-timezone')
 }
 
 async function sendLines(

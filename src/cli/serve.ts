@@ -1,6 +1,7 @@
 import { isMillraceError } from '../index.ts'
 import { type Configuration, IN_MEMORY, settingsByFlag } from '../server/config/settings.ts'
 import type { Listeners, MillraceServer } from '../server/server.ts'
+import { CollectorGuide } from './collector.ts'
 import { type Call, type Command, takeOperands } from './command.ts'
 import { ExitCode } from './exit-code.ts'
 import { suggestion } from './nearest.ts'
@@ -67,6 +68,7 @@ async function run(
   // The other commands need not wait until all of this is loaded.
   const { makeLogger } = await import('../server/log.ts')
   const { startServer } = await import('../server/server.ts')
+  using _ = new CollectorGuide()
   const logger = makeLogger(configuration, call.streams.stderr)
   const server = await orMistake(() => startServer(configuration, logger, version()))
   try {

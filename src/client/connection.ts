@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events'
 import type { Destination } from '../model/destination.ts'
 import { isMillraceError, MillraceError } from '../model/errors.ts'
+import { type Clock, hostClock } from './clock.ts'
 import type { Queue, Topic, TypedDestination } from './destinations.ts'
 import type {
   Capabilities,
@@ -9,6 +10,7 @@ import type {
   ProviderConnection,
   ProviderEvents,
   ProviderManagement,
+  Thread,
 } from './provider.ts'
 import { Session, type SessionOptions } from './session.ts'
 import { abortable } from './waiting.ts'
@@ -27,6 +29,11 @@ export interface ConnectionOptions extends NetworkOptions {
   /** Identity of this client, at most one connection at a time; durable subscriptions that are not shared need it. */
   readonly clientId?: string | undefined
   readonly signal?: AbortSignal | undefined
+  /**
+   * 'worker': the engine of an embedded broker runs in a thread of its own, so that its work and that of this thread do not
+   * hold up each other. Default 'main'.
+   */
+  readonly thread?: Thread | undefined
 }
 
 /**
@@ -48,13 +55,14 @@ export class Connection extends EventEmitter<ConnectionEvents> implements AsyncD
 
   /** @internal */
   static async open(provider: Provider, url: string, options: ConnectionOptions): Promise<Connection> {
-    const { clientId, signal, tls, reconnect, connectTimeout, idleTimeout } = options
+    const { clientId, signal, thread, tls, reconnect, connectTimeout, idleTimeout } = options
     if (clientId === '') throw new MillraceError('client-id-invalid', 'a client id is not empty')
+    checkThread(thread, provider)
     signal?.throwIfAborted()
     let opened: Connection | undefined
     const events = forward(() => opened)
     const network = { tls, reconnect, connectTimeout, idleTimeout }
-    const connecting = provider.connect(url, { ...network, clientId, signal, events })
+    const connecting = provider.connect(url, { ...network, clientId, signal, thread, events })
     try {
       opened = new Connection(await abortable(connecting, signal), clientId)
       return opened
@@ -67,12 +75,19 @@ export class Connection extends EventEmitter<ConnectionEvents> implements AsyncD
 
   private constructor(provided: ProviderConnection, clientId: string | undefined) {
     super()
+    // Whatever is built on a connection listens to it.
+    this.setMaxListeners(0)
     this.provided = provided
     this.clientId = clientId
   }
 
   get capabilities(): Capabilities {
     return this.provided.capabilities
+  }
+
+  /** Time by which the connection works: the host's, or the test's. */
+  get clock(): Clock {
+    return this.provided.clock ?? hostClock
   }
 
   /** Looking into and changing what the broker holds. Throws `unsupported`. */
@@ -214,4 +229,18 @@ function forward(connection: () => Connection | undefined): ProviderEvents {
     unblocked: (queue) => connection()?.emit('unblocked', queue),
     failed: (error) => connection()?.report(error),
   }
+}
+
+/** Throws `argument-invalid`, `unsupported`. */
+function checkThread(thread: Thread | undefined, provider: Provider): void {
+  if (thread === undefined || thread === 'main') return
+  if (thread !== 'worker') {
+    throw new MillraceError('argument-invalid', `thread is 'main' or 'worker', not ${JSON.stringify(thread)}`)
+  }
+  if (provider.threads) return
+  const schemes = provider.schemes.map((scheme) => `${scheme}:`).join(', ')
+  throw new MillraceError(
+    'unsupported',
+    `the broker behind ${schemes} does not run here; thread: 'worker' is for embedded ones`,
+  )
 }

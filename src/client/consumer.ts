@@ -1,6 +1,8 @@
-import { type Duration, milliseconds } from '../model/duration.ts'
+import { milliseconds } from '../model/duration.ts'
 import { isMillraceError, MillraceError } from '../model/errors.ts'
-import { Deque } from './deque.ts'
+import { type ConsumerOptions, checkConsumerOptions, type ReceiveOptions } from './consumer-options.ts'
+import { Feed, type FeedListener } from './feed.ts'
+import { Fetched, groupOf } from './fetched.ts'
 import { Message, type Settling } from './message.ts'
 import type {
   Incoming,
@@ -12,49 +14,15 @@ import type {
 import type { Session } from './session.ts'
 import { Settler, toRanges } from './settler.ts'
 import type { StandardSchema } from './standard-schema.ts'
-import { LONGEST_TIMEOUT } from './waiting.ts'
-
-export interface ConsumerOptions {
-  /**
-   * Messages fetched ahead and not yet handed to the application. 0: fetched only when asked for, so that nothing is
-   * held that another consumer could have. Default 128.
-   */
-  readonly prefetch?: number | undefined
-  /** Nothing more is fetched while so many bytes are unsettled; at least one message always is. */
-  readonly maxBytes?: number | undefined
-  /**
-   * Only messages that it takes (docs/selectors.md); '' takes all. On a queue the others are left for other consumers; of a
-   * topic they are not kept. The selector of a durable subscription is given where it is subscribed.
-   */
-  readonly selector?: string | undefined
-  /** Of a topic: not what this connection sends. */
-  readonly noLocal?: boolean | undefined
-  /**
-   * A whole number, default 0. A consumer gets what those of a higher priority on the same queue have no room for; equals take
-   * turns.
-   */
-  readonly priority?: number | undefined
-}
-
-export interface ReceiveOptions {
-  /** How long to wait for a message; 0: take one only if it is there. Default: until one comes. */
-  readonly timeout?: Duration | undefined
-  readonly signal?: AbortSignal | undefined
-}
+import { Waiters } from './waiters.ts'
 
 export type MessageListener<T> = (message: Message<T>) => unknown
-
-const DEFAULT_PREFETCH = 128
 
 const settlements = {
   accepted: { outcome: 'accepted' },
   released: { outcome: 'released' },
   'rolled-back': { outcome: 'modified', deliveryFailed: true, immediately: true },
 } as const
-
-interface Waiter {
-  wake(): void
-}
 
 /**
  * Receives messages from a queue or subscription (JMS MessageConsumer): by `receive`, by a listener, or by iterating.
@@ -66,43 +34,41 @@ export class MessageConsumer<T = unknown> implements Settling, ReceiverSink, Asy
   private readonly prefetch: number
   private receiver!: ProviderReceiver
   private settler!: Settler
-  private readonly buffer: Deque<Message<T>> = new Deque()
+  private fetched!: Fetched<T>
   /** Delivered and not settled, in order, as far as the mode of the session needs it. */
   private readonly held: Set<Message<T>> = new Set()
-  private readonly waiters: Set<Waiter> = new Set()
-  /** Taken from the buffer since credit was granted last. */
-  private taken = 0
+  private readonly waiters: Waiters = new Waiters()
   /** Credit granted for single receives that has not brought a message yet. */
   private asked = 0
   private closing: Promise<void> | undefined
   /** Nothing is handed out: what was fetched goes back. */
   private rewinding = false
   private failure: MillraceError | undefined
+  /** Of the delivery that came last, and of the last that came over a connection that has been lost since. */
+  private newestTag = 0
+  private lostTag = 0
   /** @internal */
   listener: MessageListener<unknown> | undefined
   /** Called when a message may be taken, by whoever takes them at once. @internal */
   available: (() => void) | undefined
   /** Resolves when whoever takes messages at once is through with those it took. @internal */
   activity: (() => Promise<void>) | undefined
+  /** Told of a delivery that is not held any more (undefined: of all of them), by whoever takes messages at once. @internal */
+  forfeited: ((tag: number | undefined, why: MillraceError) => void) | undefined
 
   /** @internal */
   constructor(session: Session, schema: StandardSchema<unknown, T> | undefined, options: ConsumerOptions) {
     this.session = session
     this.schema = schema
-    const { prefetch = DEFAULT_PREFETCH } = options
-    if (!(Number.isSafeInteger(prefetch) && prefetch >= 0)) {
-      throw new MillraceError('argument-invalid', `prefetch is a whole number from 0, not ${prefetch}`)
-    }
-    this.prefetch = prefetch
-    if (!Number.isSafeInteger(options.priority ?? 0))
-      throw new MillraceError('argument-invalid', `priority is a whole number, not ${options.priority}`)
+    this.prefetch = checkConsumerOptions(options)
   }
 
   /** @internal */
   attach(receiver: ProviderReceiver): void {
     this.receiver = receiver
     this.settler = new Settler(receiver, (error) => this.session.report(error))
-    if (this.prefetch > 0) receiver.grant(this.prefetch)
+    this.fetched = new Fetched(this.prefetch, (credit) => receiver.grant(credit))
+    this.fetched.begin()
   }
 
   /**
@@ -140,6 +106,50 @@ export class MessageConsumer<T = unknown> implements Settling, ReceiverSink, Asy
     if (listener) this.session.dispatch()
   }
 
+  /**
+   * Leaves the credit, and with it how much is fetched, to whoever takes the messages from the feed that it answers. Of a
+   * consumer with prefetch 0 that nobody receives from. Throws `closed`, `illegal-state`.
+   */
+  feed(listener: FeedListener): Feed<T> {
+    this.assertOpen()
+    if (this.prefetch > 0 || this.available || this.session.work)
+      throw new MillraceError(
+        'illegal-state',
+        'a feed is of a consumer with prefetch 0 and without listener, in a session that is not transacted',
+      )
+    this.available = () => listener.available()
+    this.activity = () => listener.idle()
+    this.forfeited = (tag, why) => listener.forfeited(tag, why)
+    return new Feed<T>(this)
+  }
+
+  /** @internal */
+  grantCredit(count: number): void {
+    this.asked += count
+    this.receiver.grant(count)
+  }
+
+  /** Resolves when no more comes for what was granted. @internal */
+  async drainCredit(): Promise<void> {
+    const lapsed = await this.receiver.drain()
+    this.asked = Math.max(0, this.asked - lapsed)
+  }
+
+  /** @internal */
+  countFetched(groups: ReadonlySet<string>): number {
+    return this.fetched.countOf(groups)
+  }
+
+  /** Messages granted that have not come, and those that have and were not taken. @internal */
+  get coming(): number {
+    return this.asked + this.fetched.length
+  }
+
+  /** @internal */
+  giveBackFetched(): void {
+    this.giveBackUnheard(this.fetched.clear())
+  }
+
   async *[Symbol.asyncIterator](): AsyncGenerator<Message<T>, void, undefined> {
     this.session.assertIterable()
     try {
@@ -166,10 +176,9 @@ export class MessageConsumer<T = unknown> implements Settling, ReceiverSink, Asy
       const left = deadline === undefined ? undefined : deadline - performance.now()
       if (left !== undefined && left <= 0) return this.last()
       if (this.prefetch === 0 && !this.rewinding && this.asked < this.waiters.size + 1) {
-        this.asked++
-        this.receiver.grant(1)
+        this.grantCredit(1)
       }
-      await this.change(left, signal)
+      await this.waiters.wait(left, signal, () => this.prefetch === 0 && this.withdraw())
     }
   }
 
@@ -177,8 +186,7 @@ export class MessageConsumer<T = unknown> implements Settling, ReceiverSink, Asy
   private async last(): Promise<Message<T> | undefined> {
     if (!this.session.started || this.rewinding) return undefined
     if (this.prefetch === 0 && this.asked === 0) {
-      this.asked++
-      this.receiver.grant(1)
+      this.grantCredit(1)
     }
     const lapsed = await this.receiver.drain()
     if (this.prefetch > 0) this.receiver.grant(lapsed)
@@ -186,51 +194,29 @@ export class MessageConsumer<T = unknown> implements Settling, ReceiverSink, Asy
     return this.take()
   }
 
-  /** Resolves when there may be something new, after `timeout` milliseconds, or rejects when the signal is aborted. */
-  private change(timeout: number | undefined, signal: AbortSignal | undefined): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const end = () => {
-        clearTimeout(timer)
-        signal?.removeEventListener('abort', abort)
-        this.waiters.delete(waiter)
-      }
-      const waiter: Waiter = {
-        wake: () => {
-          end()
-          resolve()
-        },
-      }
-      const abort = () => {
-        end()
-        if (this.prefetch === 0) this.withdraw()
-        reject(signal?.reason)
-      }
-      const timer =
-        timeout === undefined ? undefined : setTimeout(waiter.wake, Math.min(timeout, LONGEST_TIMEOUT))
-      signal?.addEventListener('abort', abort, { once: true })
-      this.waiters.add(waiter)
-    })
-  }
-
   /** Takes back what an abandoned receive has asked for. */
   private withdraw(): void {
-    const done = this.receiver.drain().then(async (lapsed) => {
-      this.asked = Math.max(0, this.asked - lapsed)
-      if (this.waiters.size === 0 && this.buffer.length > 0) await this.giveBack(this.buffer.clear())
+    const done = this.drainCredit().then(async () => {
+      if (this.waiters.size === 0) await this.giveBack(this.fetched.clear())
     })
-    done.catch((error) => this.session.report(error))
+    // With its connection everything goes back.
+    done.catch((error) => (isMillraceError(error) && error.code === 'closed') || this.session.report(error))
   }
 
-  /** The next message of the buffer, if the session is started. @internal */
-  take(): Message<T> | undefined {
+  /** The next message, of none of these groups, that is fetched and in time, if the session is started. @internal */
+  take(busy?: ReadonlySet<string>): Message<T> | undefined {
     if (!this.session.started || this.rewinding) return undefined
-    const message = this.buffer.shift()
-    if (!message) return undefined
-    if (this.prefetch > 0 && ++this.taken * 2 >= this.prefetch) {
-      this.receiver.grant(this.taken)
-      this.taken = 0
+    for (;;) {
+      const message = this.fetched.next(busy)
+      if (!message || !this.isLate(message)) return message
+      // The broker sees that it has expired, and does with it what its queue says.
+      this.giveBackUnheard([message])
     }
-    return message
+  }
+
+  /** It was in time when it was fetched (JMS 3.4.9). */
+  private isLate({ incoming: { livesUntil } }: Message<T>): boolean {
+    return livesUntil > 0 && livesUntil <= this.session.wall()
   }
 
   /** False when the body does not fit the schema: it has then been dead-lettered. @internal */
@@ -308,16 +294,15 @@ export class MessageConsumer<T = unknown> implements Settling, ReceiverSink, Asy
     this.rewinding = true
     if (this.failure || this.closing) return
     await this.receiver.drain()
-    const undelivered = this.buffer.clear()
-    if (undelivered.length > 0) await this.giveBack(undelivered)
-    this.taken = this.asked = 0
+    await this.giveBack(this.fetched.clear())
+    this.asked = 0
   }
 
   /** @internal */
   resume(): void {
     this.rewinding = false
     if (this.failure || this.closing) return
-    if (this.prefetch > 0) this.receiver.grant(this.prefetch)
+    this.fetched.begin()
     this.notify()
   }
 
@@ -332,9 +317,16 @@ export class MessageConsumer<T = unknown> implements Settling, ReceiverSink, Asy
   async settle(message: Message, settlement: ProviderSettlement): Promise<void> {
     const refusal = this.refusal(message)
     if (refusal) throw refusal
+    if (settlement.delay && !this.session.connection.capabilities.retryDelay)
+      throw new MillraceError('unsupported', 'this provider has no delay of a consumer for a redelivery')
     message.settled = true
     this.held.delete(message as Message<T>)
-    await this.settler.settle(message.incoming.tag, settlement)
+    const { tag } = message.incoming
+    const settled = this.settler.settle(tag, settlement)
+    // A lost one has come again by now, or will, before those behind it: they must not go back without it.
+    const group = tag > this.lostTag ? groupOf(message) : undefined
+    if (group !== undefined) this.giveBackUnheard(this.fetched.sendBehind(group, settled))
+    await settled
   }
 
   private refusal(message: Message): MillraceError | undefined {
@@ -358,23 +350,42 @@ export class MessageConsumer<T = unknown> implements Settling, ReceiverSink, Asy
       )
     })
     this.held.clear()
-    this.buffer.unshift(again)
+    this.fetched.putBack(again)
     this.notify()
   }
 
   /** @internal */
   deliver(deliveries: readonly Incoming[]): void {
-    for (let i = 0; i < deliveries.length; i++) this.buffer.push(new Message<T>(deliveries[i]!, this))
+    for (let i = 0; i < deliveries.length; i++) this.fetched.add(new Message<T>(deliveries[i]!, this))
+    this.newestTag = deliveries.at(-1)?.tag ?? this.newestTag
     if (this.prefetch === 0) this.asked = Math.max(0, this.asked - deliveries.length)
+    this.giveBackUnheard(this.fetched.takeReturning())
     this.notify()
   }
 
   /** What it has not shown anybody comes again; what it has, cannot be settled any more. @internal */
   lost(): void {
-    const unseen = this.buffer.clear().length
-    this.loseHeld(new MillraceError('connection-lost', 'the connection that delivered the messages was lost'))
-    if (this.prefetch > 0) this.receiver.grant(unseen)
+    this.lostTag = this.newestTag
+    this.fetched.remove(() => true)
+    const why = new MillraceError('connection-lost', 'the connection that delivered the messages was lost')
+    this.loseHeld(why)
+    this.forfeited?.(undefined, why)
     this.notify()
+  }
+
+  /** What nobody has seen yet is not shown to anybody any more. @internal */
+  revoked(tag: number): void {
+    const unseen = this.fetched.remove(({ incoming }) => incoming.tag === tag)
+    if (unseen.length > 0) return
+    // Which group it was of, nobody knows any more; those behind it have to wait for it.
+    this.giveBackUnheard(this.fetched.remove((message) => groupOf(message) !== undefined))
+    this.forfeited?.(
+      tag,
+      new MillraceError(
+        'delivery-settled',
+        "the broker has taken the delivery back: the queue's deliveryTimeout has passed",
+      ),
+    )
   }
 
   private loseHeld(cause: MillraceError): void {
@@ -386,8 +397,9 @@ export class MessageConsumer<T = unknown> implements Settling, ReceiverSink, Asy
   ended(error: MillraceError): void {
     if (this.closing || this.failure) return
     this.failure = error
-    this.buffer.clear()
+    this.fetched.clear()
     this.loseHeld(error)
+    this.forfeited?.(undefined, error)
     if (this.listener) this.session.report(error)
     this.notify()
   }
@@ -395,7 +407,7 @@ export class MessageConsumer<T = unknown> implements Settling, ReceiverSink, Asy
   /** Lets whoever waits look again. @internal */
   notify(): void {
     this.available?.()
-    for (const waiter of [...this.waiters]) waiter.wake()
+    this.waiters.wake()
   }
 
   /** What ended the consumer from the broker's side. @internal */
@@ -424,8 +436,8 @@ export class MessageConsumer<T = unknown> implements Settling, ReceiverSink, Asy
     if (release) this.forsake()
     // First, so that what is given back is not delivered here again.
     if (!this.failure) await this.receiver.close({ release })
-    const undelivered = this.buffer.clear()
-    if (!release && !this.failure && undelivered.length > 0) await this.giveBack(undelivered)
+    const undelivered = this.fetched.clear()
+    if (!release && !this.failure) await this.giveBack(undelivered)
     this.session.forget(this)
   }
 
@@ -435,12 +447,18 @@ export class MessageConsumer<T = unknown> implements Settling, ReceiverSink, Asy
   }
 
   private async giveBack(messages: readonly Message<T>[]): Promise<void> {
-    const ranges = [messages[0]!.incoming.tag, messages.at(-1)!.incoming.tag]
+    if (messages.length === 0) return
+    const ranges = toRanges(messages.map(({ incoming }) => incoming.tag))
     try {
-      await this.receiver.settle(ranges, { outcome: 'released' })
+      await this.receiver.settle(ranges, settlements.released)
     } catch (error) {
       if (!(isMillraceError(error) && error.code === 'delivery-settled')) throw error
     }
+  }
+
+  private giveBackUnheard(messages: readonly Message<T>[]): void {
+    if (messages.length === 0) return
+    this.giveBack(messages).catch((error) => this.session.report(error))
   }
 
   private assertOpen(): void {

@@ -3,8 +3,10 @@ import type { Destination } from '../model/destination.ts'
 import { milliseconds } from '../model/duration.ts'
 import { MillraceError } from '../model/errors.ts'
 import type { BrowseOptions, QueueBrowser } from './browser.ts'
+import type { Clock } from './clock.ts'
 import type { Connection, ConnectionEvents } from './connection.ts'
-import type { ConsumerOptions, MessageConsumer, ReceiveOptions } from './consumer.ts'
+import type { MessageConsumer } from './consumer.ts'
+import type { ConsumerOptions, ReceiveOptions } from './consumer-options.ts'
 import type { Queue, Receivable, Sendable, Subscription, Topic, TypedDestination } from './destinations.ts'
 import type { Message } from './message.ts'
 import type { SendOptions } from './outgoing.ts'
@@ -18,6 +20,13 @@ import type { SubscribeOptions } from './subscriptions.ts'
 import { settlesWithin } from './waiting.ts'
 import { type CloseOptions, type Handler, Worker, type WorkerOptions } from './worker.ts'
 
+/** Something that works through a context, such as a worker, and cannot do without. */
+export interface Dependant {
+  close(options?: CloseOptions): Promise<void>
+  /** Settles when it has been closed, by whomever. */
+  readonly closed: Promise<void>
+}
+
 /**
  * A started connection with one session and one producer (JMS 2.0 JMSContext): what `connect` gives, with a session of mode
  * 'individual'. `createContext` gives others on the same connection.
@@ -27,7 +36,7 @@ export class Context extends EventEmitter<ConnectionEvents> implements AsyncDisp
   readonly connection: Connection
   private readonly session: Session
   private readonly producer: MessageProducer
-  private readonly workers: Set<Worker> = new Set()
+  private readonly workers: Set<Dependant> = new Set()
   /** Consumers for single receives; they hold no credit between them. */
   private readonly receivers: Map<string, Promise<MessageConsumer>> = new Map()
   /** The one that `connect` gave, whose end is that of the connection. */
@@ -114,6 +123,11 @@ export class Context extends EventEmitter<ConnectionEvents> implements AsyncDisp
 
   get capabilities(): Capabilities {
     return this.connection.capabilities
+  }
+
+  /** Time by which the connection works: the host's, or the test's. */
+  get clock(): Clock {
+    return this.connection.clock
   }
 
   /** Looking into and changing what the broker holds. Throws `unsupported`. */
@@ -204,7 +218,7 @@ export class Context extends EventEmitter<ConnectionEvents> implements AsyncDisp
         'in a transacted session nothing but commit settles; use createConsumer there, or transaction()',
       )
     }
-    const options = typeof second === 'function' ? {} : second
+    const options = typeof second === 'function' ? {} : (second ?? {})
     const handler = typeof second === 'function' ? second : third
     const { concurrency = 1 } = options
     if (typeof handler !== 'function') {
@@ -215,9 +229,15 @@ export class Context extends EventEmitter<ConnectionEvents> implements AsyncDisp
     }
     const consumer = this.session.createConsumer(from, options)
     const worker = new Worker<Output>(consumer, options, handler, (error) => this.connection.report(error))
-    this.workers.add(worker)
-    worker.closed.catch(() => {}).finally(() => this.workers.delete(worker))
+    this.adopt(worker)
     return worker
+  }
+
+  /** It is closed with this context, before its session is. */
+  adopt(dependant: Dependant): void {
+    this.assertOpen()
+    this.workers.add(dependant)
+    dependant.closed.catch(() => {}).finally(() => this.workers.delete(dependant))
   }
 
   /**
@@ -322,9 +342,9 @@ export class Context extends EventEmitter<ConnectionEvents> implements AsyncDisp
   }
 
   /**
-   * Closes the workers, waits for the sends, and ends the connection, or, for a context that `createContext` gave, its
+   * Closes the workers, which may still send what belongs to what they are doing, waits for the sends, and ends the connection, or, for a context that `createContext` gave, its
    * session. `drain` bounds the wait for both; what is not done by then goes back or is rejected with `closed`. Without, it
-   * waits until they are done.
+   * waits until they are done: a handler that waits for it waits for itself.
    */
   close(options: CloseOptions = {}): Promise<void> {
     this.closing ??= this.finish(options)
@@ -339,9 +359,10 @@ export class Context extends EventEmitter<ConnectionEvents> implements AsyncDisp
     const drain = options.drain === undefined ? undefined : milliseconds(options.drain)
     const begun = performance.now()
     this.requester?.close()
+    // What is still being worked on may have to send before it is done.
+    await Promise.all([...this.workers].map((worker) => worker.close(options)))
     const sent = this.connection.closeProducers()
     sent.catch(() => {})
-    await Promise.all([...this.workers].map((worker) => worker.close(options)))
     const left = drain === undefined ? undefined : Math.max(0, drain - (performance.now() - begun))
     if (!(await settlesWithin(sent, left))) await this.connection.provided.close()
     await this.connection.close()

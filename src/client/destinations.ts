@@ -105,7 +105,7 @@ function make(
   if (typeof name !== 'string' || name === '' || Buffer.byteLength(name) > MAX_NAME_BYTES) {
     throw new MillraceError(
       'destination-invalid',
-      `the name of a ${kind} is a text of 1 to ${MAX_NAME_BYTES} bytes, not ${JSON.stringify(name)}`,
+      `the name of a ${kind} is a text of 1 to ${MAX_NAME_BYTES} bytes, not ${quoted(name)}`,
     )
   }
   return Object.freeze({ kind, name, schema, policy })
@@ -135,9 +135,17 @@ function assertDestination(value: unknown): asserts value is Destination {
   if (isDestination(value)) return
   throw new MillraceError(
     'destination-invalid',
-    `a destination is made by queue(name) or topic(name), it is not ${typeof value === 'string' ? JSON.stringify(value) : String(value)}`,
+    `a destination is made by queue(name) or topic(name), it is not ${quoted(value)}`,
   )
 }
+
+/** What somebody gave, for a message that refuses it: short, whatever it is. */
+export function quoted(value: unknown): string {
+  const text = typeof value === 'string' ? JSON.stringify(value) : String(value)
+  return text.length <= MAX_QUOTED ? text : `${text.slice(0, MAX_QUOTED)}…`
+}
+
+const MAX_QUOTED = 60
 
 /** Names go over the wire as short strings in every protocol. */
 export const MAX_NAME_BYTES = 255

@@ -1,6 +1,8 @@
 import type { Destination } from '../model/destination.ts'
+import { type Duration, milliseconds } from '../model/duration.ts'
 import { MillraceError } from '../model/errors.ts'
 import type { Body, PropertyValue } from '../model/message.ts'
+import { MAX_RETRY_DELAY } from '../model/policy.ts'
 import { plain } from './bodies.ts'
 import { BYTES_ID } from './outgoing.ts'
 import { type Conversions, convert } from './properties.ts'
@@ -12,6 +14,11 @@ import { describeIssues } from './standard-schema.ts'
 export interface Settling {
   acknowledge(message: Message): Promise<void>
   settle(message: Message, settlement: ProviderSettlement): Promise<void>
+}
+
+export interface RetryOptions {
+  /** How long the broker keeps it from everybody, at most a day. */
+  readonly after?: Duration | undefined
 }
 
 /**
@@ -200,9 +207,14 @@ export class Message<T = unknown> {
     return this.consumer.acknowledge(this as Message)
   }
 
-  /** Gives it back as if it had not been delivered; it is ready at once and no failure is counted. */
-  release(): Promise<void> {
-    return this.consumer.settle(this as Message, { outcome: 'released' })
+  /**
+   * Gives it back as if it had not been delivered: no failure is counted, and it is ready at once, or when `after` has passed.
+   * Rejects as `acknowledge`; with `after` also with `unsupported`, `duration-invalid`, `argument-invalid`.
+   */
+  async release(options: RetryOptions = {}): Promise<void> {
+    const delay = delayOf(options)
+    const settlement: ProviderSettlement = delay ? { outcome: 'modified', delay } : { outcome: 'released' }
+    await this.consumer.settle(this as Message, settlement)
   }
 
   /** Cannot be processed, by anybody: dead-lettered at once. */
@@ -210,9 +222,15 @@ export class Message<T = unknown> {
     return this.consumer.settle(this as Message, { outcome: 'rejected', reason: 'rejected', description })
   }
 
-  /** Could not be processed this time: redelivered by the queue's backoff, in the end dead-lettered. */
-  fail(description?: string): Promise<void> {
-    return this.consumer.settle(this as Message, { outcome: 'modified', deliveryFailed: true, description })
+  /**
+   * Could not be processed this time: redelivered by the queue's backoff, or when `after` has passed (0: at once, in its
+   * place); in the end dead-lettered. Rejects as `release`.
+   */
+  async fail(description?: string, options: RetryOptions = {}): Promise<void> {
+    const delay = delayOf(options)
+    const waits = delay === undefined ? {} : delay > 0 ? { delay } : { immediately: true }
+    const failure = { outcome: 'modified', deliveryFailed: true, description, ...waits } as const
+    await this.consumer.settle(this as Message, failure)
   }
 
   /**
@@ -235,6 +253,17 @@ export class Message<T = unknown> {
     this.value = { body: result.value as T }
     return undefined
   }
+}
+
+/** Milliseconds. Throws `duration-invalid`, `argument-invalid`. */
+function delayOf({ after }: RetryOptions): number | undefined {
+  if (after === undefined) return undefined
+  const delay = Math.ceil(milliseconds(after))
+  if (delay <= MAX_RETRY_DELAY) return delay
+  throw new MillraceError(
+    'argument-invalid',
+    `a message is kept from everybody for a day at most, not for ${delay} ms; send it again with a delay`,
+  )
 }
 
 function refuseChange(name: string): never {

@@ -2,7 +2,7 @@ import type { Durability } from '../model/delivery.ts'
 import type { CompositeDestination, Destination } from '../model/destination.ts'
 import { type Duration, milliseconds } from '../model/duration.ts'
 import { MillraceError } from '../model/errors.ts'
-import type { MessageContent, SentValue } from '../model/message.ts'
+import { type IdSeries, type MessageContent, PlainContent, type SentValue } from '../model/message.ts'
 import { isTime, type Repetition, repetitionProblem } from '../model/schedule.ts'
 import { type BodyKind, copyBody, toBody } from './bodies.ts'
 import { calendar } from './cron.ts'
@@ -85,47 +85,65 @@ export interface SendDefaults {
   readonly wall: () => number
 }
 
-const none: SendOptions = {}
-
 /** The last moment that a Date can say. Wall milliseconds. */
 const LATEST = 8.64e15
 
 /** Begins the text form of an id of bytes. */
 export const BYTES_ID = 'ID:AMQP_BINARY:'
 
-/** What goes to the provider. Throws `argument-invalid`, `duration-invalid`, `schedule-invalid`, `message-format-invalid`. */
+/**
+ * What goes to the provider: message `number` of the series. Throws `argument-invalid`, `duration-invalid`,
+ * `schedule-invalid`, `message-format-invalid`.
+ */
 export function makeOutgoing(
   destination: Destination | CompositeDestination,
   body: unknown,
-  options: SendOptions = none,
+  options: SendOptions | undefined,
   defaults: SendDefaults,
-  messageId: string,
+  series: IdSeries,
+  number: number,
 ): Outgoing {
   const timestamp = defaults.wall()
-  const ttl = options.ttl === undefined ? defaults.ttl : milliseconds(options.ttl)
-  const expiry = ttl === 0 ? 0 : expiryOf(timestamp + ttl)
-  const deliveryTime = deliveryTimeOf(options, defaults.delay, timestamp)
+  const { durability, priority, sequence } = options ?? none
+  const expiry = expiryFor(options, defaults.ttl, timestamp)
+  const isPlain = expiry === 0 && defaults.delay === 0 && (options === undefined || saysNothing(options))
   return {
     destination,
-    content:
-      options === none
-        ? {
-            body: toBody(body, undefined),
-            messageId,
-            timestamp,
-            expiration: expiry || undefined,
-            deliveryTime,
-          }
-        : {
-            ...describe(body, options, messageId, timestamp, expiry),
-            deliveryTime,
-            repetition: options.repeat && repetitionOf(options.repeat, timestamp),
-          },
-    durability: options.durability === undefined ? defaults.durability : checkDurability(options.durability),
-    priority: options.priority === undefined ? defaults.priority : checkPriority(options.priority),
+    content: isPlain
+      ? new PlainContent(toBody(body, undefined), series, number, timestamp)
+      : describe(body, options ?? none, defaults, series.idOf(number), timestamp, expiry),
+    durability: durability === undefined ? defaults.durability : checkDurability(durability),
+    priority: priority === undefined ? defaults.priority : checkPriority(priority),
     expiry,
-    sequence: options.sequence,
+    sequence,
   }
+}
+
+const none: SendOptions = {}
+
+/** Whether the options leave the content to be the body alone. */
+function saysNothing(options: SendOptions): boolean {
+  return (
+    options.kind === undefined &&
+    options.properties === undefined &&
+    options.delay === undefined &&
+    options.deliverAt === undefined &&
+    options.repeat === undefined &&
+    options.correlationId === undefined &&
+    options.replyTo === undefined &&
+    options.messageId === undefined &&
+    options.type === undefined &&
+    options.contentType === undefined &&
+    options.group === undefined &&
+    options.groupSequence === undefined &&
+    options.deduplicationId === undefined
+  )
+}
+
+/** Wall milliseconds; 0: never. */
+function expiryFor(options: SendOptions | undefined, usual: number, timestamp: number): number {
+  const ttl = options?.ttl === undefined ? usual : milliseconds(options.ttl)
+  return ttl === 0 ? 0 : expiryOf(timestamp + ttl)
 }
 
 /** Undefined: at once. Throws `schedule-invalid`, `duration-invalid`. */
@@ -173,11 +191,12 @@ function expiryOf(wall: number): number {
 function describe(
   body: unknown,
   options: SendOptions,
+  defaults: SendDefaults,
   messageId: string,
   timestamp: number,
   expiry: number,
 ): MessageContent {
-  const { properties, replyTo, correlationId } = options
+  const { properties, replyTo, correlationId, repeat } = options
   return {
     body: toBody(body, options.kind),
     properties: properties && checkProperties(properties),
@@ -194,12 +213,16 @@ function describe(
     deduplicationId: checkDeduplicationId(options.deduplicationId),
     timestamp,
     expiration: expiry || undefined,
+    deliveryTime: deliveryTimeOf(options, defaults.delay, timestamp),
+    repetition: repeat && repetitionOf(repeat, timestamp),
   }
 }
 
 /** A copy that the sender of the message cannot change any more. Throws `message-invalid`. */
 export function copyContent(content: MessageContent): MessageContent {
   const { body, properties } = content
+  if (content instanceof PlainContent)
+    return new PlainContent(copyBody(body), content.series, content.number, content.timestamp)
   return { ...content, body: copyBody(body), properties: properties && copyValues(properties) }
 }
 
@@ -242,7 +265,7 @@ function checkDeduplicationId(id: string | undefined): string | undefined {
 const durabilities: readonly Durability[] = ['disk', 'os', 'memory']
 
 export function checkDurability(durability: Durability): Durability {
-  if (durabilities.includes(durability)) return durability
+  if (durability === 'disk' || durabilities.includes(durability)) return durability
   throw new MillraceError(
     'argument-invalid',
     `durability is one of ${durabilities.join(', ')}, not ${durability}`,

@@ -55,12 +55,38 @@ export interface PolicyOptions {
   readonly deliveryTimeout?: Duration | undefined
 }
 
+/** What there is, for programs without types and for files. */
+export const policyFields: readonly (keyof PolicyOptions)[] = [
+  'ttl',
+  'maxMessages',
+  'maxBytes',
+  'overflow',
+  'blockTimeout',
+  'maxDeliveries',
+  'backoff',
+  'deadLetter',
+  'expired',
+  'singleActiveConsumer',
+  'deduplication',
+  'lastValue',
+  'deliveryTimeout',
+]
+
+export const backoffFields: readonly (keyof NonNullable<PolicyOptions['backoff']>)[] = [
+  'delays',
+  'delay',
+  'multiplier',
+  'maxDelay',
+  'jitter',
+]
+
 const durations = ['ttl', 'blockTimeout', 'deliveryTimeout'] as const
 const counts = ['maxMessages', 'maxBytes', 'maxDeliveries'] as const
 const overflows: readonly Overflow[] = ['block', 'reject', 'drop-oldest', 'dead-letter']
 
 /** The broker's form of a policy. Throws `argument-invalid`, `duration-invalid`. */
 export function resolvePolicy(options: PolicyOptions): Partial<QueuePolicy> {
+  checkFields('a policy', options, policyFields)
   const policy: { -readonly [K in keyof QueuePolicy]?: QueuePolicy[K] } = {}
   for (const name of durations) {
     const value = options[name]
@@ -71,14 +97,33 @@ export function resolvePolicy(options: PolicyOptions): Partial<QueuePolicy> {
     if (value !== undefined) policy[name] = count(name, value)
   }
   if (options.overflow !== undefined) policy.overflow = overflow(options.overflow)
-  if (options.deadLetter !== undefined) policy.deadLetter = options.deadLetter || undefined
-  if (options.expired !== undefined) policy.expired = options.expired || undefined
+  if (options.deadLetter !== undefined) policy.deadLetter = target('deadLetter', options.deadLetter)
+  if (options.expired !== undefined) policy.expired = target('expired', options.expired)
   if (options.singleActiveConsumer !== undefined)
     policy.singleActiveConsumer = flag('singleActiveConsumer', options.singleActiveConsumer)
   if (options.deduplication !== undefined) policy.deduplication = deduplication(options.deduplication)
   if (options.lastValue !== undefined) policy.lastValue = propertyName(options.lastValue)
   if (options.backoff !== undefined) policy.backoff = backoff(options.backoff)
   return policy
+}
+
+/** A field that is written wrongly would be one that does nothing. */
+function checkFields(what: string, options: object, fields: readonly string[]): void {
+  for (const name of Object.keys(options)) {
+    if (fields.includes(name)) continue
+    throw new MillraceError(
+      'argument-invalid',
+      `${what} has no ${JSON.stringify(name)}; it has ${fields.join(', ')}`,
+    )
+  }
+}
+
+function target(name: string, value: string | false): string | undefined {
+  if (value === false || (typeof value === 'string' && value !== '')) return value || undefined
+  throw new MillraceError(
+    'argument-invalid',
+    `${name} is the name of a queue such as '{queue}.dlq', or false, not ${JSON.stringify(value)}`,
+  )
 }
 
 function count(name: string, value: number): number | undefined {
@@ -107,6 +152,7 @@ function propertyName(value: string): string {
 
 function deduplication(options: NonNullable<PolicyOptions['deduplication']>): QueuePolicy['deduplication'] {
   if (options === false) return undefined
+  if (options !== true) checkFields('deduplication', options, ['window', 'count'])
   const { window = 600_000, count = 100_000 } = options === true ? {} : options
   if (Number.isSafeInteger(count) && count > 0 && count <= MAX_DEDUPLICATION_COUNT)
     return { window: milliseconds(window), count }
@@ -117,6 +163,7 @@ function deduplication(options: NonNullable<PolicyOptions['deduplication']>): Qu
 }
 
 function backoff(options: NonNullable<PolicyOptions['backoff']>): QueuePolicy['backoff'] {
+  checkFields('backoff', options, backoffFields)
   const { delays, delay = 1_000, multiplier = 2, maxDelay = 300_000, jitter = 0.2 } = options
   if (!(multiplier >= 1)) {
     throw new MillraceError('argument-invalid', `backoff.multiplier is at least 1, not ${multiplier}`)

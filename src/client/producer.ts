@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { Durability } from '../model/delivery.ts'
 import { type Duration, milliseconds } from '../model/duration.ts'
 import { type ErrorCode, MillraceError } from '../model/errors.ts'
+import { IdSeries } from '../model/message.ts'
 import { assertSendable, MAX_NAME_BYTES, type Sendable, type TypedDestination } from './destinations.ts'
 import {
   checkDurability,
@@ -47,10 +48,12 @@ export class MessageProducer<Input = unknown> implements AsyncDisposable {
   private readonly sender: ProviderSender
   private readonly defaults: SendDefaults
   private readonly identified: boolean
-  private readonly idPrefix: string = `ID:${randomBytes(9).toString('base64url')}-`
+  private readonly series = new IdSeries(`ID:${randomBytes(9).toString('base64url')}-`)
   private sent = 0
   /** Resolves when everything that has to happen before the next send has; undefined: nothing has to. */
   private gate: Promise<void> | undefined
+  /** Resolves when the sends that wait for the transaction to begin have been handed over. */
+  private joining: Promise<unknown> | undefined
   private closing: Promise<void> | undefined
 
   /** @internal */
@@ -64,12 +67,13 @@ export class MessageProducer<Input = unknown> implements AsyncDisposable {
     this.sender = sender
     this.destination = destination
     this.identified = options.id !== undefined
+    const { clock } = session.connection
     this.defaults = {
       durability: checkDurability(options.durability ?? 'disk'),
       priority: checkPriority(options.priority ?? 4),
       ttl: options.ttl === undefined ? 0 : milliseconds(options.ttl),
       delay: options.delay === undefined ? 0 : milliseconds(options.delay),
-      wall: session.connection.provided.wall ?? Date.now,
+      wall: () => clock.wall(),
     }
   }
 
@@ -118,9 +122,8 @@ export class MessageProducer<Input = unknown> implements AsyncDisposable {
     }
     try {
       assertSendable(destination)
-      const id = this.idPrefix + (this.sent++).toString(36)
       const checked = this.checked(destination, body)
-      const outgoing = makeOutgoing(destination, body, options, this.defaults, id)
+      const outgoing = makeOutgoing(destination, body, options, this.defaults, this.series, this.sent++)
       const receipt = this.dispatch(checked, prepare === undefined ? outgoing : { ...outgoing, prepare })
       return options?.signal ? abortable(receipt, options.signal) : receipt
     } catch (error) {
@@ -156,6 +159,16 @@ export class MessageProducer<Input = unknown> implements AsyncDisposable {
     return new HalfMessage(prepared, await this.hand(destination, body, rest, producerGroup))
   }
 
+  /** Sends what was made of a body earlier, by whoever keeps it until it is confirmed. @internal */
+  forward(destination: Sendable<never>, outgoing: Outgoing): Promise<SendReceipt> {
+    if (this.closing) return refuse('closed', 'the producer is closed')
+    try {
+      return this.dispatch(this.checked(destination, undefined), outgoing)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
   private dispatch(checked: Promise<void> | undefined, outgoing: Outgoing): Promise<SendReceipt> {
     const { work } = this.session
     if (work && outgoing.prepare === undefined) return work.track(this.within(work, checked, outgoing))
@@ -164,9 +177,15 @@ export class MessageProducer<Input = unknown> implements AsyncDisposable {
 
   /** In the transaction that is current, which begins with the first send. */
   private within(work: Work, checked: Promise<void> | undefined, outgoing: Outgoing): Promise<SendReceipt> {
+    const joined = work.join()
     const { transaction } = work
-    if (transaction && !checked && !this.gate) return this.sender.send({ ...outgoing, transaction })
-    return this.inTurn(Promise.all([work.join(), checked]), outgoing, work)
+    if (!checked && !this.gate) {
+      if (transaction) return this.sender.send({ ...outgoing, transaction })
+      const kept = { ...outgoing, content: copyContent(outgoing.content) }
+      this.joining = joined
+      return work.whenBegun((begun) => this.sender.send({ ...kept, transaction: begun }))
+    }
+    return this.inTurn(Promise.all([joined, checked]), outgoing, work)
   }
 
   private sequenceProblem(sequence: number, durability?: Durability): string | undefined {
@@ -226,6 +245,7 @@ export class MessageProducer<Input = unknown> implements AsyncDisposable {
 
   private async finish(): Promise<void> {
     await this.gate
+    await this.joining?.catch(() => {})
     await this.sender.close()
     this.session.forget(this)
   }

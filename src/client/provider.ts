@@ -13,6 +13,7 @@ import type {
   ScheduledReportPage,
   TopicReport,
 } from '../model/reports.ts'
+import type { Clock } from './clock.ts'
 
 export type {
   ConnectionReport,
@@ -38,8 +39,13 @@ export interface Provider {
   readonly schemes: readonly string[]
   /** One URL for several, when it goes along a list by itself, also after a loss. Default: `connect` tries them in turn. */
   readonly join?: ((urls: readonly string[]) => string) | undefined
+  /** Its engine can run in a thread of its own; else `thread: 'worker'` is refused. */
+  readonly threads?: boolean | undefined
   connect(url: string, options: ProviderOptions): Promise<ProviderConnection>
 }
+
+/** Which thread of this process the engine of the broker runs in. */
+export type Thread = 'main' | 'worker'
 
 /** How a connection is encrypted, for providers that go over a network: PEM texts or buffers, as node:tls takes them. */
 export interface TlsOptions {
@@ -80,6 +86,7 @@ export interface ProviderOptions extends NetworkOptions {
   readonly clientId?: string | undefined
   /** Aborted: nobody waits for the connection any more; if it comes about nevertheless, it is closed. */
   readonly signal?: AbortSignal | undefined
+  readonly thread?: Thread | undefined
   readonly events: ProviderEvents
 }
 
@@ -98,8 +105,12 @@ export interface ProviderEvents {
 /** What a provider can do, as data: tests skip by it, and calls beyond it are refused with `unsupported`. */
 export interface Capabilities {
   readonly durabilities: readonly Durability[]
+  /** What is confirmed at level 'disk' is there after the broker has been restarted, as far as is known. */
+  readonly lasting: boolean
   /** Redelivery by the broker: backoff and dead-lettering per message. */
   readonly redelivery: boolean
+  /** A consumer that gives a message back may say when it is to come again. */
+  readonly retryDelay: boolean
   readonly browse: boolean
   /** Consumers, browsers and subscriptions may say by a selector which messages they want. */
   readonly selectors: boolean
@@ -125,8 +136,8 @@ export interface Capabilities {
 
 export interface ProviderConnection {
   readonly capabilities: Capabilities
-  /** Wall milliseconds by the provider's clock, where that is not the host's (tests with virtual time). */
-  readonly wall?: (() => number) | undefined
+  /** Time as the provider has it, where that is not the host's (tests with virtual time). */
+  readonly clock?: Clock | undefined
   /** Present when queues can be looked into and managed. */
   readonly management?: ProviderManagement | undefined
   /** Present when messages can be prepared. */
@@ -149,8 +160,11 @@ export interface ProviderConnection {
   /** A new destination that ends with the connection and that only it may consume from. */
   createTemporary(kind: 'temporary-queue' | 'temporary-topic'): Promise<Destination>
   deleteTemporary(destination: Destination): Promise<void>
-  /** Begins a transaction; many may be open at once. Rejects with `unsupported`, `memory-full`. */
-  beginTransaction(): Promise<ProviderTransaction>
+  /**
+   * Begins a transaction; many may be open at once. Answers at once where nobody has to be asked, so that sends need not wait
+   * for it. Rejects, or throws, with `unsupported`, `memory-full`.
+   */
+  beginTransaction(): Promise<ProviderTransaction> | ProviderTransaction
   /** Unsettled deliveries go back, open transactions are rolled back. Sends not yet decided are rejected with `closed`. */
   close(): Promise<void>
 }
@@ -283,6 +297,8 @@ export interface ReceiverSink {
    * again. Tags go on rising, and the credit that was not used is still granted.
    */
   lost(): void
+  /** The broker has taken this delivery back (queue policy deliveryTimeout): it is not held any more and may come again. */
+  revoked?(tag: number): void
   /** The receiver has ended by itself (queue deleted, connection lost for good); its deliveries are no longer held. */
   ended(error: MillraceError): void
 }
@@ -318,6 +334,8 @@ export interface ProviderSettlement {
   readonly deliveryFailed?: boolean | undefined
   /** With `deliveryFailed`: it counts, and comes again at once, in its place. */
   readonly immediately?: boolean | undefined
+  /** With 'modified': comes again after this, instead of the queue's backoff or at once. Milliseconds, at most a day. */
+  readonly delay?: number | undefined
   readonly reason?: DeadLetterReason | undefined
   readonly description?: string | undefined
 }
@@ -334,6 +352,8 @@ export interface Incoming {
   readonly durable: boolean
   /** Wall milliseconds after which it must not be delivered; 0: never. */
   readonly expiry: number
+  /** The same as far as it can be had at no cost, since it is asked of every message before it is shown; 0: never. */
+  readonly livesUntil: number
   /** What the broker calls it; unique in its queue for ever. */
   readonly brokerId: string
   /** Size of the encoded message. Bytes. */

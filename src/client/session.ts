@@ -3,13 +3,16 @@ import type { CompositeDestination, Destination } from '../model/destination.ts'
 import { MillraceError } from '../model/errors.ts'
 import { type BrowseOptions, QueueBrowser } from './browser.ts'
 import type { Connection } from './connection.ts'
-import { type ConsumerOptions, MessageConsumer } from './consumer.ts'
+import { MessageConsumer } from './consumer.ts'
+import type { ConsumerOptions } from './consumer-options.ts'
 import type { Queue, Receivable, Sendable, Subscription, Topic, TypedDestination } from './destinations.ts'
 import type { Message } from './message.ts'
 import { assertSupported, checkProducerId, MessageProducer, type ProducerOptions } from './producer.ts'
 import type { Capabilities } from './provider.ts'
 import {
   checkInterest,
+  checkSelector,
+  checkSubscriptionName,
   type SubscribeOptions,
   toSource,
   toSubscription,
@@ -160,12 +163,15 @@ export class Session implements AsyncDisposable {
   /** Deletes a durable subscription with its messages. Rejects with `destination-not-found`, `destination-in-use`. */
   async unsubscribe(name: string, options: { readonly shared?: boolean | undefined } = {}): Promise<void> {
     this.assertOpen()
+    checkSubscriptionName(name)
     await this.connection.provided.unsubscribe(name, options.shared ?? false)
   }
 
-  /** Looks at the messages of a queue without taking them. Throws `closed`. */
+  /** Looks at the messages of a queue without taking them. Throws `closed`, `argument-invalid`, `destination-invalid`. */
   createBrowser<Output>(queue: Queue<never, Output>, options: BrowseOptions = {}): QueueBrowser<Output> {
     this.assertOpen()
+    checkBrowsable(queue)
+    checkSelector(options.selector)
     return new QueueBrowser<Output>(this.connection, queue, options)
   }
 
@@ -250,6 +256,11 @@ export class Session implements AsyncDisposable {
   /** @internal */
   get started(): boolean {
     return this.connection.started && this.closing === undefined
+  }
+
+  /** Wall milliseconds, by the provider's clock. @internal */
+  wall(): number {
+    return this.connection.clock.wall()
   }
 
   /** @internal */
@@ -409,6 +420,12 @@ export class Session implements AsyncDisposable {
     this.producers.delete(closed as { close(): Promise<void> })
     if (closed instanceof MessageConsumer && closed.heldCount > 0) this.leavers.add(closed)
   }
+}
+
+/** Programs without types may give anything. Throws `destination-invalid`. */
+function checkBrowsable({ kind }: Queue<never, unknown>): void {
+  if (kind === 'queue' || kind === 'temporary-queue') return
+  throw new MillraceError('destination-invalid', `a queue can be browsed, not a ${String(kind)}`)
 }
 
 /** What the provider is asked to send to. Throws `unsupported`. */

@@ -8,7 +8,10 @@ import { afterTurn } from './waiting.ts'
 export class Settler {
   private readonly receiver: ProviderReceiver
   private readonly failed: (error: unknown) => void
-  private tags: number[] = []
+  /** Pairs of first and last, as they came. */
+  private ranges: number[] = []
+  /** The last tag of the last pair. */
+  private last = 0
   private batch: PromiseWithResolvers<void> | undefined
   private readonly flying = new Set<Promise<void>>()
 
@@ -19,7 +22,9 @@ export class Settler {
   }
 
   accept(tag: number): Promise<void> {
-    this.tags.push(tag)
+    if (tag === this.last + 1 && this.ranges.length > 0) this.ranges[this.ranges.length - 1] = tag
+    else this.ranges.push(tag, tag)
+    this.last = tag
     if (this.batch) return this.batch.promise
     this.batch = Promise.withResolvers<void>()
     const { promise } = this.batch
@@ -41,11 +46,11 @@ export class Settler {
   }
 
   flush(): void {
-    const { batch, tags } = this
+    const { batch, ranges } = this
     if (!batch) return
     this.batch = undefined
-    this.tags = []
-    this.receiver.settle(toRanges(tags), { outcome: 'accepted' }).then(batch.resolve, batch.reject)
+    this.ranges = []
+    this.receiver.settle(rising(ranges), { outcome: 'accepted' }).then(batch.resolve, batch.reject)
   }
 
   /** Resolves when everything settled so far is durable, or has failed. */
@@ -56,19 +61,23 @@ export class Settler {
 }
 
 /** Pairs of first and last of each run of consecutive tags. */
-export function toRanges(tags: number[]): number[] {
-  const ranges: number[] = []
-  let first = tags[0]!
-  let last = first
-  for (let i = 1; i < tags.length; i++) {
-    const tag = tags[i]!
-    if (tag < last) return toRanges(tags.sort((a, b) => a - b))
-    if (tag !== last + 1) {
-      ranges.push(first, last)
-      first = tag
-    }
-    last = tag
-  }
-  ranges.push(first, last)
+export function toRanges(tags: readonly number[]): number[] {
+  return rising(tags.flatMap((tag) => [tag, tag]))
+}
+
+/** The same pairs in rising order, and as few as it takes. */
+function rising(ranges: number[]): number[] {
+  for (let i = 2; i < ranges.length; i += 2) if (ranges[i]! <= ranges[i - 1]! + 1) return merged(ranges)
   return ranges
+}
+
+function merged(ranges: readonly number[]): number[] {
+  const pairs = ranges.flatMap((first, i) => (i % 2 === 0 ? [[first, ranges[i + 1]!] as const] : []))
+  const result: number[] = []
+  for (const [first, last] of pairs.sort(([a], [b]) => a - b)) {
+    const end = result.length - 1
+    if (end > 0 && first === result[end]! + 1) result[end] = last
+    else result.push(first, last)
+  }
+  return result
 }

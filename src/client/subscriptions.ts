@@ -1,5 +1,5 @@
 import { MillraceError } from '../model/errors.ts'
-import type { Receivable, Subscription, Topic } from './destinations.ts'
+import { quoted, type Receivable, type Subscription, type Topic } from './destinations.ts'
 import { type PolicyOptions, resolvePolicy } from './policy.ts'
 import type { Source, SubscriptionSource } from './provider.ts'
 
@@ -40,12 +40,8 @@ export function toSubscription<Output>(
       `a durable subscription is of a topic, not of a ${topic.kind}`,
     )
   }
-  if (!/^[\w.-]{1,128}$/.test(options.name)) {
-    throw new MillraceError(
-      'argument-invalid',
-      `the name of a subscription is 1 to 128 letters, digits, '_', '.', '-', not ${JSON.stringify(options.name)}`,
-    )
-  }
+  checkSubscriptionName(options.name)
+  checkSelector(options.selector)
   if (options.noLocal && options.shared) {
     throw new MillraceError(
       'argument-invalid',
@@ -65,11 +61,27 @@ export function toSubscription<Output>(
   return Object.freeze(subscription)
 }
 
+/** Throws `argument-invalid`. */
+export function checkSubscriptionName(name: string): void {
+  if (/^[\w.-]{1,128}$/.test(name)) return
+  throw new MillraceError(
+    'argument-invalid',
+    `the name of a subscription is 1 to 128 letters, digits, '_', '.', '-', not ${quoted(name)}`,
+  )
+}
+
+/** Programs without types may give anything. Throws `argument-invalid`. */
+export function checkSelector(selector: unknown): void {
+  if (selector === undefined || typeof selector === 'string') return
+  throw new MillraceError('argument-invalid', `a selector is a text, not ${typeof selector}`)
+}
+
 /** Throws `argument-invalid` for wishes that what is received from cannot fulfil. */
 export function checkInterest(
   from: Receivable<unknown>,
   { selector, noLocal }: { readonly selector?: string | undefined; readonly noLocal?: boolean | undefined },
 ): void {
+  checkSelector(selector)
   if (from.kind === 'subscription' && (selector || noLocal)) {
     throw new MillraceError(
       'argument-invalid',

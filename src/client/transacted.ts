@@ -5,29 +5,63 @@ import type { ProviderTransaction } from './provider.ts'
 /** Delivered messages that a consumer remembers; beyond, they are handed over to the broker's transaction. */
 const HELD = 1_000
 
+type Begin = () => Promise<ProviderTransaction> | ProviderTransaction
+
 /** What a session does between two commits. */
 export class Work {
   /** Undefined before anything had to be told the broker. */
   transaction: ProviderTransaction | undefined
   /** Those from whom something was received. */
   readonly consumers: Set<MessageConsumer> = new Set()
-  private readonly begin: () => Promise<ProviderTransaction>
+  private readonly begin: Begin
   private beginning: Promise<ProviderTransaction> | undefined
+  /** Why it did not begin. */
+  private refusal: unknown
+  private readonly waiting: {
+    readonly run: (transaction: ProviderTransaction) => void
+    readonly reject: (error: unknown) => void
+  }[] = []
   /** Sends and settlements that the broker has not answered. */
   private readonly pending: Set<Promise<unknown>> = new Set()
   private failure: Error | undefined
 
-  constructor(begin: () => Promise<ProviderTransaction>) {
+  constructor(begin: Begin) {
     this.begin = begin
   }
 
-  /** Begins the transaction when it has not begun. */
+  /** Begins the transaction when it has not begun; `transaction` is there at once where the provider can do that. */
   join(): Promise<ProviderTransaction> {
-    this.beginning ??= this.begin().then((transaction) => {
-      this.transaction = transaction
-      return transaction
-    })
+    if (!this.beginning) {
+      this.beginning = this.start()
+      // Everybody is told who waits for it.
+      this.beginning.catch(() => {})
+    }
     return this.beginning
+  }
+
+  private async start(): Promise<ProviderTransaction> {
+    try {
+      const begun = this.begin()
+      this.transaction = begun instanceof Promise ? await begun : begun
+    } catch (error) {
+      this.refusal = error
+      for (const { reject } of this.waiting.splice(0)) reject(error)
+      throw error
+    }
+    // Before whoever waits for `join` goes on: these came first.
+    for (const { run } of this.waiting.splice(0)) run(this.transaction)
+    return this.transaction
+  }
+
+  /** Calls `operation` when the transaction that is beginning has begun; those that wait in the order in which they came. */
+  whenBegun<T>(operation: (transaction: ProviderTransaction) => Promise<T>): Promise<T> {
+    if (this.refusal !== undefined) return Promise.reject(this.refusal)
+    return new Promise((resolve, reject) => {
+      const run = (transaction: ProviderTransaction): void => {
+        operation(transaction).then(resolve, reject)
+      }
+      this.waiting.push({ run, reject })
+    })
   }
 
   /** Something that has to succeed before it can be committed. Answers what it is given. */
@@ -63,11 +97,11 @@ export class Work {
  * they were called, messages to the one that was current when they were delivered.
  */
 export class Transacted {
-  private readonly begin: () => Promise<ProviderTransaction>
+  private readonly begin: Begin
   private current: Work
   private ending: Promise<void> | undefined
 
-  constructor(begin: () => Promise<ProviderTransaction>) {
+  constructor(begin: Begin) {
     this.begin = begin
     this.current = new Work(begin)
   }

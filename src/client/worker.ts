@@ -1,18 +1,24 @@
 import { type Duration, milliseconds } from '../model/duration.ts'
 import { isMillraceError, MillraceError } from '../model/errors.ts'
-import type { ConsumerOptions, MessageConsumer } from './consumer.ts'
+import type { MessageConsumer } from './consumer.ts'
+import type { ConsumerOptions } from './consumer-options.ts'
+import { groupOf } from './fetched.ts'
 import type { Message } from './message.ts'
 import { settlesWithin } from './waiting.ts'
 
 export interface WorkerOptions extends ConsumerOptions {
-  /** Handlers that may run at once. Default 1. */
+  /** Handlers that may run at once. Default 1. Messages of one group are handled one after the other all the same. */
   readonly concurrency?: number | undefined
   /** Aborted: the worker closes, as by `close()`. */
   readonly signal?: AbortSignal | undefined
 }
 
 export interface HandlerContext {
-  /** Aborted when the worker stops waiting for its handlers. */
+  /**
+   * Aborted when what the handler does can settle the message no more: the worker has stopped waiting for it (`closed`), the
+   * connection was lost (`connection-lost`), or the broker has taken the delivery back (`delivery-settled`). The message
+   * comes again, perhaps at this moment, perhaps elsewhere.
+   */
   readonly signal: AbortSignal
 }
 
@@ -27,6 +33,62 @@ export interface CloseOptions {
   readonly drain?: Duration | undefined
 }
 
+/** Deliveries that handlers work on, and which of them are not held any more. @internal */
+export class Deliveries {
+  /** Those whose handlers have looked at their signal. */
+  readonly watched: Set<Delivery> = new Set()
+  private readonly reasons: Map<number, MillraceError> = new Map()
+  private all: { readonly upTo: number; readonly why: MillraceError } | undefined
+  /** The highest tag that a handler has been given. */
+  last = 0
+
+  /** Why the delivery is not held any more; undefined: it is. */
+  reason(tag: number): MillraceError | undefined {
+    return this.reasons.get(tag) ?? (this.all && tag <= this.all.upTo ? this.all.why : undefined)
+  }
+
+  /** This delivery, or all that handlers have been given, are not held any more. */
+  forfeit(why: MillraceError, tag: number | undefined): void {
+    if (tag === undefined) this.all = { upTo: this.last, why }
+    else this.reasons.set(tag, why)
+    for (const delivery of [...this.watched])
+      if (tag === undefined || delivery.tag === tag) delivery.abort(why)
+  }
+
+  ended(delivery: Delivery): void {
+    if (this.watched.size > 0) this.watched.delete(delivery)
+    if (this.reasons.size > 0) this.reasons.delete(delivery.tag)
+  }
+}
+
+/** What a handler is given beside the message. A signal is made for those alone who look at it. @internal */
+export class Delivery implements HandlerContext {
+  readonly tag: number
+  private readonly deliveries: Deliveries
+  private aborter: AbortController | undefined
+
+  constructor(tag: number, deliveries: Deliveries) {
+    this.tag = tag
+    this.deliveries = deliveries
+    // Those of a group that is busy are passed over, and given later.
+    deliveries.last = Math.max(deliveries.last, tag)
+  }
+
+  get signal(): AbortSignal {
+    if (this.aborter) return this.aborter.signal
+    this.aborter = new AbortController()
+    const { tag, deliveries } = this
+    deliveries.watched.add(this)
+    const why = deliveries.reason(tag)
+    if (why) this.aborter.abort(why)
+    return this.aborter.signal
+  }
+
+  abort(why: MillraceError): void {
+    this.aborter?.abort(why)
+  }
+}
+
 /** Takes messages from a consumer and runs a handler for each, several at once. */
 export class Worker<T = unknown> implements AsyncDisposable {
   /** Resolves when it receives. Rejects with what kept it from it. */
@@ -35,8 +97,9 @@ export class Worker<T = unknown> implements AsyncDisposable {
   readonly closed: Promise<void>
   private readonly handler: Handler<unknown>
   private readonly concurrency: number
-  private readonly aborter = new AbortController()
-  private readonly context: HandlerContext = { signal: this.aborter.signal }
+  /** Groups of which a message is being handled; one handler alone need not know. */
+  private readonly busy: Set<string> | undefined
+  private readonly deliveries = new Deliveries()
   private readonly end = Promise.withResolvers<void>()
   private readonly report: (error: unknown) => void
   private consumer: MessageConsumer<T> | undefined
@@ -59,6 +122,7 @@ export class Worker<T = unknown> implements AsyncDisposable {
     this.handler = handler as Handler<unknown>
     this.report = report
     this.concurrency = options.concurrency ?? 1
+    this.busy = this.concurrency > 1 ? new Set() : undefined
     this.closed = this.end.promise
     this.closed.catch(() => {})
     this.ready = consumer.then((opened) => this.begin(opened))
@@ -75,6 +139,7 @@ export class Worker<T = unknown> implements AsyncDisposable {
     this.consumer = consumer
     consumer.available = () => this.pump()
     consumer.activity = () => this.handlersDone()
+    consumer.forfeited = (tag, why) => this.deliveries.forfeit(why, tag)
     this.pump()
   }
 
@@ -94,7 +159,7 @@ export class Worker<T = unknown> implements AsyncDisposable {
     if (this.pumping) return
     this.pumping = true
     while (this.running < this.concurrency && !this.paused && !this.closing) {
-      const message = consumer.take()
+      const message = consumer.take(this.busy)
       if (!message) break
       this.running++
       this.run(consumer, message)
@@ -103,38 +168,65 @@ export class Worker<T = unknown> implements AsyncDisposable {
   }
 
   private run(consumer: MessageConsumer<T>, message: Message<T>): void {
+    const delivery = new Delivery(message.incoming.tag, this.deliveries)
+    const group = this.busy && groupOf(message)
+    if (group !== undefined) this.busy?.add(group)
     let outcome: unknown
     try {
       const admitted = consumer.admit(message)
-      if (admitted === true) outcome = this.handler(message, this.context)
-      else if (admitted)
-        outcome = admitted.then((fits) => (fits ? this.handler(message, this.context) : undefined))
+      if (admitted === true) outcome = this.handler(message, delivery)
+      else if (admitted) outcome = this.handleLate(message, delivery, admitted)
     } catch (error) {
-      return this.handlerFailed(consumer, message, error)
+      return this.handlerFailed(consumer, message, delivery, error)
     }
-    if (!isThenable(outcome)) return this.done(consumer, message)
+    if (isThenable(outcome)) this.wait(consumer, message, delivery, outcome)
+    else this.done(consumer, message, delivery)
+  }
+
+  private async handleLate(
+    message: Message<T>,
+    delivery: Delivery,
+    admitted: Promise<boolean>,
+  ): Promise<void> {
+    if (await admitted) await this.handler(message, delivery)
+  }
+
+  private wait(
+    consumer: MessageConsumer<T>,
+    message: Message<T>,
+    delivery: Delivery,
+    outcome: PromiseLike<unknown>,
+  ): void {
     outcome.then(
-      () => this.done(consumer, message),
-      (error) => this.handlerFailed(consumer, message, error),
+      () => this.done(consumer, message, delivery),
+      (error) => this.handlerFailed(consumer, message, delivery, error),
     )
   }
 
-  private done(consumer: MessageConsumer<T>, message: Message<T>): void {
+  private done(consumer: MessageConsumer<T>, message: Message<T>, delivery: Delivery): void {
+    this.deliveries.ended(delivery)
     if (!message.settled && !this.abandoned) consumer.acceptUnheard(message)
-    this.leave()
+    this.leave(message)
   }
 
-  private handlerFailed(consumer: MessageConsumer<T>, message: Message<T>, error: unknown): void {
+  private handlerFailed(
+    consumer: MessageConsumer<T>,
+    message: Message<T>,
+    delivery: Delivery,
+    error: unknown,
+  ): void {
+    this.deliveries.ended(delivery)
     const description = String((error as Error | undefined)?.message ?? error)
     if (message.settled || this.abandoned) this.report(error)
     else if (isMillraceError(error) && error.code === 'message-invalid' && !isReadable(message)) {
       consumer.rejectInvalid(message, description)
     } else message.fail(description).catch(this.report)
-    this.leave()
+    this.leave(message)
   }
 
-  private leave(): void {
+  private leave(message: Message<T>): void {
     this.running--
+    if (this.busy && this.busy.size > 0) this.busy.delete(groupOf(message) ?? '')
     if (this.running === 0) {
       this.idle?.resolve()
       this.idle = undefined
@@ -176,7 +268,8 @@ export class Worker<T = unknown> implements AsyncDisposable {
     await this.ready.catch(() => {})
     if (!(await settlesWithin(this.handlersDone(), drain))) {
       this.abandoned = true
-      this.aborter.abort(new MillraceError('closed', 'the worker was closed before its handler returned'))
+      const why = new MillraceError('closed', 'the worker was closed before its handler returned')
+      this.deliveries.forfeit(why, undefined)
     }
     if (this.consumer) {
       this.consumer.activity = undefined

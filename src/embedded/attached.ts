@@ -17,6 +17,8 @@ const ANNOUNCING = 200
 
 /** A broker in this process that an attached connection keeps open after it has taken over the directory. */
 export interface Holding {
+  /** False when it has ended without being asked to, as a thread may. */
+  readonly alive: boolean
   leave(): Promise<void>
 }
 
@@ -25,13 +27,12 @@ export type TakeOver = () => Promise<Holding>
 
 /**
  * Attaches to the owner of a directory, and becomes the owner when that one leaves or dies: every attempt to reconnect first
- * tries for the lock, and whoever gets it opens the broker and serves the others, and itself. `locked`: why the directory was
- * not free; rejects with it when its owner does not serve.
+ * tries for the lock, and whoever gets it opens the broker and serves the others, and itself. Rejects with
+ * `directory-locked` when the owner does not serve.
  */
 export async function attach(
   directory: string,
   takeOver: TakeOver,
-  locked: MillraceError,
   asked: ProviderOptions,
 ): Promise<ProviderConnection> {
   const { clientId, signal, events } = asked
@@ -49,7 +50,7 @@ export async function attach(
         continue
       }
       await owner.forget()
-      throw isAbsent ? locked : error
+      throw (isAbsent && owner.locked) || error
     }
   }
 }
@@ -59,6 +60,8 @@ class Owner {
   private readonly directory: string
   private readonly takeOver: TakeOver
   private holding: Holding | undefined
+  /** Why the directory was not to be had when this process last tried. */
+  locked: MillraceError | undefined
 
   constructor(directory: string, takeOver: TakeOver) {
     this.directory = directory
@@ -66,17 +69,19 @@ class Owner {
   }
 
   async dial(): Promise<Dialled> {
-    if (!this.holding) await this.tryToOwn()
+    if (!this.holding?.alive) await this.tryToOwn()
     const socket = await this.open()
     const name = `file:${this.directory}`
     return { socket, name, hostname: undefined, username: undefined, password: undefined, secure: true }
   }
 
   private async tryToOwn(): Promise<void> {
+    this.holding = undefined
     try {
       this.holding = await this.takeOver()
     } catch (error) {
       if (!(isMillraceError(error) && error.code === 'directory-locked')) throw error
+      this.locked = error
     }
   }
 

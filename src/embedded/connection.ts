@@ -12,6 +12,8 @@ import type {
   SubscriptionSource,
 } from '../client/provider.ts'
 import type { ConnectionSink, Delivery, Engine, PreparedCheck, PublishOutcome } from '../engine/api.ts'
+import type { Clock } from '../engine/ports/clock.ts'
+import { durable } from '../gateway/management/durable.ts'
 import { Operations } from '../gateway/management/operations.ts'
 import { ensureSubscription, ensureVolatile, subscriptionQueue } from '../gateway/management/subscriptions.ts'
 import { type Destination, TEMPORARY_QUEUE, TEMPORARY_TOPIC } from '../model/destination.ts'
@@ -28,10 +30,7 @@ import { EmbeddedTransaction } from './transaction.ts'
 export interface BrokerHome {
   readonly engine: Engine
   readonly maxMessageBytes: number
-  /** Wall milliseconds. */
-  readonly wall: () => number
-  /** Monotonic milliseconds. */
-  readonly monotonic: () => number
+  readonly clock: Clock
   /** The connection has ended; resolves when the broker has closed, if it was the last. */
   leave(clientId: string | undefined): Promise<void>
 }
@@ -41,7 +40,7 @@ export class EmbeddedConnection implements ProviderConnection, ConnectionSink, S
   readonly capabilities: Capabilities
   readonly management: ProviderManagement
   readonly prepared: EmbeddedPrepared
-  readonly wall: () => number
+  readonly clock: Clock
   readonly engine: Engine
   readonly connection: number
   readonly sends: PendingSends = new PendingSends()
@@ -57,14 +56,16 @@ export class EmbeddedConnection implements ProviderConnection, ConnectionSink, S
   constructor(home: BrokerHome, clientId: string | undefined, events: ProviderEvents) {
     this.home = home
     this.engine = home.engine
-    this.wall = home.wall
+    this.clock = home.clock
     this.clientId = clientId
     this.events = events
-    const operations = new Operations(home.engine, { now: home.monotonic })
+    const operations = new Operations(home.engine, { now: () => home.clock.monotonic() })
     this.management = operations
     this.capabilities = {
       durabilities: ['disk', 'os', 'memory'],
+      lasting: this.engine.store().lasting,
       redelivery: true,
+      retryDelay: true,
       browse: true,
       selectors: true,
       priority: true,
@@ -107,6 +108,7 @@ export class EmbeddedConnection implements ProviderConnection, ConnectionSink, S
     })
     const receiver = new EmbeddedReceiver(this, consumer, sink)
     this.receivers.set(consumer, receiver)
+    if (source.kind === 'subscription') await durable(this.engine)
     return receiver
   }
 
@@ -137,11 +139,13 @@ export class EmbeddedConnection implements ProviderConnection, ConnectionSink, S
   async declare(queue: string, policy: Partial<QueuePolicy>): Promise<void> {
     this.assertOpen()
     this.engine.declareQueue({ name: queue, policy })
+    await durable(this.engine)
   }
 
   async subscribe(source: SubscriptionSource): Promise<void> {
     this.assertOpen()
     this.ensure(source)
+    await durable(this.engine)
   }
 
   /** Answers the queue of the subscription, which exists afterwards. */
@@ -174,7 +178,7 @@ export class EmbeddedConnection implements ProviderConnection, ConnectionSink, S
     await new Promise((resolve) => this.engine.deleteQueue(destination.name, { ifUnused: true }, resolve))
   }
 
-  async beginTransaction(): Promise<EmbeddedTransaction> {
+  beginTransaction(): EmbeddedTransaction {
     this.assertOpen()
     return new EmbeddedTransaction(this.engine, this.engine.beginTransaction(this.connection))
   }
@@ -198,13 +202,16 @@ export class EmbeddedConnection implements ProviderConnection, ConnectionSink, S
   published(outcomes: readonly PublishOutcome[]): void {
     for (let i = 0; i < outcomes.length; i++) {
       const outcome = outcomes[i]!
-      const { tag, error } = outcome
-      const send = this.sends.take(tag)
-      if (!send) continue
-      send.sender.decided()
-      if (error) send.reject(error)
-      else send.resolve(receiptOf(send, outcome))
+      for (let tag = outcome.tag; tag <= outcome.last; tag++) this.decided(tag, outcome)
     }
+  }
+
+  private decided(tag: number, outcome: PublishOutcome): void {
+    const send = this.sends.take(tag)
+    if (!send) return
+    send.sender.decided()
+    if (outcome.error) send.reject(outcome.error)
+    else send.resolve(receiptOf(send, outcome))
   }
 
   settled(requests: readonly number[]): void {
@@ -220,6 +227,10 @@ export class EmbeddedConnection implements ProviderConnection, ConnectionSink, S
     // It was closed in this turn, when these were on their way to it.
     const [first, last] = [deliveries[0]!.tag, deliveries[count - 1]!.tag]
     this.engine.settle(consumer, first, last, { outcome: 'released' })
+  }
+
+  revoked(consumer: number, tag: number): void {
+    this.receivers.get(consumer)?.revoked(tag)
   }
 
   cancelled(consumer: number, error: MillraceError): void {

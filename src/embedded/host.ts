@@ -5,8 +5,8 @@ import type { Random } from '../engine/ports/random.ts'
 /** Timers of the host take no longer delay; a longer wait is made of several. */
 const LONGEST_TIMEOUT = 2 ** 31 - 1
 
-/** Deferred work in a row that may run before the event loop gets its turn for timers and I/O. */
-const DEFERRALS_IN_A_ROW = 64
+/** Deferred work goes on for so many milliseconds before the event loop gets its turn for timers and I/O. */
+const LONGEST_BURST = 2
 
 /**
  * Time as the process has it. Its timers do not keep the process alive: open connections do that (see KeepAlive).
@@ -14,7 +14,9 @@ const DEFERRALS_IN_A_ROW = 64
 export class HostClock implements Clock {
   private deferred: (() => void)[] = []
   private scheduled = false
-  private inARow = 0
+  private running = false
+  /** When deferred work began after the event loop had last had its turn; undefined: it has had it since. */
+  private burstBegan: number | undefined
   private lastWall = 0
 
   monotonic(): number {
@@ -22,7 +24,8 @@ export class HostClock implements Clock {
   }
 
   wall(): number {
-    this.lastWall = Math.max(this.lastWall, Date.now())
+    const now = Date.now()
+    if (now > this.lastWall) this.lastWall = now
     return this.lastWall
   }
 
@@ -38,26 +41,38 @@ export class HostClock implements Clock {
   }
 
   /**
-   * Within one burst of promise continuations all deferred work runs together at its end. Because continuations and deferred
-   * work can go on provoking each other without end, the event loop gets a turn in between from time to time.
+   * Within one burst of promise continuations all deferred work runs together at its end. What it defers itself comes when the
+   * continuations that it made ready have run, and waiting I/O has had its turn. Because continuations and deferred
+   * work can go on provoking each other without end, the event loop gets a turn in between from time to time. How much is
+   * done at once would be the wrong measure: a deferral is a message or thousands of them.
    */
   defer(callback: () => void): void {
     this.deferred.push(callback)
     if (this.scheduled) return
     this.scheduled = true
-    if (++this.inARow < DEFERRALS_IN_A_ROW) {
-      process.nextTick(this.run)
-    } else {
-      this.inARow = 0
-      setImmediate(this.run)
+    const now = performance.now()
+    if (this.burstBegan === undefined) {
+      this.burstBegan = now
+      setImmediate(this.turned)
     }
+    if (!this.running && now - this.burstBegan < LONGEST_BURST) process.nextTick(this.run)
+    else setImmediate(this.run)
+  }
+
+  private readonly turned = (): void => {
+    this.burstBegan = undefined
   }
 
   private readonly run = (): void => {
     this.scheduled = false
     const callbacks = this.deferred
     this.deferred = []
-    for (let i = 0; i < callbacks.length; i++) callbacks[i]!()
+    this.running = true
+    try {
+      for (let i = 0; i < callbacks.length; i++) callbacks[i]!()
+    } finally {
+      this.running = false
+    }
   }
 }
 

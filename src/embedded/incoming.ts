@@ -52,6 +52,10 @@ export class EmbeddedIncoming implements Incoming {
     return this.view
   }
 
+  get livesUntil(): number {
+    return this.expiry
+  }
+
   get brokerId(): string {
     return String(this.lsn)
   }

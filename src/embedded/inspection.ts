@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs'
 import { MessageView } from '../client/message-format.ts'
+import type { RecoveredQueue } from '../engine/api.ts'
 import { departureByReplacement, lastFailureOf } from '../engine/dead-letters.ts'
 import { QueueNames } from '../engine/queue-names.ts'
 import type { Departure } from '../model/delivery.ts'
@@ -29,6 +30,8 @@ export interface InspectedSegment extends Omit<SegmentInspection, 'keptBy'> {
 export interface DirectoryInspection extends Omit<Inspection, 'segments'> {
   readonly directory: string
   readonly segments: readonly InspectedSegment[]
+  /** Of queues whose declaration was damaged, and of those that a start would find so. A message that others hold too may have left. */
+  readonly recoveredQueues: readonly RecoveredQueue[]
 }
 
 /**
@@ -47,7 +50,7 @@ export async function inspectDirectory(url: string): Promise<DirectoryInspection
         bytes,
       })),
     }))
-    return { directory, ...inspection, segments }
+    return { directory, ...inspection, segments, recoveredQueues: names.recovered() }
   })
 }
 

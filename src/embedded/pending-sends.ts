@@ -11,11 +11,15 @@ export interface PendingSend {
   readonly sender: { decided(): void }
 }
 
+/** Sends for which the window may keep room while there are none. */
+const KEPT = 16_384
+
 /** Undecided sends by their tag: tags rise by one and are mostly decided in order, so that this is a sliding window. */
 export class PendingSends {
   private window: (PendingSend | undefined)[] = []
-  /** Position in the window of the oldest undecided send, and the tag of position 0. */
+  /** Positions in the window of the oldest undecided send and behind the newest, and the tag of position 0. */
   private head = 0
+  private tail = 0
   private base = 1
   private undecided = 0
 
@@ -26,7 +30,8 @@ export class PendingSends {
   /** Answers its tag. */
   add(send: PendingSend): number {
     this.undecided++
-    return this.base + this.window.push(send) - 1
+    this.window[this.tail] = send
+    return this.base + this.tail++
   }
 
   /** Undefined when the send was decided before. */
@@ -43,25 +48,30 @@ export class PendingSends {
   /** All that are undecided, in order; there are none afterwards. */
   takeAll(): PendingSend[] {
     const sends = this.window.filter((send) => send !== undefined)
-    this.base += this.window.length
     this.window = []
-    this.head = 0
     this.undecided = 0
+    this.empty()
     return sends
   }
 
   private advance(): void {
     const { window } = this
-    while (this.head < window.length && window[this.head] === undefined) this.head++
-    if (this.head === window.length) {
-      this.base += window.length
-      window.length = 0
-      this.head = 0
-    } else if (this.head >= 4096 && this.head * 2 >= window.length) {
+    while (this.head < this.tail && window[this.head] === undefined) this.head++
+    if (this.head === this.tail) this.empty()
+    else if (this.head >= 4096 && this.head * 2 >= this.tail) {
       window.splice(0, this.head)
       this.base += this.head
+      this.tail -= this.head
       this.head = 0
     }
+  }
+
+  /** What has grown stays: it will be needed again, and growing costs copies. */
+  private empty(): void {
+    if (this.window.length > KEPT) this.window = []
+    this.base += this.tail
+    this.head = 0
+    this.tail = 0
   }
 }
 

@@ -1,5 +1,11 @@
 import type { Socket } from 'node:net'
-import type { ConnectionEnd, ConnectionEvents, HostedConnection } from '../gateway/amqp10/host.ts'
+import { forget, writePieces } from '../client/amqp/transport.ts'
+import type {
+  ConnectionEnd,
+  ConnectionEvents,
+  HostedConnection,
+  TakenOutput,
+} from '../gateway/amqp10/host.ts'
 
 /** Output that may wait in a connection before nothing more is read from a client that does not read itself. Bytes. */
 const MOST_OUTPUT = 1024 * 1024
@@ -30,6 +36,8 @@ export interface PumpEvents {
   /** The protocol has ended; once, and only if it ended before the transport. */
   ended(end: ConnectionEnd): void
   authenticated(user: string): void
+  /** It wants to be ticked sooner than `tick` has answered. */
+  hurried?(): void
   faulted(cause: unknown): void
   /** The transport is gone; once. */
   closed(): void
@@ -52,11 +60,17 @@ export class Pump {
   private readonly options: PumpOptions
   private connection: HostedConnection | undefined
   private scheduled = false
-  private writing = false
+  /** What is being written. */
+  private writing: TakenOutput | undefined
+  /** Output was announced while a write was under way. */
+  private announced = false
   private paused = false
   private held = false
   private ended = false
+  private isGone = false
   private due: number
+  /** Of the wheel that it may stand in. */
+  slot = -1
 
   constructor(socket: Socket, station: PumpStation, options: PumpOptions) {
     this.socket = socket
@@ -71,11 +85,12 @@ export class Pump {
   }
 
   private begin(): HostedConnection {
-    const { connect, events, now } = this.options
-    this.due = now
+    const { connect, events } = this.options
+    this.hurry()
     return connect({
       writable: () => this.writable(),
       resumed: () => this.regulate(),
+      hurried: () => this.hurry(),
       authenticated: (user) => events.authenticated(user),
       ended: (end) => this.end(end),
       faulted: (cause) => events.faulted(cause),
@@ -87,8 +102,7 @@ export class Pump {
     if (this.ended) return
     this.connection ??= this.begin()
     this.connection.receive(chunk)
-    // An open may want to hear from us sooner than was known when the connection was asked last.
-    if (!this.ended) this.due = 0
+    forget(chunk)
     this.regulate()
   }
 
@@ -101,20 +115,31 @@ export class Pump {
   /** While a write is under way, output gathers in the connection, which therefore sees how much there is. */
   write(): void {
     this.scheduled = false
-    if (this.writing || this.socket.destroyed) return
+    if (this.socket.destroyed) return
+    if (this.writing) {
+      this.announced = true
+      return
+    }
     const output = this.connection?.takeOutput()
     if (output) {
-      this.writing = true
+      this.writing = output
       this.station.bytesOut += output.length
-      this.socket.write(output, this.written)
+      writePieces(this.socket, output.pieces, this.written)
     }
     if (this.ended) this.socket.end()
   }
 
   private readonly written = (error?: Error | null): void => {
-    this.writing = false
+    const output = this.writing
+    this.writing = undefined
+    // What could not be written may still be looked at by the transport.
     if (error) return
-    if (this.ended || this.connection!.outputBytes > 0) this.writable()
+    if (output) this.connection?.written(output)
+    // It is not announced again, and may be nothing yet but what the next turn is to gather.
+    if (this.announced) {
+      this.announced = false
+      this.writable()
+    }
     this.regulate()
   }
 
@@ -135,10 +160,18 @@ export class Pump {
     else this.destroy()
   }
 
-  tick(now: number): void {
-    if (now < this.due) return
+  /** Answers when to tick again, at most; earlier does no harm. */
+  tick(now: number): number {
+    if (this.isGone) return Number.POSITIVE_INFINITY
+    if (now < this.due) return this.due
     if (this.connection && !this.ended) this.due = Math.min(this.connection.tick(now), now + LONGEST_WAIT)
     else this.destroy()
+    return this.due
+  }
+
+  private hurry(): void {
+    this.due = 0
+    this.options.events.hurried?.()
   }
 
   private end(end: ConnectionEnd): void {
@@ -151,6 +184,7 @@ export class Pump {
   }
 
   private gone(): void {
+    this.isGone = true
     if (!this.ended) this.connection?.closed()
     this.ended = true
     this.options.events.closed()

@@ -112,7 +112,8 @@ export class EmbeddedReceiver implements ProviderReceiver {
   /** Deliveries of the engine; their objects are not kept. */
   take(deliveries: readonly Delivery[], count: number): void {
     if (this.closed) return
-    const ready: Incoming[] = []
+    const ready: Incoming[] = new Array(count)
+    let length = 0
     for (let i = 0; i < count; i++) {
       const delivery = deliveries[i]!
       if (delivery.chunks.length > 0) this.waiting.push({ tag: delivery.tag, body: this.fetch(delivery) })
@@ -125,10 +126,11 @@ export class EmbeddedReceiver implements ProviderReceiver {
           delivery.end,
         )
         if (this.waiting.length > 0) this.waiting.push(incoming)
-        else ready.push(incoming)
+        else ready[length++] = incoming
       }
     }
-    if (ready.length > 0) this.sink.deliver(ready)
+    if (length < count) ready.length = length
+    if (length > 0) this.sink.deliver(ready)
     if (this.waiting.length > 0) void this.forward()
   }
 
@@ -162,6 +164,10 @@ export class EmbeddedReceiver implements ProviderReceiver {
     }
     this.fetching = false
     this.forwarded?.()
+  }
+
+  revoked(tag: number): void {
+    if (!this.closed && !this.failure) this.sink.revoked?.(tag)
   }
 
   /** The engine has ended the consumer, or cannot confirm anything any more. */

@@ -10,10 +10,19 @@ import {
 } from '../model/destination.ts'
 import { MillraceError } from '../model/errors.ts'
 import { FORMAT_AMQP10 } from '../model/message.ts'
-import type { PendingSends } from './pending-sends.ts'
+import type { PendingSend, PendingSends } from './pending-sends.ts'
 import type { EmbeddedTransaction } from './transaction.ts'
 
 const nothing = new Uint8Array(0)
+
+/** By which the promise that was made last is answered: kept by one function for all, so that none is made for each. */
+let resolve: PendingSend['resolve']
+let reject: PendingSend['reject']
+
+function keepAnswers(answer: PendingSend['resolve'], refuse: PendingSend['reject']): void {
+  resolve = answer
+  reject = refuse
+}
 
 /** What a sender needs of its connection. */
 export interface SenderHome {
@@ -61,21 +70,18 @@ export class EmbeddedSender implements ProviderSender {
 
   send(message: Outgoing): Promise<SendReceipt> {
     if (this.closed) return Promise.reject(new MillraceError('closed', 'the sender is closed'))
-    return new Promise((resolve, reject) => {
-      const { messageId } = message.content
-      const payload = encodeShared(message.content)
-      const { sends } = this.home
-      const { durability } = message
-      const tag = sends.add({ resolve, reject, messageId: messageId!, durability, sender: this })
-      this.undecided++
-      try {
-        this.publish(message, tag, payload)
-      } catch (error) {
-        sends.take(tag)
-        this.decided()
-        reject(error)
-      }
-    })
+    const promise = new Promise<SendReceipt>(keepAnswers)
+    const { sends } = this.home
+    const { content, durability } = message
+    const tag = sends.add({ resolve, reject, messageId: content.messageId!, durability, sender: this })
+    this.undecided++
+    try {
+      this.publish(message, tag, encodeShared(content))
+    } catch (error) {
+      sends.take(tag)!.reject(error)
+      this.decided()
+    }
+    return promise
   }
 
   private publish(message: Outgoing, tag: number, payload: Uint8Array): void {

@@ -1,6 +1,6 @@
 import { calendar } from '../client/cron.ts'
 import { findDeduplicationId, findProperty, selectableValue } from '../client/message-format.ts'
-import type { Engine } from '../engine/api.ts'
+import type { Engine, StartReport } from '../engine/api.ts'
 import { Broker } from '../engine/broker.ts'
 import type { EngineOptions } from '../engine/options.ts'
 import type { Clock } from '../engine/ports/clock.ts'
@@ -45,8 +45,7 @@ const inProcess: Member = {}
 export class SharedBroker implements BrokerHome {
   readonly engine: Engine
   readonly maxMessageBytes: number
-  readonly wall: () => number
-  readonly monotonic: () => number
+  readonly clock: Clock
   /** Who is connected, in this process and from others. */
   readonly registry: Registry = new Registry()
   private readonly parts: BrokerParts
@@ -57,8 +56,7 @@ export class SharedBroker implements BrokerHome {
   private constructor(parts: BrokerParts, ended: Ended) {
     this.parts = parts
     this.ended = ended
-    this.wall = () => parts.clock.wall()
-    this.monotonic = () => parts.clock.monotonic()
+    this.clock = parts.clock
     this.maxMessageBytes = parts.options.maxMessageBytes ?? 128 * MiB
     const { store, clock, random, options } = parts
     this.engine = new Broker(
@@ -71,7 +69,7 @@ export class SharedBroker implements BrokerHome {
     const broker = new SharedBroker(parts, ended)
     broker.keepAlive.hold()
     try {
-      await broker.engine.open()
+      broker.warnOf(await broker.engine.open())
       await broker.serve()
     } catch (error) {
       await parts.attachPoint?.close()
@@ -81,6 +79,14 @@ export class SharedBroker implements BrokerHome {
       broker.keepAlive.release()
     }
     return broker
+  }
+
+  /** Messages that are no longer where everybody looks for them. */
+  private warnOf({ recoveredQueues }: StartReport): void {
+    for (const { name, messages } of recoveredQueues)
+      process.emitWarning(
+        `the declaration of a queue is damaged; its messages, ${messages}, are in the queue ${name}`,
+      )
   }
 
   /** Other processes can do without; what keeps them out is told as a warning. */
@@ -123,14 +129,20 @@ export class SharedBroker implements BrokerHome {
   }
 }
 
-interface Slot {
-  readonly broker: Promise<SharedBroker>
+/** A broker that several connections share. */
+export interface Shared {
+  /** Counts a connection in. */
+  join(clientId: string | undefined): void
+}
+
+interface Slot<B> {
+  readonly broker: Promise<B>
   readonly options: object | undefined
 }
 
 /** Brokers by name: connections of one process to the same name share one. */
-export class SharedBrokers {
-  private readonly slots = new Map<string, Slot>()
+export class SharedBrokers<B extends Shared> {
+  private readonly slots = new Map<string, Slot<B>>()
   /** When brokers that are closing have closed; until then nobody opens their name again. */
   private readonly closing = new Map<string, Promise<void>>()
 
@@ -142,8 +154,8 @@ export class SharedBrokers {
     name: string,
     options: object | undefined,
     clientId: string | undefined,
-    open: (ended: Ended) => Promise<SharedBroker>,
-  ): Promise<SharedBroker> {
+    open: (ended: Ended) => Promise<B>,
+  ): Promise<B> {
     for (;;) {
       await this.closing.get(name)
       const slot = this.slots.get(name) ?? this.open(name, options, open)
@@ -158,17 +170,13 @@ export class SharedBrokers {
     }
   }
 
-  private open(
-    name: string,
-    options: object | undefined,
-    open: (ended: Ended) => Promise<SharedBroker>,
-  ): Slot {
+  private open(name: string, options: object | undefined, open: (ended: Ended) => Promise<B>): Slot<B> {
     const broker = open((closed) => {
       this.slots.delete(name)
       const settled = closed.catch(() => {}).finally(() => this.closing.delete(name))
       this.closing.set(name, settled)
     })
-    const slot: Slot = { broker, options }
+    const slot: Slot<B> = { broker, options }
     this.slots.set(name, slot)
     broker.catch(() => this.slots.delete(name))
     return slot

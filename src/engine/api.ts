@@ -11,12 +11,24 @@ import type { LocationReport, PreparedReport, QueueCounts } from '../model/repor
 import type { Repetition } from '../model/schedule.ts'
 import type { RecoveryReport, StoreStatus } from './ports/store.ts'
 
+/** What a start has found in the store, and what it has made of it. */
+export interface StartReport extends RecoveryReport {
+  /** Of queues whose declaration was damaged. */
+  readonly recoveredQueues: readonly RecoveredQueue[]
+}
+
+/** Holds the messages of a queue whose own name is lost. */
+export interface RecoveredQueue {
+  readonly name: string
+  readonly messages: number
+}
+
 /**
  * The engine as its hosts see it: synchronous calls with plain values and bytes, answers through a sink, in batches.
  * Nothing is shared: a host may put a worker thread between.
  */
 export interface Engine {
-  open(): Promise<RecoveryReport>
+  open(): Promise<StartReport>
   /** Disconnects everybody, lets the store finish, resolves when its files are closed. */
   close(): Promise<void>
 
@@ -26,6 +38,11 @@ export interface Engine {
   deleteExchange(name: string): void
   bind(binding: BindingDefinition): void
   unbind(binding: BindingDefinition): void
+  /**
+   * `done(undefined)`: all that was done before this call is durable, as topology, purging and moving are not yet when they
+   * are done. `done(error)`: it will never be, since the journal has failed.
+   */
+  whenDurable(done: (error: MillraceError | undefined) => void): void
   /** Messages leave as purged, those that the selector takes if there is one; done when the last has. */
   purgeQueue(name: string, done: (messages: number) => void, selector?: string): void
   deleteQueue(name: string, options: { ifUnused?: boolean }, done: (messages: number) => void): void
@@ -69,7 +86,8 @@ export interface Engine {
   cancel(consumer: number, options: { release: boolean }): void
   /**
    * Settles the unsettled deliveries of a consumer whose tags are in [first, last]; others in the range are passed over.
-   * Answers how many were settled. With `request`, `sink.settled` reports it when the settlement is durable.
+   * Answers how many were settled. With `request`, `sink.settled` reports it when the settlement is durable; not for a
+   * consumer that is gone.
    *
    * With `transaction` they are enlisted: they stay with their consumer, cannot be settled otherwise, and are settled when
    * the transaction commits; `request` is answered at once. Throws `transaction-not-found`, `transaction-rolled-back`,
@@ -134,9 +152,9 @@ export interface Engine {
     limit: number,
     done: (page: ScheduledPage) => void,
   ): void
-  /** Told false when nothing is scheduled under this number, or not any more. */
+  /** Told true when it is durable that it will not come; false when nothing is scheduled under this number, or not any more. */
   cancelScheduled(lsn: number, done: (cancelled: boolean) => void): void
-  /** Cancels what is scheduled for this queue alone; told how many. Throws `destination-not-found`. */
+  /** Cancels what is scheduled for this queue alone; told how many, when that is durable. Throws `destination-not-found`. */
   cancelAllScheduled(queue: string, done: (messages: number) => void): void
   /** Where a message is held; empty when no queue holds that LSN any more. */
   locate(lsn: number, done: (locations: readonly MessageLocation[]) => void): void
@@ -243,6 +261,11 @@ export interface Settlement {
   readonly deliveryFailed?: boolean | undefined
   /** With `deliveryFailed`: it counts, but waits for no backoff; a rollback keeps the order. */
   readonly immediately?: boolean | undefined
+  /**
+   * With 'modified': it is not delivered before so long, at most MAX_RETRY_DELAY, instead of after the queue's backoff, or,
+   * without `deliveryFailed`, instead of at once. Milliseconds.
+   */
+  readonly delay?: number | undefined
   /** With 'modified': this consumer does not get it again. */
   readonly undeliverableHere?: boolean | undefined
   /** Recorded with a dead letter. */
@@ -258,6 +281,8 @@ export interface ConnectionSink {
   settled(requests: readonly number[]): void
   /** The objects are reused: take what you need before returning. */
   deliver(consumer: number, deliveries: readonly Delivery[], count: number): void
+  /** A delivery has been taken back from the consumer, because it took too long (queue policy deliveryTimeout). */
+  revoked?(consumer: number, tag: number): void
   /** The consumer has ended from the engine's side (queue deleted, journal failed). */
   cancelled(consumer: number, error: MillraceError): void
   /** Sends to `queue` are being held, and why; then that they flow again. */
@@ -265,11 +290,14 @@ export interface ConnectionSink {
   unblocked(queue: string): void
   /** What became of these half messages of a group that the connection has joined? The answer is decidePrepared. */
   check?(prepared: readonly PreparedCheck[]): void
+  /** The journal has failed. What had reached its level by then has been confirmed; nothing is any more. */
   failed(error: MillraceError): void
 }
 
+/** What became of the publications with the tags from `tag` to `last`: of several, that they were accepted, and no more. */
 export interface PublishOutcome {
   readonly tag: number
+  readonly last: number
   /** Undefined: accepted at the durability asked for. */
   readonly error: MillraceError | undefined
   /** Number of what was scheduled, by which it can be cancelled, once its transaction is committed; absent for a message that was not, and for a resend. */

@@ -15,10 +15,11 @@ import type {
   QueueStatus,
   ScheduledPage,
   Settlement,
+  StartReport,
 } from './api.ts'
 import { Browser } from './browser.ts'
-import { Connection } from './connection.ts'
-import { Consumer } from './consumer.ts'
+import { Connections, inUse } from './connections.ts'
+import type { Consumer } from './consumer.ts'
 import { Core, type EnginePorts } from './core.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { Expiry } from './expiry.ts'
@@ -27,10 +28,10 @@ import { readChunk } from './large-bodies.ts'
 import { Lifetimes } from './lifetimes.ts'
 import type { EngineOptions } from './options.ts'
 import { Overflow } from './overflow.ts'
-import type { RecoveryReport, StoreClient, StoreStatus } from './ports/store.ts'
+import type { StoreStatus } from './ports/store.ts'
 import { Publisher } from './publisher.ts'
-import type { Queue } from './queue.ts'
 import { statusOf } from './queue-status.ts'
+import { RecoveredQueues } from './recovered-queues.ts'
 import { RecoveredTransactions } from './recovered-transactions.ts'
 import { Recovery } from './recovery.ts'
 import { Firing } from './schedule/firing.ts'
@@ -39,6 +40,7 @@ import { Schedule } from './schedule/schedule.ts'
 import { UndecidedSchedule } from './schedule/undecided-schedule.ts'
 import { Settlements } from './settlements.ts'
 import { Snapshots } from './snapshot.ts'
+import { StoreEvents } from './store-events.ts'
 import { Transactions } from './transactions.ts'
 import { Undecided } from './undecided.ts'
 
@@ -52,6 +54,7 @@ export class Broker implements Engine {
   private readonly settlements: Settlements
   private readonly publisher: Publisher
   private readonly lifetimes: Lifetimes
+  private readonly clients: Connections
   private readonly browser: Browser
   private readonly snapshots: Snapshots
   private readonly recovery: Recovery
@@ -61,8 +64,7 @@ export class Broker implements Engine {
   private readonly transactions: Transactions
   private readonly halves: HalfMessages
   private readonly recovered: RecoveredTransactions
-  private nextConnection = 1
-  private nextConsumer = 1
+  private readonly recoveredQueues: RecoveredQueues
   private closing: Promise<void> | null = null
 
   constructor(ports: EnginePorts, options: EngineOptions = {}) {
@@ -83,29 +85,38 @@ export class Broker implements Engine {
     const { transactions, halves, schedule } = this
     this.publisher = new Publisher(core, { overflow, transactions, halves, schedule })
     this.lifetimes = new Lifetimes(core, settlements, this.queries, this.dispatcher.schedule)
-    this.transactions.settledFor = (consumer) => {
-      if (consumer.cancelled) this.lifetimes.leaveWhenSettled(consumer)
-    }
+    const { dispatcher, publisher, lifetimes } = this
+    const holders = { dispatcher, settlements, publisher, transactions, halves, lifetimes }
+    this.clients = new Connections(core, holders)
     this.browser = new Browser(this.core)
     this.recovered = new RecoveredTransactions(core, undecided, transactions, halves)
     const { recovered } = this
     this.snapshots = new Snapshots(core, { settlements, transactions, halves, recovered, schedule })
-    this.recovery = new Recovery(core, this.snapshots, settlements, recovered)
+    this.recoveredQueues = new RecoveredQueues(core)
+    const found = { transactions: recovered, queues: this.recoveredQueues }
+    this.recovery = new Recovery(core, this.snapshots, settlements, found)
   }
 
-  async open(): Promise<RecoveryReport> {
-    const report = await this.core.store.open(this.storeClient())
-    const { log } = this.core
+  async open(): Promise<StartReport> {
+    const { core, dispatcher, publisher, firing, snapshots, recovery } = this
+    const { log, store } = core
+    const events = new StoreEvents({ core, dispatcher, publisher, firing, snapshots, recovery })
+    const report = await store.open(events)
     log.lastLsn = Math.max(log.lastLsn, report.lastLsn)
     log.lastOperation = log.lastLsn
     log.becameDurable(log.lastLsn)
     await this.recovery.finish()
     this.core.start()
+    this.recoveredQueues.finish()
     this.recovered.finish(report.quarantined.length > 0)
-    this.lifetimes.recovered()
     this.schedule.start()
+    this.lifetimes.recovered()
     this.firing.start()
-    return report
+    const { ended } = core
+    if (ended === null) return { ...report, recoveredQueues: this.recoveredQueues.report() }
+    // The disk has failed meanwhile.
+    await this.close()
+    throw ended
   }
 
   close(): Promise<void> {
@@ -115,13 +126,20 @@ export class Broker implements Engine {
 
   private async shutDown(): Promise<void> {
     const { core } = this
-    for (const id of [...core.connections.keys()]) this.disconnect(id)
+    this.clients.disconnectAll()
     const ended = new MillraceError('closed', 'the broker has been closed')
     core.ended ??= ended
     this.publisher.end(ended)
     this.schedule.index.stop()
     core.close()
     await core.store.close()
+    core.confirms.finish(ended)
+    core.tell()
+  }
+
+  whenDurable(done: (error: MillraceError | undefined) => void): void {
+    this.checkOpen()
+    this.core.whenDurable(done)
   }
 
   declareQueue(declaration: QueueDeclaration, connection = 0): QueueDefinition {
@@ -184,34 +202,20 @@ export class Broker implements Engine {
 
   connect(sink: ConnectionSink, options: { clientId?: string | undefined } = {}): number {
     this.checkOpen()
-    const id = this.nextConnection++
-    this.core.connections.set(id, new Connection(id, sink, options.clientId, this.core.clock.monotonic()))
-    if (!this.core.spaceAvailable) this.tellSpace(this.connectionOf(id))
-    return id
+    return this.clients.connect(sink, options.clientId)
   }
 
   disconnect(id: number): void {
-    const connection = this.core.connections.get(id)
-    if (connection === undefined) return
-    connection.closed = true
-    this.core.connections.delete(id)
-    this.transactions.disconnected(connection)
-    this.halves.disconnected(connection)
-    this.publisher.disconnected(connection)
-    for (const consumer of [...connection.consumers]) {
-      this.settlements.giveBack(consumer, true)
-      this.lifetimes.leave(consumer)
-    }
-    this.lifetimes.disown(connection)
+    this.clients.disconnect(id)
   }
 
   openProducer(id: number, name: string): { handle: number; lastSequence: number } {
-    this.connectionOf(id)
-    const { producers, log, clock } = this.core
+    this.clients.get(id)
+    const { producers, log } = this.core
     let producer = producers.find(name)
     if (producer === undefined) {
       const handle = producers.newHandle()
-      producers.add(name, handle, clock.monotonic())
+      producers.add(name, handle, this.core.wall())
       log.meta({ op: 'producer', id: name, handle })
       this.core.schedule()
       producer = { handle, last: 0 }
@@ -220,11 +224,11 @@ export class Broker implements Engine {
   }
 
   publish(connection: number, publication: Publication): void {
-    this.publisher.publish(this.connectionOf(connection), publication)
+    this.publisher.publish(this.clients.get(connection), publication)
   }
 
   openBody(connection: number): number {
-    return this.publisher.bodies.start(this.connectionOf(connection))
+    return this.publisher.bodies.start(this.clients.get(connection))
   }
 
   appendBody(body: number, bytes: Uint8Array): void {
@@ -235,49 +239,20 @@ export class Broker implements Engine {
     this.publisher.bodies.abort(body)
   }
 
-  consume(id: number, options: ConsumerOptions): number {
-    const connection = this.connectionOf(id)
-    const queue = this.core.topology.queueFor(options.queue, options.create ?? false)
-    if (queue.consumers.some((other) => other.exclusive) || (options.exclusive && queue.consumers.length > 0))
-      throw inUse(queue)
-    if (queue.owner !== 0 && queue.owner !== id) throw inUse(queue)
-    const consumer = new Consumer(this.nextConsumer++, queue, connection, options)
-    this.core.consumers.set(consumer.id, consumer)
-    this.lifetimes.join(consumer)
-    this.core.schedule()
-    return consumer.id
+  consume(connection: number, options: ConsumerOptions): number {
+    return this.clients.consume(connection, options)
   }
 
-  grant(id: number, credit: number): void {
-    const consumer = this.core.consumers.get(id)
-    if (consumer === undefined) return
-    consumer.credit += credit
-    consumer.queue.assortment?.wake(consumer)
-    this.dispatcher.schedule(consumer.queue)
+  grant(consumer: number, credit: number): void {
+    this.clients.grant(consumer, credit)
   }
 
-  drain(id: number, done: (lapsed: number) => void): void {
-    const consumer = this.core.consumers.get(id)
-    if (consumer === undefined) {
-      done(0)
-      return
-    }
-    consumer.draining.push(done)
-    consumer.queue.draining.add(consumer)
-    consumer.queue.assortment?.wake(consumer)
-    this.dispatcher.schedule(consumer.queue)
+  drain(consumer: number, done: (lapsed: number) => void): void {
+    this.clients.drain(consumer, done)
   }
 
-  cancel(id: number, options: { release: boolean }): void {
-    const consumer = this.core.consumers.get(id)
-    if (consumer === undefined) return
-    consumer.credit = 0
-    consumer.cancelled = true
-    consumer.releasing = options.release
-    consumer.queue.assortment?.retire(consumer)
-    if (options.release) this.settlements.giveBack(consumer, false)
-    // What a transaction has settled stays until that has ended.
-    this.lifetimes.leaveWhenSettled(consumer)
+  cancel(consumer: number, options: { release: boolean }): void {
+    this.clients.cancel(consumer, options.release)
   }
 
   settle(
@@ -301,7 +276,7 @@ export class Broker implements Engine {
       const { connection } = consumer
       this.settlements.transfers.afterAll(() => this.core.confirmSettlement(connection, request))
     }
-    if (consumer.cancelled) this.lifetimes.leaveWhenSettled(consumer)
+    this.core.settledFor(consumer)
     return count
   }
 
@@ -323,7 +298,7 @@ export class Broker implements Engine {
   }
 
   beginTransaction(connection: number): number {
-    return this.transactions.begin(this.connectionOf(connection))
+    return this.transactions.begin(this.clients.get(connection))
   }
 
   commitTransaction(transaction: number, done: (error: MillraceError | undefined) => void): void {
@@ -345,11 +320,11 @@ export class Broker implements Engine {
   }
 
   joinGroup(connection: number, group: string): void {
-    this.halves.join(this.connectionOf(connection), group)
+    this.halves.join(this.clients.get(connection), group)
   }
 
   leaveGroup(connection: number, group: string): void {
-    this.halves.leave(this.connectionOf(connection), group)
+    this.halves.leave(this.clients.get(connection), group)
   }
 
   prepared(): readonly PreparedStatus[] {
@@ -400,10 +375,7 @@ export class Broker implements Engine {
   }
 
   connections(): readonly ConnectionStatus[] {
-    return [...this.core.connections.values()].map(({ id, clientId, since, consumers }) => {
-      const unsettled = [...consumers].reduce((sum, consumer) => sum + consumer.unsettled, 0)
-      return { id, clientId, since, consumers: consumers.size, unsettled }
-    })
+    return this.clients.status()
   }
 
   queues(): readonly QueueStatus[] {
@@ -437,63 +409,7 @@ export class Broker implements Engine {
     return this.core.store.status()
   }
 
-  private storeClient(): StoreClient {
-    const { core } = this
-    return {
-      restore: (section) => this.snapshots.restore(section),
-      apply: (lsn, type, bytes, start, end) => this.recovery.apply(lsn, type, bytes, start, end),
-      snapshot: () => this.snapshots.take(),
-      lost: () => {},
-      written: (lsn) => {
-        core.log.written = lsn
-        core.confirms.written(lsn)
-        this.dispatcher.advanced()
-      },
-      durable: (lsn) => {
-        core.log.becameDurable(lsn)
-        core.confirms.written(lsn)
-        core.confirms.durable(lsn)
-        this.firing.durable()
-        this.dispatcher.advanced()
-      },
-      space: (available) => this.spaceChanged(available),
-      failed: (error) => this.fail(error),
-    }
-  }
-
-  private spaceChanged(available: boolean): void {
-    this.core.spaceAvailable = available
-    for (const connection of this.core.connections.values()) this.tellSpace(connection)
-  }
-
-  private tellSpace(connection: Connection): void {
-    const { spaceAvailable } = this.core
-    connection.tellLater((sink) => (spaceAvailable ? sink.unblocked('') : sink.blocked('', 'disk-full')))
-    this.core.touch(connection)
-  }
-
-  /** The journal has failed: what waits for it gets no confirm, ever; everybody is told once. */
-  private fail(error: MillraceError): void {
-    this.core.ended = error
-    this.publisher.end(error)
-    for (const { sink } of [...this.core.connections.values()]) sink.failed(error)
-  }
-
-  private connectionOf(id: number): Connection {
-    this.checkOpen()
-    const connection = this.core.connections.get(id)
-    if (connection === undefined) throw new MillraceError('closed', 'the connection has been closed')
-    return connection
-  }
-
   private checkOpen(): void {
     if (this.core.ended !== null) throw this.core.ended
   }
-}
-
-function inUse(queue: Queue): MillraceError {
-  return new MillraceError(
-    'destination-in-use',
-    `queue ${JSON.stringify(queue.name)} has consumers or belongs to another connection`,
-  )
 }

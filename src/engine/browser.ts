@@ -127,8 +127,7 @@ export class Browser {
     for (const lane of queue.urgentFirst()) {
       if (lane.priority > from.priority) continue
       const after = lane.priority === from.priority ? from.lsn : 0
-      for (const chunk of lane.chunks) {
-        if (chunk.live === 0 || chunk.lastLsn <= after) continue
+      for (const chunk of lane.living(after)) {
         if (found.length >= limit) break
         if (!chunk.resident) {
           this.core.pager.peek(queue, lane, chunk, (entries) => {

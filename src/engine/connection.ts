@@ -15,14 +15,17 @@ export class Connection {
   closed = false
   /** In the list of those to be flushed at the end of the turn. */
   flushing = false
+  // What few connections have is made when it is needed: an empty map would be looked for in memory with each message.
   /** Half messages that are not durable yet: their ids, by the tags of their publications. */
-  readonly preparing: Map<number, string> = new Map()
+  private preparing: Map<number, string> | undefined
   private outcomes: PublishOutcome[] = []
-  private readonly schedules = new Map<number, number>()
+  /** The newest of the outcomes, while it may cover further tags; null: it says more than accepted. */
+  private run: { -readonly [K in keyof PublishOutcome]: PublishOutcome[K] } | null = null
+  private schedules: Map<number, number> | undefined
   private requests: number[] = []
   private notices: ((sink: ConnectionSink) => void)[] = []
   private afterwards: (() => void)[] = []
-  private readonly delivering = new Set<Consumer>()
+  private delivering: Set<Consumer> | undefined
 
   constructor(id: number, sink: ConnectionSink, clientId: string | undefined, since: number) {
     this.id = id
@@ -32,21 +35,38 @@ export class Connection {
   }
 
   outcome(tag: number, error: MillraceError | undefined): void {
-    // Rare beside plain messages.
-    const scheduled = this.schedules.size === 0 ? undefined : this.schedules.get(tag)
-    const prepared = this.preparing.size === 0 ? undefined : this.preparing.get(tag)
-    if (scheduled === undefined && prepared === undefined) {
-      this.outcomes.push({ tag, error })
+    const scheduled = this.schedules?.get(tag)
+    const prepared = this.preparing?.get(tag)
+    if (scheduled === undefined && prepared === undefined && error === undefined) {
+      this.accepted(tag)
       return
     }
-    this.schedules.delete(tag)
-    this.preparing.delete(tag)
-    this.outcomes.push({ tag, error, prepared, scheduled })
+    this.schedules?.delete(tag)
+    this.preparing?.delete(tag)
+    this.outcomes.push({ tag, last: tag, error, prepared, scheduled })
+    this.run = null
+  }
+
+  private accepted(tag: number): void {
+    const { run } = this
+    if (run !== null && run.last === tag - 1) {
+      run.last = tag
+      return
+    }
+    this.run = { tag, last: tag, error: undefined, prepared: undefined, scheduled: undefined }
+    this.outcomes.push(this.run)
   }
 
   /** The publication of this tag has been scheduled under this LSN, and is not confirmed yet. */
   scheduled(tag: number, lsn: number): void {
+    this.schedules ??= new Map()
     this.schedules.set(tag, lsn)
+  }
+
+  /** The publication of this tag is a half message with this id, and not confirmed yet. */
+  prepared(tag: number, id: string): void {
+    this.preparing ??= new Map()
+    this.preparing.set(tag, id)
   }
 
   settled(request: number): void {
@@ -54,6 +74,7 @@ export class Connection {
   }
 
   willDeliver(consumer: Consumer): void {
+    this.delivering ??= new Set()
     this.delivering.add(consumer)
   }
 
@@ -70,10 +91,11 @@ export class Connection {
   /** Hands over what has gathered. The sink may call into the engine. */
   flush(): void {
     if (this.closed) return
-    for (const notice of this.notices.splice(0)) notice(this.sink)
+    if (this.notices.length > 0) for (const notice of this.notices.splice(0)) notice(this.sink)
     if (this.outcomes.length > 0) {
       const outcomes = this.outcomes
       this.outcomes = []
+      this.run = null
       this.sink.published(outcomes)
     }
     if (this.requests.length > 0) {
@@ -81,17 +103,11 @@ export class Connection {
       this.requests = []
       this.sink.settled(requests)
     }
-    if (this.delivering.size > 0) {
-      const consumers = [...this.delivering]
-      this.delivering.clear()
-      for (const consumer of consumers) this.deliver(consumer)
+    if (this.delivering) {
+      const consumers = this.delivering
+      this.delivering = undefined
+      for (const consumer of consumers) if (!this.closed) consumer.flush(this.sink)
     }
-    for (const notice of this.afterwards.splice(0)) notice()
-  }
-
-  private deliver(consumer: Consumer): void {
-    const count = consumer.outgoingCount
-    consumer.outgoingCount = 0
-    if (count > 0 && !this.closed) this.sink.deliver(consumer.id, consumer.outgoing, count)
+    if (this.afterwards.length > 0) for (const notice of this.afterwards.splice(0)) notice()
   }
 }

@@ -1,8 +1,8 @@
 import { MillraceError } from '../model/errors.ts'
 import { parseSelector, type Selector } from '../model/selector/selector.ts'
-import type { ConsumerOptions } from './api.ts'
+import type { ConnectionSink, ConsumerOptions } from './api.ts'
 import type { Connection } from './connection.ts'
-import { DeliveryRecord } from './delivery-record.ts'
+import { type DeliveryRecord, giveBackRecords, takeRecord } from './delivery-record.ts'
 import type { Chunk } from './index/chunk.ts'
 import type { Lane } from './index/lane.ts'
 import type { Queue } from './queue.ts'
@@ -53,9 +53,8 @@ export class Consumer {
   readonly draining: ((lapsed: number) => void)[] = []
   /** A deadline for the oldest delivery is set. */
   watched = false
-  /** Deliveries of this turn; the records are reused. */
-  readonly outgoing: DeliveryRecord[] = []
-  outgoingCount = 0
+  /** Deliveries of this turn. */
+  private outgoing: DeliveryRecord[] = []
   /** Lowest tag that may be unsettled, and the next one to give. */
   firstTag = 1
   nextTag = 1
@@ -167,9 +166,36 @@ export class Consumer {
 
   /** The next record of this turn's deliveries, to be filled. */
   nextRecord(): DeliveryRecord {
-    const record = this.outgoing[this.outgoingCount] ?? new DeliveryRecord()
-    this.outgoing[this.outgoingCount++] = record
+    const record = takeRecord()
+    this.outgoing.push(record)
     return record
+  }
+
+  /** The last record could not be filled. */
+  dropRecord(): void {
+    giveBackRecords([this.outgoing.pop()!])
+  }
+
+  /** There is one delivery in this turn, and there was none. */
+  get hasFirst(): boolean {
+    return this.outgoing.length === 1
+  }
+
+  /** What has not been handed over never will be; answers how many deliveries that are. */
+  withhold(): number {
+    const records = this.outgoing
+    this.outgoing = []
+    giveBackRecords(records)
+    return records.length
+  }
+
+  /** Hands over the deliveries of this turn. */
+  flush(sink: ConnectionSink): void {
+    const records = this.outgoing
+    if (records.length === 0) return
+    this.outgoing = []
+    sink.deliver(this.id, records, records.length)
+    giveBackRecords(records)
   }
 
   private grow(): void {

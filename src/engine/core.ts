@@ -65,6 +65,8 @@ export class Core {
   joined: (consumer: Consumer) => void = () => {}
   left: (consumer: Consumer) => void = () => {}
   grouped: (queue: Queue) => void = () => {}
+  /** A consumer holds less than before, or can settle again: one that was cancelled may leave now. Set by Lifetimes. */
+  settledFor: (consumer: Consumer) => void = () => {}
   /**
    * In a queue that keeps last values: a message was put into it, was committed, or is free again that was held to be moved.
    * Set by Replacement.
@@ -117,6 +119,7 @@ export class Core {
   /** A journalled time was seen at recovery; later ones will not be before it. */
   sawWall(time: number): void {
     this.lastWall = Math.max(this.lastWall, time)
+    this.turnWall = 0
   }
 
   /** There is something to commit, to dispatch or to tell: a turn will come. */
@@ -142,6 +145,8 @@ export class Core {
     this.commit()
     this.dispatch()
     this.tell()
+    this.confirms.turned()
+    this.pager.makeRoom()
     // Dispatching may have expired or dead-lettered messages.
     if (this.log.pending) this.schedule()
   }
@@ -174,6 +179,13 @@ export class Core {
     this.schedule()
   }
 
+  /** The connection is told whether there is room on the disk. */
+  tellSpace(connection: Connection): void {
+    const { spaceAvailable } = this
+    connection.tellLater((sink) => (spaceAvailable ? sink.unblocked('') : sink.blocked('', 'disk-full')))
+    this.touch(connection)
+  }
+
   /** The connection has something to be told at the end of the turn. */
   touch(connection: Connection): void {
     if (connection.flushing) return
@@ -186,6 +198,13 @@ export class Core {
   answer(give: () => void): void {
     this.answers.push(give)
     this.schedule()
+  }
+
+  /** As `answer`, when all that has been done so far is durable; with the error when it will never be. */
+  whenDurable(give: (error: MillraceError | undefined) => void): void {
+    const { log, confirms } = this
+    if (log.lastOperation <= log.durable) this.answer(() => give(undefined))
+    else confirms.awaited(log.lastOperation, (error) => this.answer(() => give(error)))
   }
 
   /** Whether the message has reached the level at which consumers may see it. */
@@ -225,7 +244,8 @@ export class Core {
     })
   }
 
-  private tell(): void {
+  /** Tells the connections what has happened to them, and gives the answers: at the end of a turn, or when there may be none any more. */
+  tell(): void {
     const connections = this.touched.splice(0)
     for (const connection of connections) {
       connection.flushing = false

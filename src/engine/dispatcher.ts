@@ -1,6 +1,8 @@
+import { Arrivals } from './arrivals.ts'
 import { choose } from './choice.ts'
 import type { Consumer } from './consumer.ts'
 import type { Core } from './core.ts'
+import { SharedHeads } from './delivery-record.ts'
 import { type Chunk, EntryFlag } from './index/chunk.ts'
 import type { Lane } from './index/lane.ts'
 import { eventCode, StateCode, transition } from './lifecycle.ts'
@@ -10,10 +12,13 @@ import { SelectiveDispatch } from './selective/selective-dispatch.ts'
 import type { Settlements } from './settlements.ts'
 
 const ACQUIRE = eventCode('acquire')
-/** Deliveries from one queue in one turn; then the others have theirs. */
-const TURN_DELIVERIES = 4096
-/** Messages asked for at once when they are not in memory. */
+/** Deliveries from one queue in one turn; then the others have theirs, and the disk something to write. */
+const TURN_DELIVERIES = 512
+/** Messages asked for at once when they are not in memory; what is further behind the first than this is far away. */
 const LOAD_AHEAD = 256
+const LOAD_SPAN = 2 ** 18
+/** The next chunk is brought in when so many messages are left in this one. */
+const NEARLY_EMPTY = 384
 
 /** The way out: gives visible ready messages to consumers with credit, most urgent and oldest first. */
 export class Dispatcher {
@@ -21,8 +26,10 @@ export class Dispatcher {
   private readonly selective: SelectiveDispatch
   settlements!: Settlements
   private scheduled: Queue[] = []
-  private fresh: Queue[] = []
+  private readonly toBeWritten = new Arrivals()
+  private readonly toBeDurable = new Arrivals()
   private readonly slice = new Slice()
+  private readonly heads = new SharedHeads()
 
   constructor(core: Core) {
     this.core = core
@@ -31,9 +38,12 @@ export class Dispatcher {
     core.entered = (queue, lsn, flags) => this.entered(queue, lsn, flags)
   }
 
-  /** Something changed: a consumer came, credit was granted, a message came back. */
+  /**
+   * Something changed: a consumer came, credit was granted, a message came back. An idle queue is told from others at once,
+   * while it is at hand: among thousands, looking at it later costs more than all else.
+   */
   readonly schedule = (queue: Queue): void => {
-    if (queue.scheduled || queue.consumers.length === 0) return
+    if (queue.scheduled || queue.consumers.length === 0 || queue.isIdle) return
     queue.scheduled = true
     this.scheduled.push(queue)
     this.core.schedule()
@@ -41,22 +51,18 @@ export class Dispatcher {
 
   /** The store has got further: messages have become visible. */
   advanced(): void {
+    const { log } = this.core
     this.settlements.replacement.advanced()
-    const queues = this.fresh
-    this.fresh = []
-    for (const queue of queues) {
-      this.schedule(queue)
-      queue.fresh = queue.newest > this.core.log.durable
-      if (queue.fresh) this.fresh.push(queue)
-    }
+    this.toBeWritten.reached(log.written, this.schedule)
+    this.toBeDurable.reached(log.durable, this.schedule)
   }
 
   private entered(queue: Queue, lsn: number, flags: number): void {
+    const { core } = this
     queue.newest = lsn
-    if (flags & EntryFlag.memory) this.schedule(queue)
-    if (queue.fresh) return
-    queue.fresh = true
-    this.fresh.push(queue)
+    // What a start reads from the journal is durable: nothing has to be remembered for each message of it.
+    if (core.isVisible(lsn, flags)) this.schedule(queue)
+    else (flags & EntryFlag.os ? this.toBeWritten : this.toBeDurable).note(queue, lsn, core.log.committedLsn)
   }
 
   private run(): void {
@@ -96,7 +102,7 @@ export class Dispatcher {
 
   /** Hands out from one lane; answers what is left of the budget, 0 when nothing more can go out in this turn. */
   private drain(queue: Queue, lane: Lane, budget: number): number {
-    let number = 0
+    let number = -1
     let from = 0
     while (budget > 0) {
       const chunk = lane.chunkWithReady(number)
@@ -132,7 +138,8 @@ export class Dispatcher {
 
   /** The chunk must be resident, and the next one soon. */
   private bringIn(queue: Queue, lane: Lane, chunk: Chunk): boolean {
-    const next = lane.after(chunk)
+    // Not earlier than it is needed, or many queues would each have a chunk more in memory.
+    const next = chunk.ready < NEARLY_EMPTY ? lane.after(chunk) : undefined
     if (next !== undefined && !next.resident && next.live > 0)
       this.core.pager.load(queue, lane, next, () => this.schedule(queue))
     if (chunk.resident) return true
@@ -163,8 +170,8 @@ export class Dispatcher {
       return false
     }
     const record = consumer.nextRecord()
-    if (!record.read(this.slice, queue.name)) {
-      consumer.outgoingCount--
+    if (!record.read(this.slice, queue.name, this.heads, lsn)) {
+      consumer.dropRecord()
       this.settlements.discard(queue, lane, chunk, slot, 'quarantined')
       return true
     }
@@ -176,7 +183,7 @@ export class Dispatcher {
     record.expiry = expiry
     record.deliveryCount = chunk.deliveriesOf(slot)
     record.durable = (flags & EntryFlag.memory) === 0
-    if (consumer.outgoingCount === 1) consumer.connection.willDeliver(consumer)
+    if (consumer.hasFirst) consumer.connection.willDeliver(consumer)
     core.touch(consumer.connection)
     this.watch(consumer)
     return true
@@ -189,20 +196,23 @@ export class Dispatcher {
 
   private loadAhead(queue: Queue, chunk: Chunk, slot: number): void {
     const lsns: number[] = []
+    const last = chunk.lsns[slot]! + LOAD_SPAN
     for (let at = slot; at >= 0 && lsns.length < LOAD_AHEAD; at = chunk.nextReady(at + 1)) {
+      if (chunk.lsns[at]! > last) break
       if (!(chunk.flags[at]! & EntryFlag.memory)) lsns.push(chunk.lsns[at]!)
     }
     this.load(queue, lsns)
   }
 
-  /** Brings messages in; then the queue goes on. */
+  /** Brings messages in, the first of them for certain; then the queue goes on. */
   load(queue: Queue, lsns: readonly number[]): void {
     queue.loading = true
-    this.core.store.load(queue.id, lsns, (damaged) => {
+    const done = (damaged: readonly number[]): void => {
       queue.loading = false
       for (const lsn of damaged) this.settlements.damaged(queue, lsn)
       this.again(queue)
-    })
+    }
+    this.core.store.load(queue.id, lsns, done, 1)
   }
 
   /** At once: what was loaded is certain to be in memory only now. */

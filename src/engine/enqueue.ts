@@ -21,7 +21,7 @@ export function enqueue(
   const lane = queue.lane(head.priority)
   const expiry = queue.expiryOf(head)
   const group = head.flags & PublishFlag.grouped ? groupNumber(head.group) : 0
-  if (lane.append(lsn, head.size, expiry, flags, group)) core.pager.filled(lane)
+  lane.append(lsn, head.size, expiry, flags, group)
   queue.published++
   // An id counts once the message does.
   if (head.flags & PublishFlag.deduplicated && !isUndecided(state))

@@ -132,8 +132,8 @@ export class HalfMessages {
     this.undecided.scheduled.recoverCommitted(half.scheduled)
   }
 
-  /** One that was to be scheduled has been rolled back, as the journal says. */
-  recoverRolledBack(half: HalfMessage): void {
+  /** One that was to be scheduled has left the schedule, as the journal says. */
+  recoverGone(half: HalfMessage): void {
     this.all.delete(half.lsn)
     this.undecided.scheduled.forget(half.scheduled)
   }

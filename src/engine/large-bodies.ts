@@ -2,7 +2,8 @@ import { assert } from '../model/errors.ts'
 import type { Publication } from './api.ts'
 import type { Connection } from './connection.ts'
 import type { Core } from './core.ts'
-import { departures, OperationType, PublishFlag, type PublishHead } from './ports/operations.ts'
+import { OperationType, PublishFlag, type PublishHead } from './ports/operations.ts'
+import { departures } from './ports/settle-operation.ts'
 import { Slice, type Store } from './ports/store.ts'
 
 interface Body {
@@ -10,13 +11,17 @@ interface Body {
   readonly chunks: number[]
   /** The first bytes, where its headers and properties are: routing looks at them. */
   beginning: Uint8Array
-  /** Bytes that do not fill a chunk yet. */
+  /** Room for a chunk, when something has come, and how many bytes of one have. */
   rest: Buffer
+  filled: number
   size: number
 }
 
 const BEGINNING_BYTES = 64 * 1024
+/** Memory of chunks that is kept for other bodies: allocating it costs more than filling it. */
+const SPARE_CHUNKS = 8
 const nothing = new Uint8Array(0)
+const none: Buffer = Buffer.alloc(0)
 
 /**
  * Payloads too large for one operation, as chunks: journalled as they arrive and invisible until the publish operation that
@@ -25,6 +30,7 @@ const nothing = new Uint8Array(0)
 export class Bodies {
   private readonly core: Core
   private readonly open = new Map<number, Body>()
+  private readonly spare: Buffer[] = []
   private nextId = 1
 
   constructor(core: Core) {
@@ -33,7 +39,7 @@ export class Bodies {
 
   start(connection: Connection): number {
     const id = this.nextId++
-    this.open.set(id, { connection, chunks: [], beginning: nothing, rest: Buffer.alloc(0), size: 0 })
+    this.open.set(id, { connection, chunks: [], beginning: nothing, rest: none, filled: 0, size: 0 })
     connection.bodies.add(id)
     return id
   }
@@ -44,13 +50,26 @@ export class Bodies {
     body.size += bytes.length
     const missing = BEGINNING_BYTES - body.beginning.length
     if (missing > 0) body.beginning = Buffer.concat([body.beginning, bytes.subarray(0, missing)])
-    let rest = body.rest.length === 0 ? bytes : Buffer.concat([body.rest, bytes])
-    while (rest.length >= chunkBytes) {
-      body.chunks.push(this.writeChunk(rest.subarray(0, chunkBytes)))
-      rest = rest.subarray(chunkBytes)
+    for (let at = 0; at < bytes.length; ) {
+      const end = Math.min(bytes.length, at + chunkBytes - body.filled)
+      if (end - at === chunkBytes) body.chunks.push(this.writeChunk(bytes.subarray(at, end)))
+      else this.gather(body, bytes.subarray(at, end))
+      at = end
     }
-    // The caller's buffer is its own again after this call.
-    body.rest = Buffer.from(rest)
+  }
+
+  /** The caller's buffer is its own again after `append`. */
+  private gather(body: Body, bytes: Uint8Array): void {
+    const { chunkBytes } = this.core.options
+    if (body.rest.length === 0) body.rest = this.spare.pop() ?? Buffer.allocUnsafeSlow(chunkBytes)
+    body.rest.set(bytes, body.filled)
+    body.filled += bytes.length
+    if (body.filled === chunkBytes) this.writeRest(body)
+  }
+
+  private writeRest(body: Body): void {
+    body.chunks.push(this.writeChunk(body.rest.subarray(0, body.filled)))
+    body.filled = 0
   }
 
   sizeOf(id: number): number {
@@ -76,7 +95,7 @@ export class Bodies {
       return this.split(payload, head)
     }
     const body = this.find(publication.body)
-    if (body.rest.length > 0) body.chunks.push(this.writeChunk(body.rest))
+    if (body.filled > 0) this.writeRest(body)
     this.forget(publication.body, body)
     this.list(head, body.chunks)
     return nothing
@@ -94,7 +113,7 @@ export class Bodies {
 
   private list(head: PublishHead, chunks: readonly number[]): void {
     head.flags |= PublishFlag.chunked
-    for (const lsn of chunks) head.chunks.push(lsn)
+    head.chunks = chunks
   }
 
   private writeChunk(bytes: Uint8Array): number {
@@ -123,6 +142,7 @@ export class Bodies {
   private forget(id: number, body: Body): void {
     this.open.delete(id)
     body.connection.bodies.delete(id)
+    if (body.rest.length > 0 && this.spare.length < SPARE_CHUNKS) this.spare.push(body.rest)
   }
 
   private find(id: number): Body {

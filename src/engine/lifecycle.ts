@@ -22,6 +22,8 @@ export const events = [
   'acquire',
   'accept',
   'release',
+  /** Given back unused, to be delivered later. */
+  'defer',
   /** Modified with delivery-failed, below the limit of deliveries. */
   'fail',
   /** The same when a session rolls back what it has received: it waits for no backoff. */
@@ -54,6 +56,7 @@ const unoffered = {
   acquire: 'never',
   accept: 'never',
   release: 'never',
+  defer: 'never',
   fail: 'never',
   undo: 'never',
   exhaust: 'never',
@@ -67,6 +70,7 @@ const settled: Row = {
   acquire: 'never',
   accept: 'stay',
   release: 'stay',
+  defer: 'stay',
   fail: 'stay',
   undo: 'stay',
   exhaust: 'stay',
@@ -126,6 +130,7 @@ export const lifecycle: Readonly<Record<State, Row>> = {
     acquire: 'never',
     accept: 'accepted',
     release: 'ready',
+    defer: 'waiting',
     fail: 'waiting',
     undo: 'ready',
     exhaust: 'dead-lettered',

@@ -24,6 +24,9 @@ export class Lifetimes {
     this.schedule = schedule
     this.settlements = settlements
     this.removal = new Removal(core, settlements, scheduled)
+    core.settledFor = (consumer) => {
+      if (consumer.cancelled && consumer.unsettled === 0) this.leave(consumer)
+    }
   }
 
   join(consumer: Consumer): void {
@@ -59,10 +62,6 @@ export class Lifetimes {
     next.standsBy = false
     queue.assortment?.wake(next)
     this.schedule(queue)
-  }
-
-  leaveWhenSettled(consumer: Consumer): void {
-    if (consumer.unsettled === 0) this.leave(consumer)
   }
 
   /** A declaration counts as use. */

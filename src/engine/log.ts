@@ -1,6 +1,7 @@
 import type { Departure } from '../model/delivery.ts'
 import { LsnList } from './index/lsn-list.ts'
-import { departures, OperationBatch, OperationType, SCHEDULE_QUEUE, writeRuns } from './ports/operations.ts'
+import { OperationBatch, OperationType, SCHEDULE_QUEUE } from './ports/operations.ts'
+import { departures, writeRuns } from './ports/settle-operation.ts'
 import type { Store } from './ports/store.ts'
 import type { Queue } from './queue.ts'
 
@@ -27,6 +28,9 @@ export class Log {
   unsyncedBytes = 0
   private readonly store: Store
   private batch = new OperationBatch()
+  /** Of a batch, as far as there were such lately. */
+  private usualBytes = 0
+  private usualCount = 0
   private readonly leaving: Queue[] = []
   private readonly committed: { lsn: number; bytes: number }[] = []
 
@@ -151,14 +155,25 @@ export class Log {
     return batch.length >= BATCH_BYTES || this.lastLsn - batch.lsns[batch.count - 1]! > BATCH_GAP
   }
 
+  /** What has gathered. The next batch will probably resemble it, or another that was not long ago: growing costs copies. */
+  private take(): OperationBatch {
+    const { batch } = this
+    this.usualBytes = Math.max(batch.length, this.usualBytes - (this.usualBytes >> 3))
+    this.usualCount = Math.max(batch.count, this.usualCount - (this.usualCount >> 3))
+    // Its memory is for a larger one: a reader who keeps a message would keep all of it, and the rest would be garbage.
+    const room = batch.bytes.length
+    if (batch.length * 4 < room * 3 && room < this.usualBytes * 4) return batch.takeOut()
+    const bytes = Math.min(Math.max(this.usualBytes + (this.usualBytes >> 3), 1024), BATCH_BYTES)
+    const count = Math.min(Math.max(this.usualCount + (this.usualCount >> 3), 16), 8192)
+    this.batch = new OperationBatch(bytes, count)
+    return batch
+  }
+
   private submit(): void {
-    const batch = this.batch
+    const batch = this.take()
     this.committedLsn = batch.lsns[batch.count - 1]!
     this.committed.push({ lsn: this.committedLsn, bytes: batch.length })
     this.unsyncedBytes += batch.length
-    // The next turn will probably resemble this one; a buffer of its size saves growing.
-    const bytes = Math.min(Math.max(batch.length + (batch.length >> 2), 1024), 1 << 20)
-    this.batch = new OperationBatch(bytes, Math.min(Math.max(batch.count + 8, 16), 8192))
     this.store.commit(batch)
   }
 }

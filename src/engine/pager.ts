@@ -7,19 +7,29 @@ import type { Queue } from './queue.ts'
 
 /** Chunks that came back last, which somebody is about to use. */
 const KEPT = 2
+/** Chunks looked at to make room, each time; those that cannot go now come to their turn again. */
+const LOOKS = 32
+
+interface Resident {
+  readonly lane: Lane
+  readonly chunk: Chunk
+}
 
 /**
- * Keeps the queue indexes within a budget of entries: chunks far from both ends of their lane go to pages of the store and
- * come back when a consumer nears them.
+ * Keeps the queue indexes within a budget of entries: full chunks that nobody needs go to pages of the store, those first
+ * that have been in memory for longest, and come back when a consumer nears them.
  */
 export class Pager implements Residency {
+  /** Full chunks in memory. */
   chunks = 0
   private readonly store: Store
   private readonly budget: number
   private readonly durable: () => number
   private readonly loading = new Map<Chunk, (() => void)[]>()
-  /** Chunks that came back from pages and may go there again, the first to come first. */
-  private revisited: { readonly lane: Lane; readonly chunk: Chunk }[] = []
+  /** Full chunks in the order in which they came into memory, from `next` on; some have left it since. */
+  private residents: Resident[] = []
+  private next = 0
+  private readonly recent: Chunk[] = []
   /** Told which slots of a loaded chunk wait; set by the settlements. */
   loaded: (queue: Queue, lane: Lane, chunk: Chunk, waiting: readonly number[]) => void = () => {}
 
@@ -29,15 +39,39 @@ export class Pager implements Residency {
     this.durable = durable
   }
 
-  /** A chunk of the lane has been filled: when there are too many in memory, earlier ones of this lane go. */
-  filled(lane: Lane): void {
-    while (this.chunks > this.budget) {
-      const chunk = lane.nextInner()
-      // Nothing is paged before it is durable: a page must not know more than the journal.
-      if (chunk === null || chunk.lastLsn > this.durable()) return
-      lane.passInner(chunk)
-      if (chunk.resident && chunk.live > 0 && chunk.live === chunk.ready) this.evict(chunk)
+  filled(lane: Lane, chunk: Chunk): void {
+    this.chunks++
+    this.residents.push({ lane, chunk })
+    if (this.residents.length > this.chunks * 2 + LOOKS) this.forget()
+  }
+
+  emptied(): void {
+    this.chunks--
+  }
+
+  /**
+   * Writes chunks to pages, when there are too many in memory. Only between operations of the engine: in one of them somebody
+   * may be at work on a chunk.
+   */
+  makeRoom(): void {
+    for (let looks = LOOKS; looks > 0 && this.chunks > this.budget; looks--) {
+      const resident = this.residents[this.next++]
+      if (resident === undefined) break
+      if (this.mayGo(resident)) this.evict(resident.chunk)
+      else if (isThere(resident)) this.residents.push(resident)
     }
+    if (this.next * 2 > this.residents.length) this.forget()
+  }
+
+  /** Nothing is paged before it is durable: a page must not know more than the journal. */
+  private mayGo({ lane, chunk }: Resident): boolean {
+    if (!chunk.resident || chunk.live === 0 || chunk.live !== chunk.ready) return false
+    return chunk.lastLsn <= this.durable() && !lane.isNeeded(chunk) && !this.recent.includes(chunk)
+  }
+
+  private forget(): void {
+    this.residents = this.residents.slice(this.next).filter(isThere)
+    this.next = 0
   }
 
   /** Loads a chunk that lies in a page, then calls `done`. */
@@ -80,25 +114,15 @@ export class Pager implements Residency {
     const waiting = chunk.restore(bytes)
     this.store.freePage(page)
     // The tail is not counted before another chunk comes behind it.
-    if (lane.after(chunk) !== undefined) this.chunks++
+    if (lane.after(chunk) !== undefined) this.filled(lane, chunk)
     this.loaded(queue, lane, chunk, waiting)
     lane.account(chunk, live, ready, liveBytes)
     const callbacks = this.loading.get(chunk)!
     this.loading.delete(chunk)
     for (const done of callbacks) done()
-    this.revisited.push({ lane, chunk })
-    this.sendBack()
-  }
-
-  /** Chunks that were brought in for a message or two make room for others. */
-  private sendBack(): void {
-    for (let left = this.revisited.length - KEPT; left > 0 && this.chunks > this.budget; left--) {
-      const { lane, chunk } = this.revisited.shift()!
-      if (!chunk.resident || chunk.live === 0) continue
-      const isInner = lane.after(chunk) !== undefined && !lane.isNear(chunk)
-      if (isInner && chunk.live === chunk.ready && chunk.lastLsn <= this.durable()) this.evict(chunk)
-      else this.revisited.push({ lane, chunk })
-    }
+    this.recent.push(chunk)
+    if (this.recent.length > KEPT) this.recent.shift()
+    this.makeRoom()
   }
 
   /** Makes a damaged page's entries again from the messages themselves. Delivery counts are lost with the page. */
@@ -132,4 +156,8 @@ function encode(chunk: Chunk): Uint8Array {
   const writer = new ByteWriter(chunk.live * 8 + 16)
   chunk.write(writer)
   return writer.bytes.subarray(0, writer.length)
+}
+
+function isThere({ chunk }: Resident): boolean {
+  return chunk.resident && chunk.live > 0
 }

@@ -21,6 +21,8 @@ export class Producers {
   private readonly limit: number
   private readonly byId = new Map<string, Producer>()
   private readonly byHandle = new Map<number, Producer>()
+  /** Who was asked for last is mostly asked for next. */
+  private recent: Producer | undefined
   private nextHandle = 1
 
   constructor(limit: number) {
@@ -49,14 +51,14 @@ export class Producers {
   }
 
   isDuplicate(handle: number, sequence: number): boolean {
-    const producer = this.byHandle.get(handle)
+    const producer = this.of(handle)
     if (producer === undefined || sequence > producer.last) return false
     return !producer.missing?.has(sequence)
   }
 
   /** The message was stored. */
   stored(handle: number, sequence: number, now: number): void {
-    const producer = this.byHandle.get(handle)
+    const producer = this.of(handle)
     if (producer === undefined) return
     producer.usedAt = now
     if (sequence <= producer.last) {
@@ -80,6 +82,11 @@ export class Producers {
     if (entry.missing.length > 0) producer.missing = new Set(entry.missing)
   }
 
+  private of(handle: number): Producer | undefined {
+    if (this.recent?.handle !== handle) this.recent = this.byHandle.get(handle)
+    return this.recent
+  }
+
   private addMissing(producer: Producer, sequence: number): void {
     producer.missing ??= new Set()
     const from = Math.max(producer.last + 1, sequence - MAX_MISSING)
@@ -98,5 +105,6 @@ export class Producers {
     if (oldest === undefined) return
     this.byId.delete(oldest.id)
     this.byHandle.delete(oldest.handle)
+    if (this.recent === oldest) this.recent = undefined
   }
 }

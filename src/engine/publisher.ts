@@ -6,7 +6,7 @@ import type { Core } from './core.ts'
 import { MAX_DEDUPLICATION_ID_BYTES } from './deduplication.ts'
 import { encodeVolatile, enqueue } from './enqueue.ts'
 import type { HalfMessages } from './half-messages.ts'
-import { Holds } from './holds.ts'
+import { Holds, type Obstacle } from './holds.ts'
 import { EntryFlag } from './index/chunk.ts'
 import { Bodies } from './large-bodies.ts'
 import { isUndecided, StateCode } from './lifecycle.ts'
@@ -20,8 +20,7 @@ import { MessageValues } from './selection-values.ts'
 import type { Transaction } from './transaction.ts'
 import type { Transactions } from './transactions.ts'
 
-/** What became of an attempt to store a publication. */
-type Attempt = 'stored' | { readonly full: Queue }
+const noNumbers: readonly number[] = []
 
 interface PublisherParts {
   readonly overflow: Overflow
@@ -54,7 +53,7 @@ export class Publisher {
     this.bodies = new Bodies(core)
     this.holds = new Holds(
       core,
-      (connection, publication) => this.retry(connection, publication),
+      (connection, publication, arrival) => this.retry(connection, publication, arrival),
       (connection, publication, error) => this.refuse(connection, publication, error),
     )
     transactions.refuseHeld = (id, tags, error) =>
@@ -72,9 +71,8 @@ export class Publisher {
       this.check(publication)
       this.findKeys(publication)
       if (this.isScheduled(connection, publication)) return
-      const waited = this.targets.find((queue) => queue.held > 0)
-      const attempt = waited === undefined ? this.store(connection, publication) : { full: waited }
-      if (attempt !== 'stored') this.hold(connection, publication, attempt.full)
+      const obstacle = this.store(connection, publication)
+      if (obstacle !== undefined) this.hold(connection, publication, obstacle)
     } catch (error) {
       this.refuse(connection, publication, error)
     }
@@ -91,13 +89,13 @@ export class Publisher {
     this.holds.refuseAll(error, () => true)
   }
 
-  private hold(connection: Connection, publication: Publication, full: Queue): void {
-    this.holds.hold(connection, publication, full)
+  private hold(connection: Connection, publication: Publication, obstacle: Obstacle): void {
+    this.holds.hold(connection, publication, obstacle)
     if (publication.transaction !== undefined)
       this.transactions.use(connection, publication.transaction).held.add(publication.tag)
   }
 
-  private retry(connection: Connection, publication: Publication): Queue | undefined {
+  private retry(connection: Connection, publication: Publication, arrival: number): Obstacle | undefined {
     try {
       this.checkTransaction(connection, publication)
       if (this.isDuplicate(connection, publication)) return undefined
@@ -105,8 +103,8 @@ export class Publisher {
       if (!this.isRepetition(connection, publication)) {
         this.check(publication)
         this.findKeys(publication)
-        const attempt = this.store(connection, publication)
-        if (attempt !== 'stored') return attempt.full
+        const obstacle = this.store(connection, publication, arrival)
+        if (obstacle !== undefined) return obstacle
       }
       if (publication.transaction !== undefined)
         this.transactions.heldNoMore(connection, publication.transaction, publication.tag)
@@ -168,10 +166,14 @@ export class Publisher {
 
   /** Takes the targets out that know its id. One that they all know is confirmed with the original. */
   private isRepetition(connection: Connection, publication: Publication): boolean {
-    const { head, targets, core } = this
-    head.deduplicationId = ''
+    this.head.deduplicationId = ''
     // A half message has an id of its own by which it is decided.
-    if (publication.prepare !== undefined || !targets.some(deduplicates)) return false
+    if (publication.prepare !== undefined) return false
+    return this.targets.some(deduplicates) && this.isKnown(connection, publication)
+  }
+
+  private isKnown(connection: Connection, publication: Publication): boolean {
+    const { head, targets, core } = this
     const { format, payload, producer, sequence } = publication
     const id = publication.deduplicationId ?? core.contents.deduplicationId(format, payload) ?? ''
     if (id === '') return false
@@ -185,7 +187,7 @@ export class Publisher {
       (queue) => !(queue.seen?.has(id, isVolatile, now) || own?.seen.get(queue)?.has(id, isVolatile, now)),
     )
     if (fresh.length === 0) {
-      if (isIdentified(publication)) core.producers.stored(producer, sequence, core.clock.monotonic())
+      if (isIdentified(publication)) core.producers.stored(producer, sequence, core.wall())
       this.confirmAgain(connection, publication)
       return true
     }
@@ -219,7 +221,8 @@ export class Publisher {
   private routeOne(connection: Connection, publication: Publication, { exchange, key }: Address): void {
     const { targets } = this
     if (exchange === DEFAULT_EXCHANGE) {
-      targets.length = 1
+      // Mostly there is one already, and setting the length of an array is slow.
+      if (targets.length !== 1) targets.length = 1
       targets[0] = this.core.topology.queueFor(key, true)
     } else {
       this.routeThrough(connection, publication, exchange, key)
@@ -262,19 +265,18 @@ export class Publisher {
     return body === undefined ? payload.length : this.bodies.sizeOf(body)
   }
 
-  /** Stores in all targets or in none (DESIGN §4.7). */
-  private store(connection: Connection, publication: Publication): Attempt {
+  /** Stores in all targets or in none (DESIGN §4.7). Answers what it has to wait for. */
+  private store(connection: Connection, publication: Publication, arrival?: number): Obstacle | undefined {
     const size = this.sizeOf(publication)
-    const full = this.makeRoom(size)
-    if (full !== undefined) return { full }
+    const full = this.holds.inTheWay(connection, this.targets, arrival) ?? this.makeRoom(size)
+    if (full !== undefined) return { full, targets: [...this.targets] }
     const transaction = this.transactionOf(connection, publication)
     this.fillHead(publication, size)
-    this.head.queues.length = 0
-    for (const queue of this.targets) this.head.queues.push(queue.id)
+    this.head.queues = this.targets.length === 1 ? this.targets[0]!.alone : this.targets.map(idOf)
     this.write(connection, publication, transaction)
     // What may be rolled back pushes nothing out of its queue before it is committed.
     if (!isUndecided(firstState(publication))) for (const queue of this.targets) this.overflow.trim(queue)
-    return 'stored'
+    return undefined
   }
 
   /** Writes the message that the head describes, where it has a place to go to, and sees to its confirm. */
@@ -282,7 +284,7 @@ export class Publisher {
     if (this.keepsInMemory(publication)) this.keep(connection, publication, transaction)
     else this.journal(connection, publication, transaction)
     if (isIdentified(publication))
-      this.core.producers.stored(publication.producer, publication.sequence, this.core.clock.monotonic())
+      this.core.producers.stored(publication.producer, publication.sequence, this.core.wall())
     this.core.schedule()
   }
 
@@ -355,7 +357,7 @@ export class Publisher {
     head.key = key
     head.size = size
     head.annotations = ''
-    head.chunks.length = 0
+    head.chunks = noNumbers
   }
 
   private keepsInMemory(publication: Publication): boolean {
@@ -369,7 +371,7 @@ export class Publisher {
     const { core } = this
     if (targets.length > 0) {
       const holders = head.queues.length
-      head.queues.length = 0
+      head.queues = noNumbers
       const bytes = encodeVolatile(head, publication.payload)
       if (!core.volatile.hasRoomFor(bytes.length)) {
         throw new MillraceError(
@@ -382,8 +384,7 @@ export class Publisher {
       this.enter(connection, publication, lsn, EntryFlag.memory)
       if (transaction !== null) this.transactions.stored(transaction, targets, head, lsn, true)
     }
-    connection.outcome(publication.tag, undefined)
-    core.touch(connection)
+    core.confirms.publishedInMemory(connection, publication.tag)
   }
 
   private journal(connection: Connection, publication: Publication, transaction: Transaction | null): void {
@@ -401,14 +402,15 @@ export class Publisher {
       }
       if (publication.prepare !== undefined) {
         this.halves.stored(lsn, head, targets)
-        connection.preparing.set(publication.tag, String(lsn))
+        connection.prepared(publication.tag, String(lsn))
       }
     } else if (publication.body !== undefined) {
       this.bodies.abort(publication.body)
     }
     const lsn = core.log.lastOperation
-    // Of what is sent in a transaction, the commit says when it is durable.
-    if (transaction !== null || lsn <= (onDisk ? core.log.durable : core.log.written)) {
+    const isAnswered =
+      transaction === null ? lsn <= (onDisk ? core.log.durable : core.log.written) : !this.fallsBehind
+    if (isAnswered) {
       connection.outcome(publication.tag, undefined)
       core.touch(connection)
     } else if (onDisk) {
@@ -418,6 +420,15 @@ export class Publisher {
     }
   }
 
+  /**
+   * Of what is sent in a transaction, the commit says when it is durable. Only when much waits for the disk is it answered no
+   * sooner than that, so that whoever waits for answers is held up and not refused.
+   */
+  private get fallsBehind(): boolean {
+    const { log, options } = this.core
+    return log.unsyncedBytes > options.unsyncedBytes / 2
+  }
+
   /** The transaction that it is to be stored in, with room for it. */
   private transactionOf(connection: Connection, { transaction: id, tag }: Publication): Transaction | null {
     if (id === undefined) return null
@@ -425,6 +436,10 @@ export class Publisher {
     this.transactions.reserve(transaction, this.targets.length)
     return transaction
   }
+}
+
+function idOf({ id }: Queue): number {
+  return id
 }
 
 /** A resend can be told from another message: not in a transaction, where a sequence may be rolled back. */

@@ -1,5 +1,6 @@
 import type { Departure } from '../model/delivery.ts'
 import type { QueueDefinition } from '../model/policy.ts'
+import type { Step } from './arrivals.ts'
 import type { Consumer } from './consumer.ts'
 import type { DeadLetterHistory } from './dead-letters.ts'
 import { SeenIds } from './deduplication.ts'
@@ -19,6 +20,8 @@ const PRIORITIES = 10
 /** One queue: its messages by priority, its consumers and its counts. */
 export class Queue {
   readonly id: number
+  /** The list of its id, for what is in no other queue. */
+  readonly alone: readonly number[]
   definition: QueueDefinition
   /** Index = priority; a lane exists once a message of that priority has come. */
   readonly lanes: (Lane | undefined)[] = new Array(PRIORITIES)
@@ -71,9 +74,9 @@ export class Queue {
   routing = 0
   /** In the dispatcher's list. */
   scheduled = false
-  /** In the list of queues with messages that may not be visible yet, and the newest of them. */
-  fresh = false
+  /** The newest message, and the step of the store that it was last said to wait for. */
   newest = 0
+  step: Step | null = null
   /** A load that dispatch waits for is under way. */
   loading = false
   /** Wall time for which a sweep of expired messages is set; Infinity: none. */
@@ -89,6 +92,7 @@ export class Queue {
 
   constructor(id: number, definition: QueueDefinition, residency: Residency) {
     this.id = id
+    this.alone = [id]
     this.residency = residency
     this.definition = definition
     const { deduplication, lastValue } = definition.policy
@@ -118,10 +122,21 @@ export class Queue {
     return sum
   }
 
+  /** There is nothing to be handed out, and nobody who waits to hear that. */
+  get isIdle(): boolean {
+    if (this.assortment !== null || this.draining.size > 0) return false
+    const { lanes } = this
+    for (let priority = 0; priority < PRIORITIES; priority++) {
+      const lane = lanes[priority]
+      if (lane !== undefined && lane.ready > 0) return false
+    }
+    return true
+  }
+
   lane(priority: number): Lane {
     let lane = this.lanes[priority]
     if (lane === undefined) {
-      lane = new Lane(priority, this.residency)
+      lane = new Lane(priority, this.residency, this)
       this.lanes[priority] = lane
     }
     return lane
@@ -179,7 +194,7 @@ export class Queue {
     let min = Number.POSITIVE_INFINITY
     for (const lane of this.lanes) {
       if (lane === undefined) continue
-      for (const chunk of lane.chunks) if (chunk.live > 0 && chunk.minExpiry < min) min = chunk.minExpiry
+      for (const chunk of lane.living()) if (chunk.minExpiry < min) min = chunk.minExpiry
     }
     return min
   }

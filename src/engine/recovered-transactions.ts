@@ -2,7 +2,8 @@ import type { Core } from './core.ts'
 import type { HalfMessages } from './half-messages.ts'
 import { LsnList } from './index/lsn-list.ts'
 import { decisions, type JournalledSettlement, readSettlement } from './ports/decisions.ts'
-import { forEachInRuns, type OperationReader, PublishFlag, type PublishHead } from './ports/operations.ts'
+import { type OperationReader, PublishFlag, type PublishHead } from './ports/operations.ts'
+import { forEachInRuns } from './ports/settle-operation.ts'
 import type { Queue } from './queue.ts'
 import { dueFlagsOf } from './schedule/undecided-schedule.ts'
 import { type SettledRow, Transaction } from './transaction.ts'
@@ -29,7 +30,7 @@ export class RecoveredTransactions {
   private readonly open = new Map<number, Transaction>()
   /** By queue and LSN. */
   private readonly unfinished = new Map<number, Map<number, Unfinished>>()
-  /** Rolled back out of the schedule after the checkpoint. */
+  /** Left the schedule after the checkpoint, as far as they wait for a decision. */
   private readonly unscheduled = new Set<number>()
   private hadCheckpoint = false
 
@@ -91,12 +92,15 @@ export class RecoveredTransactions {
     }
   }
 
-  /** The operation `by` says that a message of the schedule never was one. */
-  rolledBack(by: number, lsn: number): void {
-    if (by <= this.asOf) return
+  /**
+   * The operation `by` says that a message has left the schedule. One that waits for a decision has been rolled back; or what
+   * said that it was committed is damaged, and then it is not to be scheduled once more.
+   */
+  leftSchedule(by: number, lsn: number): void {
+    if (by <= this.asOf || !this.undecided.scheduled.has(lsn)) return
     const half = this.halves.find(lsn)
     if (half === undefined) this.unscheduled.add(lsn)
-    else this.halves.recoverRolledBack(half)
+    else this.halves.recoverGone(half)
   }
 
   enlisted(lsn: number, reader: OperationReader): void {

@@ -6,8 +6,6 @@ import { type Chunk, EntryFlag, type Patch } from './index/chunk.ts'
 import type { Lane } from './index/lane.ts'
 import { isHeld, isUndecided, StateCode } from './lifecycle.ts'
 import {
-  departures,
-  forEachSettled,
   OperationReader,
   OperationType,
   PublishFlag,
@@ -16,7 +14,9 @@ import {
   readPublish,
   SCHEDULE_QUEUE,
 } from './ports/operations.ts'
+import { departures, forEachSettled } from './ports/settle-operation.ts'
 import type { Queue } from './queue.ts'
+import type { RecoveredQueues } from './recovered-queues.ts'
 import type { RecoveredTransactions } from './recovered-transactions.ts'
 import type { ScheduleMemento } from './schedule/memento.ts'
 import type { Settlements } from './settlements.ts'
@@ -36,15 +36,21 @@ export class Recovery {
   private readonly snapshots: Snapshots
   private readonly settlements: Settlements
   private readonly schedule: ScheduleMemento
-  private readonly targets: number[] = []
   private readonly recovered: RecoveredTransactions
+  private readonly queues: RecoveredQueues
   private readonly reader = new OperationReader()
   private readonly head = new PublishHead()
   private readonly patched = new Map<Chunk, { queue: Queue; lane: Lane }>()
 
-  constructor(core: Core, snapshots: Snapshots, settlements: Settlements, recovered: RecoveredTransactions) {
+  constructor(
+    core: Core,
+    snapshots: Snapshots,
+    settlements: Settlements,
+    recovered: { transactions: RecoveredTransactions; queues: RecoveredQueues },
+  ) {
     this.core = core
-    this.recovered = recovered
+    this.recovered = recovered.transactions
+    this.queues = recovered.queues
     this.snapshots = snapshots
     this.settlements = settlements
     this.schedule = snapshots.schedule
@@ -61,6 +67,7 @@ export class Recovery {
     else if (type === OperationType.enlist) this.recovered.enlisted(lsn, reader)
     else if (type === OperationType.meta)
       this.meta(lsn, Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start))
+    this.core.pager.makeRoom()
   }
 
   /** Binds, and loads the pages that the journal says something about, so that all counts are right afterwards. */
@@ -79,6 +86,9 @@ export class Recovery {
     core.sawWall(head.publishedAt)
     const flags = head.flags & PublishFlag.os ? EntryFlag.os : 0
     const state = firstStateOf(head)
+    // Before, a queue may have gone while the checkpoint was taken.
+    if (lsn > this.snapshots.topologyAsOf)
+      this.queues.named(head.flags & PublishFlag.due ? head.targets : head.queues)
     for (const id of head.queues) {
       const queue = core.topology.byId.get(id)
       if (queue !== undefined && lsn > queue.asOf) enqueue(core, queue, lsn, head, flags, state)
@@ -87,6 +97,7 @@ export class Recovery {
     if (head.flags & PublishFlag.due) this.schedule.entered(lsn, head)
     if (head.flags & PublishFlag.replaces && head.replacedQueue === SCHEDULE_QUEUE) {
       this.schedule.fired(lsn, head.replacedLsn, head.queues)
+      this.recovered.leftSchedule(lsn, head.replacedLsn)
     } else if (head.flags & PublishFlag.replaces) {
       const from = core.topology.byId.get(head.replacedQueue)?.name ?? ''
       this.change(
@@ -97,7 +108,7 @@ export class Recovery {
       )
     }
     if (head.flags & PublishFlag.producer && lsn > this.snapshots.producersAsOf) {
-      core.producers.stored(head.producer, head.sequence, core.clock.monotonic())
+      core.producers.stored(head.producer, head.sequence, core.wall())
     }
   }
 
@@ -112,10 +123,10 @@ export class Recovery {
   private unscheduled(lsn: number, reader: OperationReader, departure: Departure): void {
     const settled: number[] = []
     if (!forEachSettled(reader, (one) => settled.push(one), lsn)) return
-    readList(reader, this.targets)
+    const targets = readList(reader)
     for (const one of settled) {
-      this.schedule.departed(lsn, one, this.targets, departure)
-      if (departure === 'rolled-back') this.recovered.rolledBack(lsn, one)
+      this.schedule.departed(lsn, one, targets, departure)
+      this.recovered.leftSchedule(lsn, one)
     }
   }
 
@@ -143,12 +154,14 @@ export class Recovery {
     const change = parse(json)
     if (change === null) return
     if (change.op === 'producer') {
-      const { producers, clock } = this.core
-      if (!producers.has(change.handle)) producers.add(change.id, change.handle, clock.monotonic())
+      const { core } = this
+      const { producers } = core
+      if (!producers.has(change.handle)) producers.add(change.id, change.handle, core.wall())
     } else if (lsn > this.snapshots.topologyAsOf) {
       const { topology } = this.core
       this.snapshots.bindings.apply(lsn, change, topology)
       if (change.op !== 'bind' && change.op !== 'unbind') topology.apply(change)
+      if (change.op === 'queue') this.queues.declared(change.id)
     }
   }
 
@@ -170,6 +183,7 @@ export class Recovery {
         // The chunks of several lanes may span this LSN; each page ignores what it does not hold.
         chunk.patch(patch)
         this.patched.set(chunk, { queue, lane })
+        if (chunk.isExhausted && isOnlyLane(queue, lane)) this.abandon(lane, chunk)
         continue
       }
       const slot = chunk.find(patch.lsn)
@@ -177,6 +191,15 @@ export class Recovery {
       this.patchSlot(queue, lane, chunk, slot, patch)
       return
     }
+  }
+
+  /** A queue that was drained since the checkpoint: its pages need not be read to know that nothing is left in them. */
+  private abandon(lane: Lane, chunk: Chunk): void {
+    const { live, ready, liveBytes, page } = chunk
+    this.core.store.freePage(page)
+    chunk.abandon()
+    lane.account(chunk, live, ready, liveBytes)
+    this.patched.delete(chunk)
   }
 
   private patchSlot(queue: Queue, lane: Lane, chunk: Chunk, slot: number, patch: Patch): void {
@@ -189,6 +212,10 @@ export class Recovery {
     if (patch.due > 0) this.settlements.foundWaiting(queue, lane, chunk, [slot])
     lane.account(chunk, live, ready, liveBytes)
   }
+}
+
+function isOnlyLane(queue: Queue, lane: Lane): boolean {
+  return queue.lanes.every((other) => other === undefined || other === lane)
 }
 
 /** In which state the message was stored. */

@@ -150,9 +150,9 @@ export class Relocation {
     const { queue, until, looked } = run
     const places: Place[] = []
     for (const lane of queue.urgentFirst()) {
-      for (const chunk of lane.chunks) {
-        const after = looked[lane.priority] ?? 0
-        if (chunk.live === 0 || chunk.lastLsn <= after || chunk.firstLsn > until) continue
+      const after = looked[lane.priority] ?? 0
+      for (const chunk of lane.living(after)) {
+        if (chunk.firstLsn > until) break
         if (!chunk.resident) {
           if (places.length > 0) return places
           this.core.pager.load(queue, lane, chunk, () => this.step(run))

@@ -37,8 +37,8 @@ export class Removal {
 
   private step(queue: Queue, until: number, removed: number, done: (messages: number) => void): void {
     for (const lane of queue.urgentFirst()) {
-      for (const chunk of lane.chunks) {
-        if (chunk.live === 0 || chunk.firstLsn > until) continue
+      for (const chunk of lane.living()) {
+        if (chunk.firstLsn > until) break
         if (!chunk.resident) {
           this.core.pager.load(queue, lane, chunk, () => this.step(queue, until, removed, done))
           return

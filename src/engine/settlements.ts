@@ -1,5 +1,5 @@
 import type { DeadLetterReason, Departure } from '../model/delivery.ts'
-import { type Backoff, longestDelay } from '../model/policy.ts'
+import { type Backoff, longestDelay, MAX_RETRY_DELAY } from '../model/policy.ts'
 import type { Settlement } from './api.ts'
 import type { Consumer, Unsettled } from './consumer.ts'
 import type { Core } from './core.ts'
@@ -15,6 +15,7 @@ import { Transfers } from './transfers.ts'
 
 const ACCEPT = eventCode('accept')
 const RELEASE = eventCode('release')
+const DEFER = eventCode('defer')
 const FAIL = eventCode('fail')
 const EXHAUST = eventCode('exhaust')
 const REJECT = eventCode('reject')
@@ -73,8 +74,7 @@ export class Settlements {
   /** All that the consumer holds goes back. Lost with its connection it counts as an interruption; released it does not. */
   giveBack(consumer: Consumer, lost: boolean): void {
     const alone = consumer.unsettled === 1
-    const handedOver = consumer.nextTag - consumer.outgoingCount
-    consumer.outgoingCount = 0
+    const handedOver = consumer.nextTag - consumer.withhold()
     for (let tag = consumer.firstTag; tag < consumer.nextTag; tag++) {
       if (!consumer.letGo(tag, this.found)) continue
       const { lane, chunk, slot } = this.found
@@ -95,7 +95,10 @@ export class Settlements {
     if (consumer.isEnlisted(tag)) this.core.takenBack(consumer, tag, 'delivery timeout')
     if (!consumer.letGo(tag, this.found)) return
     const { lane, chunk, slot } = this.found
+    consumer.connection.tellLater((sink) => sink.revoked?.(consumer.id, tag))
+    this.core.touch(consumer.connection)
     this.failed(consumer.queue, lane, chunk, slot, TIMEOUT, 'delivery timeout')
+    this.core.settledFor(consumer)
     this.schedule(consumer.queue)
   }
 
@@ -138,7 +141,7 @@ export class Settlements {
   private wakeWhenDue(queue: Queue, lane: Lane, lsn: number, due: number): void {
     const delay = Math.min(
       Math.max(0, due - this.core.clock.wall()),
-      longestDelay(queue.definition.policy.backoff),
+      Math.max(longestDelay(queue.definition.policy.backoff), MAX_RETRY_DELAY),
     )
     this.core.deadlines.add(this.core.clock.monotonic() + delay, () => {
       const chunk = lane.chunkOf(lsn)
@@ -184,24 +187,22 @@ export class Settlements {
         return
       case 'modified':
         if (settlement.undeliverableHere && consumer !== undefined) exclude(consumer, chunk.lsns[slot]!)
-        if (settlement.deliveryFailed)
-          this.failed(
-            queue,
-            lane,
-            chunk,
-            slot,
-            settlement.immediately ? UNDO : FAIL,
-            settlement.description ?? '',
-          )
-        else this.released(queue, lane, chunk, slot)
+        this.modified(queue, lane, chunk, slot, settlement)
     }
+  }
+
+  private modified(queue: Queue, lane: Lane, chunk: Chunk, slot: number, settlement: Settlement): void {
+    const { deliveryFailed, immediately, delay, description = '' } = settlement
+    if (deliveryFailed) this.failed(queue, lane, chunk, slot, immediately ? UNDO : FAIL, description, delay)
+    else if (delay) this.deferred(queue, lane, chunk, slot, delay)
+    else this.released(queue, lane, chunk, slot)
   }
 
   private rejected(queue: Queue, lane: Lane, chunk: Chunk, slot: number, settlement: Settlement): void {
     // Without a place for dead letters a rejected message stays: nothing is dropped silently.
     if (this.core.topology.deadLetterQueue(queue) === undefined) {
       if (this.isReplaced(queue, lane, chunk, slot)) return
-      this.backOff(queue, lane, chunk, slot, FAIL)
+      this.backOff(queue, lane, chunk, slot, FAIL, undefined)
       return
     }
     this.deadLetter(
@@ -220,6 +221,13 @@ export class Settlements {
     if (this.isReplaced(queue, lane, chunk, slot)) return
     chunk.setDeliveries(slot, Math.max(0, chunk.deliveriesOf(slot) - 1))
     this.comeBack(queue, lane, chunk, slot, RELEASE)
+  }
+
+  /** It was not used, and is not wanted again before `delay` has passed: the delivery does not count. */
+  private deferred(queue: Queue, lane: Lane, chunk: Chunk, slot: number, delay: number): void {
+    if (this.isReplaced(queue, lane, chunk, slot)) return
+    chunk.setDeliveries(slot, Math.max(0, chunk.deliveriesOf(slot) - 1))
+    this.backOff(queue, lane, chunk, slot, DEFER, delay)
   }
 
   /** Ready again, in its old place. */
@@ -265,6 +273,7 @@ export class Settlements {
     slot: number,
     event: number,
     description: string,
+    delay?: number,
   ): void {
     if (this.isReplaced(queue, lane, chunk, slot)) return
     chunk.setFailures(slot, chunk.failuresOf(slot) + 1)
@@ -273,7 +282,7 @@ export class Settlements {
     } else if (event === UNDO) {
       this.comeBackCounted(queue, lane, chunk, slot, event)
     } else {
-      this.backOff(queue, lane, chunk, slot, event)
+      this.backOff(queue, lane, chunk, slot, event, delay)
     }
   }
 
@@ -290,12 +299,21 @@ export class Settlements {
     return this.core.topology.deadLetterQueue(queue) !== undefined
   }
 
-  private backOff(queue: Queue, lane: Lane, chunk: Chunk, slot: number, event: number): void {
+  /** `delay`: what the consumer has asked for, instead of the queue's backoff. */
+  private backOff(
+    queue: Queue,
+    lane: Lane,
+    chunk: Chunk,
+    slot: number,
+    event: number,
+    delay: number | undefined,
+  ): void {
     const { backoff } = queue.definition.policy
-    const wait = Math.round(
-      delayAfter(backoff, chunk.failuresOf(slot)) * (1 - backoff.jitter * this.core.random.next()),
-    )
-    const due = Math.floor(this.core.clock.wall()) + wait
+    const wait =
+      delay === undefined
+        ? delayAfter(backoff, chunk.failuresOf(slot)) * (1 - backoff.jitter * this.core.random.next())
+        : Math.min(delay, MAX_RETRY_DELAY)
+    const due = Math.floor(this.core.clock.wall()) + Math.round(wait)
     const lsn = chunk.lsns[slot]!
     const state = transition(StateCode.acquired, event)
     this.requeued(queue, chunk, slot, due)

@@ -1,7 +1,7 @@
 import type { BindingDefinition, ExchangeDefinition, QueueDefinition } from '../model/policy.ts'
 import type { Core } from './core.ts'
 import type { HalfMessages } from './half-messages.ts'
-import type { Chunk } from './index/chunk.ts'
+import { ChunkImage, readChunkImage } from './index/chunk-image.ts'
 import type { Lane } from './index/lane.ts'
 import { ByteWriter, OperationReader } from './ports/operations.ts'
 import type { Queue } from './queue.ts'
@@ -23,14 +23,12 @@ import { readValues, writeValues } from './value-sections.ts'
  * topology  := 1 | asOf | text JSON { exchanges }
  * producers := 2 | asOf | varint n, (text id, varint handle, varint last, list missing)[n]
  * queue     := 3 | asOf | varint id | text JSON { definition, deleting, bindings, counts }
- * chunks    := 4 | asOf | varint queue | u8 priority | varint n, chunk[n]       (of a queue before it, in order)
+ * chunks    := 4 | asOf | varint queue | u8 priority | varint n, chunk[n]       (of a queue before it, in order; see ChunkImage)
  * seen      := 5 | asOf | varint queue | varint n, (text id, varint wall ms)[n]  (of a queue before it, oldest first)
  * undecided := 6 | asOf | see undecided-sections.ts
  * prepared  := 7 | asOf | see undecided-sections.ts
  * schedule  := 8 | asOf | see ScheduleMemento
  * values    := 9 | asOf | varint queue | values                           see value-sections.ts
- * chunk     := 0 | entries (see Chunk.write)
- *            | 1 | varint page, first, last, live, bytes, minExpiry (0: none) | patches
  */
 const SECTION = {
   topology: 1,
@@ -43,12 +41,11 @@ const SECTION = {
   schedule: 8,
   values: 9,
 } as const
-/** Chunks of one lane in one section: some megabytes at most. */
-const CHUNKS_A_SECTION = 200
+/** Chunks of one lane in one section, and entries about: what is put into bytes in one step. */
+const CHUNKS_A_SECTION = 2_000
+const ENTRIES_A_SECTION = 16_384
 /** Deduplication ids in one section. */
 const IDS_A_SECTION = 20_000
-const INLINE = 0
-const PAGED = 1
 
 /** The parts of the engine whose state a checkpoint contains, or that take it back. */
 interface Parts {
@@ -100,14 +97,37 @@ export class Snapshots {
     // Queues that come later are in the operations after the checkpoint's beginning.
     for (const queue of [...this.core.topology.byId.values()]) {
       if (this.core.topology.byId.get(queue.id) !== queue) continue
-      // A deep queue has several sections, all as of the same LSN.
-      const sections = [this.section(SECTION.queue, (writer) => writeFacts(writer, queue))]
-      for (const part of chunksInParts(queue)) sections.push(this.section(SECTION.chunks, part))
-      for (const part of seenInParts(queue)) sections.push(this.section(SECTION.seen, part))
-      for (const part of valuesInParts(queue)) sections.push(this.section(SECTION.values, part))
-      yield* sections
+      yield* this.queueSections(queue)
     }
     yield* undecided
+  }
+
+  /** A deep queue has many sections, all as of the same LSN, and the engine goes on between them. */
+  private *queueSections(queue: Queue): Generator<Uint8Array> {
+    const facts = this.section(SECTION.queue, (writer) => writeFacts(writer, queue))
+    const asOf = this.core.log.lastLsn
+    const images = imagesOf(queue)
+    const last: Uint8Array[] = []
+    for (const part of seenInParts(queue)) last.push(this.section(SECTION.seen, part))
+    for (const part of valuesInParts(queue)) last.push(this.section(SECTION.values, part))
+    try {
+      yield facts
+      for (const [priority, row] of images) {
+        for (const part of chunksInParts(queue, priority, row)) yield encode(SECTION.chunks, asOf, part)
+      }
+    } finally {
+      for (const row of images.values()) for (const image of row) image.forget()
+    }
+    yield* last
+  }
+
+  /** Pages that the indexes name. */
+  *pages(): Generator<number> {
+    for (const queue of this.core.topology.byId.values()) {
+      for (const lane of queue.urgentFirst())
+        for (const chunk of lane.living()) if (!chunk.resident) yield chunk.page
+    }
+    yield* this.parts.schedule.index.namedPages()
   }
 
   private undecidedSections(): Uint8Array[] {
@@ -155,11 +175,7 @@ export class Snapshots {
   private section(kind: number, write: (writer: ByteWriter) => void): Uint8Array {
     // Everything the section says must have been committed before it.
     this.core.commit()
-    const writer = new ByteWriter()
-    writer.putByte(kind)
-    writer.putVarint(this.core.log.lastLsn)
-    write(writer)
-    return writer.bytes.subarray(0, writer.length)
+    return encode(kind, this.core.log.lastLsn, write)
   }
 
   private writeProducers(writer: ByteWriter): void {
@@ -175,7 +191,7 @@ export class Snapshots {
 
   private readProducers(reader: OperationReader): void {
     const count = reader.varint()
-    const now = this.core.clock.monotonic()
+    const now = this.core.wall()
     for (let i = 0; i < count && !reader.failed; i++) {
       const id = reader.text()
       const handle = reader.varint()
@@ -226,16 +242,19 @@ export class Snapshots {
   private readChunk(reader: OperationReader, queue: Queue, lane: Lane): void {
     const chunk = lane.newChunk()
     chunk.fromEarlierRun = true
-    if (reader.byte() === PAGED) {
-      readPaged(reader, chunk)
-      lane.restore(chunk)
-      return
-    }
-    const waiting = chunk.read(reader)
+    const waiting = readChunkImage(reader, chunk)
     lane.restore(chunk)
     chunk.forEachUndecided((size) => queue.countUndecided(1, size))
     this.parts.settlements.foundWaiting(queue, lane, chunk, waiting)
   }
+}
+
+function encode(kind: number, asOf: number, write: (writer: ByteWriter) => void): Uint8Array {
+  const writer = new ByteWriter()
+  writer.putByte(kind)
+  writer.putVarint(asOf)
+  write(writer)
+  return writer.bytes.subarray(0, writer.length)
 }
 
 /** The queue that a section describes; undefined for a section of another kind. */
@@ -245,6 +264,12 @@ export function queueOfSection(section: Uint8Array): { id: number; name: string 
   reader.varint()
   const id = reader.varint()
   return { id, name: (JSON.parse(reader.text()) as QueueFacts).definition.name }
+}
+
+/** Up to which LSN a section contains the topology; undefined for a section of another kind. */
+export function topologyOfSection(section: Uint8Array): number | undefined {
+  const reader = new OperationReader().reset(section, 0, section.length)
+  return reader.byte() === SECTION.topology ? reader.varint() : undefined
 }
 
 function writeFacts(writer: ByteWriter, queue: Queue): void {
@@ -265,18 +290,37 @@ function writeFacts(writer: ByteWriter, queue: Queue): void {
   writer.putText(JSON.stringify(facts))
 }
 
-function* chunksInParts(queue: Queue): Generator<(writer: ByteWriter) => void> {
+/** By priority. */
+function imagesOf(queue: Queue): Map<number, ChunkImage[]> {
+  const images = new Map<number, ChunkImage[]>()
   for (const lane of queue.urgentFirst()) {
-    const chunks = lane.chunks.filter((chunk) => chunk.live > 0)
-    for (let from = 0; from < chunks.length; from += CHUNKS_A_SECTION) {
-      const part = chunks.slice(from, from + CHUNKS_A_SECTION)
-      yield (writer) => {
-        writer.putVarint(queue.id)
-        writer.putByte(lane.priority)
-        writer.putVarint(part.length)
-        for (const chunk of part) writeChunk(writer, chunk)
-      }
+    images.set(
+      lane.priority,
+      [...lane.living()].map((chunk) => new ChunkImage(chunk)),
+    )
+  }
+  return images
+}
+
+function* chunksInParts(
+  queue: Queue,
+  priority: number,
+  images: readonly ChunkImage[],
+): Generator<(writer: ByteWriter) => void> {
+  for (let from = 0; from < images.length; ) {
+    let to = from
+    for (let entries = 0; to < images.length && to - from < CHUNKS_A_SECTION; to++) {
+      entries += images[to]!.entries
+      if (entries > ENTRIES_A_SECTION && to > from) break
     }
+    const part = images.slice(from, to)
+    yield (writer) => {
+      writer.putVarint(queue.id)
+      writer.putByte(priority)
+      writer.putVarint(part.length)
+      for (const image of part) image.take(writer)
+    }
+    from = to
   }
 }
 
@@ -304,32 +348,4 @@ function* valuesInParts(queue: Queue): Generator<(writer: ByteWriter) => void> {
       writeValues(writer, part)
     }
   }
-}
-
-function writeChunk(writer: ByteWriter, chunk: Chunk): void {
-  if (chunk.resident) {
-    writer.putByte(INLINE)
-    chunk.write(writer)
-    return
-  }
-  writer.putByte(PAGED)
-  writer.putVarint(chunk.page)
-  writer.putVarint(chunk.firstLsn)
-  writer.putVarint(chunk.lastLsn)
-  writer.putVarint(chunk.live)
-  writer.putVarint(chunk.liveBytes)
-  writer.putVarint(chunk.minExpiry === Number.POSITIVE_INFINITY ? 0 : chunk.minExpiry)
-  chunk.writePatches(writer)
-}
-
-function readPaged(reader: OperationReader, chunk: Chunk): void {
-  chunk.evict(reader.varint())
-  chunk.firstLsn = reader.varint()
-  chunk.lastLsn = reader.varint()
-  chunk.live = reader.varint()
-  chunk.ready = chunk.live
-  chunk.liveBytes = reader.varint()
-  const minExpiry = reader.varint()
-  chunk.minExpiry = minExpiry === 0 ? Number.POSITIVE_INFINITY : minExpiry
-  chunk.readPatches(reader)
 }

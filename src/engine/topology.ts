@@ -1,6 +1,11 @@
 import { DEFAULT_EXCHANGE, TOPIC_EXCHANGE } from '../model/destination.ts'
 import { MillraceError } from '../model/errors.ts'
-import type { BindingDefinition, ExchangeDefinition, QueueDefinition } from '../model/policy.ts'
+import {
+  type BindingDefinition,
+  type ExchangeDefinition,
+  type QueueDefinition,
+  RECOVERED_PREFIX,
+} from '../model/policy.ts'
 import { parseSelector } from '../model/selector/selector.ts'
 import type { QueueDeclaration } from './api.ts'
 import type { Residency } from './index/lane.ts'
@@ -78,6 +83,7 @@ export class Topology {
     }
     if (declaration.passive) return this.queueFor(declaration.name, false)
     checkName(declaration.name)
+    checkUnreserved(declaration.name)
     return this.create(declaration, false)
   }
 
@@ -193,6 +199,8 @@ export class Topology {
         this.detach(this.byId.get(change.id))
         return
       case 'queue-gone':
+        // What said that it was being deleted may be damaged.
+        this.detach(this.byId.get(change.id))
         this.byId.delete(change.id)
         return
       case 'exchange':
@@ -276,6 +284,15 @@ function checkName(name: string): void {
   throw new MillraceError(
     'destination-invalid',
     `a name has 1 to ${MAX_NAME_BYTES} bytes; ${JSON.stringify(name.slice(0, 40))} has not`,
+  )
+}
+
+/** A queue that is recovered takes the name of its id, whatever there is. */
+function checkUnreserved(name: string): void {
+  if (!name.startsWith(RECOVERED_PREFIX)) return
+  throw new MillraceError(
+    'destination-invalid',
+    `names that begin with ${RECOVERED_PREFIX} are kept for queues whose declaration was damaged`,
   )
 }
 

@@ -146,6 +146,7 @@ function isAlike(a: Settlement, b: Settlement): boolean {
     a.outcome === b.outcome &&
     a.deliveryFailed === b.deliveryFailed &&
     a.undeliverableHere === b.undeliverableHere &&
+    a.delay === b.delay &&
     a.reason === b.reason &&
     a.description === b.description
   )

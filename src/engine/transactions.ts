@@ -34,8 +34,6 @@ export class Transactions {
   /** Of all that are open. */
   private operations = 0
   private sweeping = false
-  /** A consumer holds less than before, or can settle again; set by the broker. */
-  settledFor: (consumer: Consumer) => void = () => {}
   /** What waits for room is refused; set by the publisher. */
   refuseHeld: (transaction: number, tags: ReadonlySet<number>, error: MillraceError) => void = () => {}
 
@@ -214,7 +212,7 @@ export class Transactions {
     this.end(transaction)
     this.finishing.add(transaction)
     const consumers = transaction.takeOver()
-    for (const consumer of consumers) this.settledFor(consumer)
+    for (const consumer of consumers) core.settledFor(consumer)
     const finish = (): void => {
       this.takeEffect(transaction)
       core.answer(() => done(undefined))
@@ -291,7 +289,7 @@ export class Transactions {
     this.undecided.scheduled.rollBack(transaction.scheduled)
     for (const consumer of transaction.giveUp()) {
       if (consumer.releasing) this.settlements.giveBack(consumer, false)
-      this.settledFor(consumer)
+      this.core.settledFor(consumer)
     }
     this.count(transaction, -transaction.operations)
     if (transaction.held.size === 0) return

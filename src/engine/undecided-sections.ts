@@ -1,14 +1,8 @@
 import type { HalfHead, HalfMessage } from './half-messages.ts'
 import { type JournalledSettlement, leavesTrace, readSettlement, writeSettlement } from './ports/decisions.ts'
 import type { ByteWriter } from './ports/operations.ts'
-import {
-  forEachInRuns,
-  type OperationReader,
-  PublishFlag,
-  readList,
-  SCHEDULE_QUEUE,
-  writeRuns,
-} from './ports/operations.ts'
+import { type OperationReader, PublishFlag, readList, SCHEDULE_QUEUE } from './ports/operations.ts'
+import { forEachInRuns, writeRuns } from './ports/settle-operation.ts'
 import type { Queue } from './queue.ts'
 import { DueFlag } from './schedule/due-entry.ts'
 import { ScheduledRow } from './schedule/undecided-schedule.ts'
@@ -161,8 +155,7 @@ function writeScheduled(writer: ByteWriter, row: ScheduledRow, lsns: Float64Arra
 
 function readScheduled(reader: OperationReader, lsns: readonly number[]): ScheduledRow {
   const flags = reader.byte()
-  const targets: number[] = []
-  readList(reader, targets)
+  const targets = readList(reader)
   const row = new ScheduledRow(targets, flags)
   for (const lsn of lsns)
     row.add(lsn, { due: reader.varint(), expiry: reader.varint(), size: reader.varint(), targets })
@@ -241,7 +234,6 @@ export interface RecoveredHalf extends HalfHead {
 
 export function readHalves(reader: OperationReader, visit: (half: RecoveredHalf) => void): void {
   for (let left = reader.varint(); left > 0 && !reader.failed; left--) {
-    const targets: number[] = []
     const half = {
       lsn: reader.varint(),
       isCommitted: reader.byte() === COMMITTED,
@@ -252,9 +244,8 @@ export function readHalves(reader: OperationReader, visit: (half: RecoveredHalf)
       size: reader.varint(),
       publishedAt: reader.varint(),
       priority: reader.byte(),
-      targets,
+      targets: readList(reader),
     }
-    readList(reader, targets)
     const due = reader.varint()
     const isRepeating = due > 0 && (reader.byte() & DueFlag.repeats) !== 0
     const expiry = due > 0 ? reader.varint() : 0

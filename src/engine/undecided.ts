@@ -49,7 +49,6 @@ export class Undecided {
     let expiry = Number.POSITIVE_INFINITY
     forEachEntry(lane, lsns.rising(), (chunk, slot) => {
       queue.setState(lane, chunk, slot, transition(chunk.states[slot]!, COMMIT))
-      lane.reconsider(chunk)
       if (queue.values !== null) this.core.decided(queue, chunk.lsns[slot]!, chunk.flags[slot]!)
       const expires = chunk.expiryOf(slot)
       if (expires === 0) return

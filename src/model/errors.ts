@@ -54,8 +54,13 @@ export const errorCatalogue: Readonly<Record<ErrorCode, { retryable: boolean; su
     retryable: false,
     summary: 'The stored bytes of the message failed their checksum and are in quarantine',
   },
+  backpressure: {
+    retryable: true,
+    summary:
+      'A producer with a bound on what is under way had no room for the send in time; nothing was sent',
+  },
   'queue-full': { retryable: true, summary: 'A queue that the message routes to is at its capacity' },
-  'memory-full': { retryable: true, summary: 'The bound on messages held in memory is reached' },
+  'memory-full': { retryable: true, summary: 'A bound on what is held in memory is reached' },
   'disk-full': {
     retryable: true,
     summary: 'The disk is full; publishes are refused, everything else goes on',
@@ -108,6 +113,48 @@ export const errorCatalogue: Readonly<Record<ErrorCode, { retryable: boolean; su
     retryable: false,
     summary: 'There is no such half message, or it has been decided',
   },
+  'database-unavailable': {
+    retryable: true,
+    summary: 'The database cannot be reached, or the connection to it was lost',
+  },
+  'database-read-only': { retryable: true, summary: 'The database takes no writes' },
+  'database-conflict': {
+    retryable: true,
+    summary: 'The database ended the transaction, or did not begin it, because of another one',
+  },
+  'database-duplicate': { retryable: false, summary: 'There is a row of this key in the database' },
+  'database-failed': { retryable: false, summary: 'The database refused a statement' },
+  'driver-missing': {
+    retryable: false,
+    summary: 'The package that speaks to the database is not installed',
+  },
+  'schema-missing': { retryable: false, summary: 'The tables that are needed are not in the database' },
+  'schema-older': {
+    retryable: false,
+    summary: 'The tables are of an older version, and have to be migrated',
+  },
+  'schema-newer': { retryable: false, summary: 'The tables are of a newer version than this one knows' },
+  superseded: {
+    retryable: false,
+    summary: 'A later attempt has taken over; nothing of this one counts',
+  },
+  'message-id-conflict': {
+    retryable: false,
+    summary: 'A message of the same id and another body was processed before',
+  },
+  'effect-unknown': {
+    retryable: false,
+    summary: 'Nobody knows whether the effect of a message has happened',
+  },
+  'lock-lost': {
+    retryable: true,
+    summary:
+      'A lock, or a place behind a gate, is not held any more: its connection was lost, or it was taken back',
+  },
+  'token-stale': {
+    retryable: false,
+    summary: 'The token is that of a former holder of a lock or place; somebody has held it since',
+  },
   timeout: { retryable: true, summary: 'The deadline passed before the operation was done' },
   unsupported: { retryable: false, summary: 'The provider does not have this capability' },
   'runtime-unsupported': { retryable: false, summary: 'This version of Node.js is too old' },
@@ -132,6 +179,7 @@ export type ErrorCode =
   | 'message-read-only'
   | 'message-unroutable'
   | 'message-damaged'
+  | 'backpressure'
   | 'queue-full'
   | 'memory-full'
   | 'disk-full'
@@ -149,6 +197,20 @@ export type ErrorCode =
   | 'transaction-rolled-back'
   | 'transaction-too-large'
   | 'prepared-not-found'
+  | 'database-unavailable'
+  | 'database-read-only'
+  | 'database-conflict'
+  | 'database-duplicate'
+  | 'database-failed'
+  | 'driver-missing'
+  | 'schema-missing'
+  | 'schema-older'
+  | 'schema-newer'
+  | 'superseded'
+  | 'message-id-conflict'
+  | 'effect-unknown'
+  | 'lock-lost'
+  | 'token-stale'
   | 'timeout'
   | 'unsupported'
   | 'runtime-unsupported'

@@ -57,6 +57,56 @@ export interface MessageContent {
   readonly repetition?: Repetition | undefined
 }
 
+const PAIRS = 36 * 36
+/** All that two digits of base 36 can say. */
+const pairs: readonly string[] = Array.from({ length: PAIRS }, (_, value) =>
+  value.toString(36).padStart(2, '0'),
+)
+
+/** The ids that one producer gives its messages: a stem of its own, and their numbers in base 36. */
+export class IdSeries {
+  readonly stem: string
+  /** The id without its last two digits, as it was written last: converting a number is slow. */
+  private front = ''
+  private frontOf = 0
+
+  constructor(stem: string) {
+    this.stem = stem
+  }
+
+  idOf(number: number): string {
+    const front = Math.floor(number / PAIRS)
+    if (front === 0) return this.stem + number.toString(36)
+    if (front !== this.frontOf) {
+      this.front = this.stem + front.toString(36)
+      this.frontOf = front
+    }
+    return this.front + pairs[number - front * PAIRS]!
+  }
+}
+
+/**
+ * What is sent when the sender says nothing but the body. The id is a text only once somebody looks at it: encoders that
+ * know this class do without.
+ */
+export class PlainContent implements MessageContent {
+  readonly body: Body
+  readonly series: IdSeries
+  readonly number: number
+  readonly timestamp: number
+
+  constructor(body: Body, series: IdSeries, number: number, timestamp: number) {
+    this.body = body
+    this.series = series
+    this.number = number
+    this.timestamp = timestamp
+  }
+
+  get messageId(): string {
+    return this.series.idOf(this.number)
+  }
+}
+
 /** The same as it is received: the values are plain. */
 export interface ReceivedContent extends MessageContent {
   readonly properties?: Readonly<Record<string, PropertyValue>> | undefined

@@ -104,6 +104,12 @@ export interface BindingDefinition {
 /** Ending of the names of dead-letter queues, unless a policy names others. */
 export const DEAD_LETTER_SUFFIX = '.dlq'
 
+/** Before the id of a queue whose declaration was damaged: the queue that its messages are in. */
+export const RECOVERED_PREFIX = 'millrace.recovered.'
+
+/** The longest wait that a consumer may ask for when it gives a message back. Milliseconds. */
+export const MAX_RETRY_DELAY = 86_400_000
+
 /** The longest wait that a queue asks for after a failure. Milliseconds. */
 export function longestDelay({ delays, maxDelay }: Backoff): number {
   return delays === undefined ? maxDelay : Math.max(...delays)

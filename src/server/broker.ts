@@ -15,6 +15,7 @@ import type { MillraceError } from '../model/errors.ts'
 import { Journal } from '../storage/journal.ts'
 import { lockDirectory } from '../storage/lock.ts'
 import { NodeDisk } from '../storage/node-disk.ts'
+import type { JournalWatch } from '../storage/watch.ts'
 import { IN_MEMORY } from './config/settings.ts'
 
 /** The broker that a server serves, and how it fares. */
@@ -51,8 +52,8 @@ export class ServedBroker {
   }
 
   /** Rejects with `directory-locked`, `directory-unusable`, `journal-newer`. */
-  static async open(data: string, options: EngineOptions): Promise<ServedBroker> {
-    const parts = data === IN_MEMORY ? memoryParts() : directoryParts(canonical(data))
+  static async open(data: string, options: EngineOptions, watch: JournalWatch): Promise<ServedBroker> {
+    const parts = data === IN_MEMORY ? memoryParts() : directoryParts(canonical(data), watch)
     const shared = await SharedBroker.open({ ...parts, options }, () => {})
     return new ServedBroker(shared, parts.clock)
   }
@@ -92,10 +93,10 @@ function memoryParts(): Parts {
   return { store: new MemoryStore(clock), clock, random: hostRandom, release: () => {} }
 }
 
-function directoryParts(directory: string): Parts {
+function directoryParts(directory: string, watch: JournalWatch): Parts {
   const clock = new HostClock()
   const lock = lockDirectory(directory)
   const attachPoint = AttachPoint.announce(directory)
-  const store = new Journal({ disk: new NodeDisk(directory), clock, options: {} })
+  const store = new Journal({ disk: new NodeDisk(directory), clock, watch })
   return { store, clock, random: hostRandom, release: () => lock.release(), attachPoint }
 }

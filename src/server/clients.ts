@@ -9,6 +9,7 @@ import { RateLimit } from './limits.ts'
 import type { Logger } from './log.ts'
 import { isLoopback } from './loopback.ts'
 import type { TrafficCounts } from './metrics.ts'
+import { TickWheel } from './tick-wheel.ts'
 
 /** How often time-outs are looked after. Milliseconds. */
 const TICK = 50
@@ -32,6 +33,7 @@ export class Clients {
   private readonly station = new PumpStation()
   private readonly rate: RateLimit
   private readonly complaints: RateLimit
+  private readonly wheel: TickWheel
   private readonly ticker: NodeJS.Timeout
   private accepted = 0
   private readonly refused: Record<string, number> = { 'too-many': 0, 'too-fast': 0, tls: 0, violation: 0 }
@@ -47,12 +49,8 @@ export class Clients {
     const now = performance.now()
     this.rate = new RateLimit(limits.connectionsPerSecond, now)
     this.complaints = new RateLimit(COMPLAINTS_PER_SECOND, now)
-    this.ticker = setInterval(() => this.tick(), TICK)
-  }
-
-  private tick(): void {
-    const now = performance.now()
-    for (const pump of this.pumps) pump.tick(now)
+    this.wheel = new TickWheel(TICK, now)
+    this.ticker = setInterval(() => this.wheel.turn(performance.now()), TICK)
   }
 
   /** Whether a new transport may stay; if not, it is ended. */
@@ -105,6 +103,7 @@ export class Clients {
           user = identity
           this.logger.debug({ event: 'connected', remote, user }, 'client connected')
         },
+        hurried: () => this.wheel.hurry(pump),
         ended: (end) => this.ended(end, remote, user),
         faulted: (cause) => this.faulted(cause, remote),
         closed: () => {
@@ -114,6 +113,7 @@ export class Clients {
       },
     })
     this.pumps.add(pump)
+    this.wheel.add(pump, now + this.limits.handshakeTimeout)
   }
 
   private remove(pump: Pump): void {

@@ -1,5 +1,6 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { Engine, QueueStatus } from '../engine/api.ts'
+import type { UpkeepStatus } from '../engine/ports/store.ts'
 
 /** Counts of the listeners, rising unless said otherwise. */
 export interface TrafficCounts {
@@ -147,13 +148,28 @@ function writeTraffic(page: Page, traffic: TrafficCounts): void {
 }
 
 function writeStore(page: Page, engine: Engine): void {
-  const { diskBytes, liveBytes, unsyncedBytes, segments, quarantined, spaceAvailable } = engine.store()
+  const { diskBytes, liveBytes, unsyncedBytes, segments, quarantined, spaceAvailable, upkeep } =
+    engine.store()
   page.write('disk_bytes', 'gauge', 'Bytes of the journal on disk', [[diskBytes]])
   page.write('disk_live_bytes', 'gauge', 'Bytes of those that messages need', [[liveBytes]])
   page.write('disk_unsynced_bytes', 'gauge', 'Bytes on their way to the disk', [[unsyncedBytes]])
   page.write('disk_segments', 'gauge', 'Files of the journal', [[segments]])
   page.write('disk_quarantined', 'gauge', 'Damaged places in quarantine', [[quarantined]])
   page.write('disk_writable', 'gauge', '0 while the disk is full', [[spaceAvailable ? 1 : 0]])
+  if (upkeep) writeUpkeep(page, upkeep)
+}
+
+function writeUpkeep(page: Page, upkeep: UpkeepStatus): void {
+  const counters = [
+    ['checkpoints_total', 'Checkpoints written', upkeep.checkpoints],
+    ['checkpoint_bytes_total', 'Bytes of those', upkeep.checkpointBytes],
+    ['compactions_total', 'Times that files were rewritten or found empty', upkeep.compactions],
+    ['compaction_read_bytes_total', 'Bytes that this read', upkeep.compactionBytesRead],
+    ['compaction_written_bytes_total', 'Bytes that this wrote', upkeep.compactionBytesWritten],
+  ] as const
+  for (const [name, help, value] of counters) page.write(name, 'counter', help, [[value]])
+  const pending = upkeep.compactionBytesPending
+  page.write('compaction_pending_bytes', 'gauge', 'Bytes of files that wait to be rewritten', [[pending]])
 }
 
 class Page {

@@ -16,6 +16,7 @@ import { Clients } from './clients.ts'
 import type { Configuration } from './config/settings.ts'
 import { makeHttpServer } from './http/http-server.ts'
 import { pages } from './http/pages.ts'
+import { logOfJournal } from './journal-log.ts'
 import { type Listening, listen, stopListening } from './listen.ts'
 import type { Logger } from './log.ts'
 import { isLoopback } from './loopback.ts'
@@ -193,17 +194,26 @@ export async function startServer(
 ): Promise<MillraceServer> {
   refuseStrangers(configuration)
   const tls = readTls(configuration, logger, Date.now())
-  const broker = await ServedBroker.open(configuration.data, {
-    maxMessageBytes: configuration.limitsMaxMessageBytes,
-    policies: configuration.policies,
-    transactionTimeout: configuration.limitsTransactionTimeout,
-    checkBack: {
-      first: configuration.preparedFirstCheck,
-      interval: configuration.preparedCheckInterval,
-      max: configuration.preparedMaxChecks,
+  const broker = await ServedBroker.open(
+    configuration.data,
+    {
+      maxMessageBytes: configuration.limitsMaxMessageBytes,
+      policies: configuration.policies,
+      memoryBytes: configuration.limitsMemoryBytes,
+      transactionTimeout: configuration.limitsTransactionTimeout,
+      maxTransactions: configuration.limitsMaxTransactions,
+      maxTransactionOperations: configuration.limitsMaxTransactionOperations,
+      openOperations: configuration.limitsOpenOperations,
+      maxPrepared: configuration.limitsMaxPrepared,
+      checkBack: {
+        first: configuration.preparedFirstCheck,
+        interval: configuration.preparedCheckInterval,
+        max: configuration.preparedMaxChecks,
+      },
+      virtualTopics: configuration.virtualTopics,
     },
-    virtualTopics: configuration.virtualTopics,
-  })
+    logOfJournal(logger, () => performance.now()),
+  )
   const server = new MillraceServer(configuration, broker, logger, version)
   try {
     await server.listen(tls)

@@ -169,9 +169,7 @@ export function readChunks(
   const messages = reader.varint()
   for (let i = 0; i < messages && !reader.failed; i++) {
     const lsn = reader.varint()
-    const listed: number[] = []
-    readList(reader, listed)
-    bodies.set(lsn, listed)
+    bodies.set(lsn, readList(reader))
   }
 }
 
@@ -193,8 +191,7 @@ export function readEnd(reader: OperationReader): CheckpointEnd | undefined {
   const nextNumber = reader.varint()
   const sections = reader.varint()
   const crc = reader.varint()
-  const kept: number[] = []
-  readList(reader, kept)
+  const kept = readList(reader)
   return reader.failed ? undefined : { durableLsn, nextNumber, sections, crc, kept }
 }
 

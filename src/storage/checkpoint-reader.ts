@@ -12,6 +12,9 @@ import type { DiskFile } from './disk.ts'
 import type { DiskIo } from './disk-io.ts'
 import { checkpointPath, FILE_HEADER, padding, readFileHeader } from './format.ts'
 
+/** Read at once, where a section is not larger: many are small. */
+const WINDOW = 512 * 1024
+
 export interface CheckpointSummary {
   readonly number: number
   /** Replay begins after it. */
@@ -43,7 +46,7 @@ export class CheckpointReader {
     const { file, size } = opened
     try {
       const header = readFileHeader((await this.io.readPatiently(file, 0, FILE_HEADER)).bytes)
-      const end = await this.verifySections(file, size)
+      const end = await this.verifySections(new Window(this.io, file, size))
       return header && end ? { number: this.number, lsn: header.lsn, end } : undefined
     } finally {
       await this.io.close(file)
@@ -55,9 +58,10 @@ export class CheckpointReader {
     const opened = await this.open()
     if (!opened) return
     try {
+      const window = new Window(this.io, opened.file, opened.size)
       let position = FILE_HEADER
       for (;;) {
-        const section = await this.sectionAt(opened.file, position, opened.size)
+        const section = await this.sectionAt(window, position)
         if (!section) return
         visit(section)
         position = section.end
@@ -75,12 +79,12 @@ export class CheckpointReader {
     }
   }
 
-  private async verifySections(file: DiskFile, size: number): Promise<CheckpointEnd | undefined> {
+  private async verifySections(window: Window): Promise<CheckpointEnd | undefined> {
     let crc = 0
     const sum = Buffer.alloc(4)
     let position = FILE_HEADER
     for (let count = 0; ; count++) {
-      const section = await this.sectionAt(file, position, size)
+      const section = await this.sectionAt(window, position)
       if (!section) return undefined
       if (section.kind === SectionKind.end) {
         const end = readEnd(new OperationReader().reset(section.payload, 0, section.payload.length))
@@ -93,16 +97,41 @@ export class CheckpointReader {
   }
 
   private async sectionAt(
-    file: DiskFile,
+    window: Window,
     position: number,
-    size: number,
   ): Promise<(CheckpointSection & { crc: number; end: number }) | undefined> {
-    const head = (await this.io.readPatiently(file, position, SECTION_HEADER)).bytes
+    const head = await window.read(position, SECTION_HEADER)
     const header = readSectionHeader(head)
-    if (!header || position + SECTION_HEADER + header.length > size) return undefined
+    if (!header || position + SECTION_HEADER + header.length > window.size) return undefined
     const { length, kind, crc } = header
-    const payload = (await this.io.readPatiently(file, position + SECTION_HEADER, length)).bytes
+    const payload = await window.read(position + SECTION_HEADER, length)
     if (sectionChecksum(head, payload, this.number, position) !== crc) return undefined
     return { kind, payload, crc, end: position + SECTION_HEADER + length + padding(length) }
+  }
+}
+
+/** A file that is read from its beginning to its end, in large pieces. */
+class Window {
+  readonly size: number
+  private readonly io: DiskIo
+  private readonly file: DiskFile
+  private bytes: Buffer = Buffer.alloc(0)
+  private start = 0
+
+  constructor(io: DiskIo, file: DiskFile, size: number) {
+    this.io = io
+    this.file = file
+    this.size = size
+  }
+
+  /** Less than `length` at the end of the file. */
+  async read(position: number, length: number): Promise<Buffer> {
+    const end = Math.min(this.size, position + length)
+    if (position < this.start || end > this.start + this.bytes.length) {
+      const size = Math.max(0, Math.min(this.size - position, Math.max(WINDOW, length)))
+      this.bytes = (await this.io.readPatiently(this.file, position, size)).bytes
+      this.start = position
+    }
+    return this.bytes.subarray(position - this.start, end - this.start)
   }
 }

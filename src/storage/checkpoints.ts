@@ -10,6 +10,9 @@ import type { Segment } from './segment.ts'
 export class Checkpoints {
   /** Bytes of the two files. */
   bytes = 0
+  /** Written since the journal was opened, and bytes of all of them. */
+  written = 0
+  bytesWritten = 0
   private readonly parts: CheckpointParts
   private readonly files: OpenFiles
   /** Numbers in the directory, newest first. */
@@ -39,6 +42,8 @@ export class Checkpoints {
       await io.remove(CHECKPOINT_DRAFT).catch(() => {})
       throw error
     }
+    this.written++
+    this.bytesWritten += writer.size
     const [previous, obsolete] = [this.base, this.present.filter((one) => one !== this.base)]
     this.highest = number
     this.base = number

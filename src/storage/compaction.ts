@@ -2,6 +2,7 @@ import { OPERATION_HEADER, OperationReader, OperationType } from '../engine/port
 import { ClusterWriter } from './cluster-writer.ts'
 import type { DiskError, DiskFile } from './disk.ts'
 import type { DiskIo } from './disk-io.ts'
+import type { DamageListener } from './fetches.ts'
 import { FILE_HEADER, FileKind, FRAME_HEADER } from './format.ts'
 import { forEachOperation } from './frame-operations.ts'
 import { FrameScanner, type ScannedFrame } from './frame-scanner.ts'
@@ -9,7 +10,6 @@ import type { Liveness } from './liveness.ts'
 import type { OpenFiles } from './open-files.ts'
 import type { JournalOptions } from './options.ts'
 import { PublishFacts } from './publish-facts.ts'
-import type { DamageListener } from './reader.ts'
 import { Segment } from './segment.ts'
 import type { SegmentSet } from './segments.ts'
 import { Survivors } from './survivors.ts'
@@ -37,6 +37,10 @@ export class Compaction {
   private readonly damaged: DamageListener
   private readonly reader = new OperationReader()
   private readonly facts = new PublishFacts()
+  /** So often files were rewritten, or found to be empty; bytes that this read, and wrote. */
+  runs = 0
+  bytesRead = 0
+  bytesWritten = 0
 
   constructor(
     context: {
@@ -77,6 +81,8 @@ export class Compaction {
   async compact(sources: readonly Segment[]): Promise<void> {
     const survivors = new Survivors()
     for (const source of sources) await this.gather(source, survivors)
+    this.runs++
+    for (const source of sources) this.bytesRead += source.size
     if (survivors.count === 0) {
       this.segments.replace(sources, undefined)
       return
@@ -88,8 +94,18 @@ export class Compaction {
       await this.io.remove(cluster.path).catch(() => {})
       throw error
     }
+    this.bytesWritten += cluster.size
     this.segments.replace(sources, cluster)
     for (const source of sources) this.files.forget(source.path)
+  }
+
+  /** Bytes of the files that are to be rewritten. */
+  pending(durableLsn: number): number {
+    const all = this.segments.used.filter((one) => one.sealed && one.lastLsn <= durableLsn)
+    return all.reduce((sum, segment, i) => {
+      const isWaiting = this.isWorthwhile(all, i, rewritten(segment) / segment.size, false)
+      return isWaiting ? sum + segment.size : sum
+    }, 0)
   }
 
   private isWorthwhile(all: readonly Segment[], index: number, share: number, urgent: boolean): boolean {

@@ -1,12 +1,11 @@
 import {
-  departures,
-  forEachSettled,
   OPERATION_HEADER,
   OperationReader,
   OperationType,
   PublishHead,
   readPublish,
 } from '../engine/ports/operations.ts'
+import { departures, forEachSettled } from '../engine/ports/settle-operation.ts'
 import type { QuarantineEntry } from '../engine/ports/store.ts'
 import type { Departure } from '../model/delivery.ts'
 import { CheckpointReader } from './checkpoint-reader.ts'
@@ -94,7 +93,10 @@ export interface SettledMessage {
 }
 
 /** Follows what the engine would be told; each part is optional. */
-export type InspectionListener = Partial<Pick<RecoveryListener, 'restore' | 'apply'>>
+export interface InspectionListener extends Partial<Pick<RecoveryListener, 'restore' | 'apply'>> {
+  /** A message that some of these queues hold: told by `inspect` only, after the others. */
+  alive?(queues: readonly number[]): void
+}
 
 /**
  * Reads a directory that nobody owns, and changes nothing. Works on whatever lies there; holds little of it in memory
@@ -116,7 +118,7 @@ export class Inspector {
   async inspect(listener: InspectionListener = {}): Promise<Inspection> {
     const recovered = await this.recover(listener)
     const segments: SegmentInspection[] = []
-    for (const file of recovered.survey.files) segments.push(await this.inspectFile(file))
+    for (const file of recovered.survey.files) segments.push(await this.inspectFile(file, listener))
     return {
       epoch: recovered.epoch - 1,
       lastLsn: recovered.lastLsn,
@@ -189,11 +191,11 @@ export class Inspector {
     return this.recovered
   }
 
-  private async inspectFile(file: SurveyedFile): Promise<SegmentInspection> {
+  private async inspectFile(file: SurveyedFile, listener: InspectionListener): Promise<SegmentInspection> {
     const tally = new Tally(file.path)
     const cut = this.segments.used.find(({ number }) => number === file.number)?.size ?? file.size
     for await (const frame of this.frames(file)) {
-      if (frame.whole) this.tallyFrame(file, frame, tally)
+      if (frame.whole) this.tallyFrame(file, frame, tally, listener)
       else if (frame.start < cut) tally.addDamage(frame)
     }
     const isUsed = this.segments.used.some(({ number }) => number === file.number)
@@ -206,7 +208,12 @@ export class Inspector {
     }
   }
 
-  private tallyFrame(file: SurveyedFile, frame: ScannedFrame, tally: Tally): void {
+  private tallyFrame(
+    file: SurveyedFile,
+    frame: ScannedFrame,
+    tally: Tally,
+    listener: InspectionListener,
+  ): void {
     tally.totals.frames++
     for (const { type, lsn, start, end } of operationsOf(frame)) {
       tally.totals.operations++
@@ -215,7 +222,9 @@ export class Inspector {
       if (type === OperationType.chunk && this.liveness.chunks.has(lsn)) tally.addChunk(bytes)
       if (type !== OperationType.publish || !this.liveness.isLive(lsn)) continue
       const isRead = readPublish(this.reader.reset(frame.bytes, start, end), this.head)
-      tally.addMessage(lsn, isRead ? this.head.queues : [], bytes)
+      const queues = isRead ? this.head.queues : []
+      tally.addMessage(lsn, queues, bytes)
+      listener.alive?.(queues)
     }
   }
 

@@ -27,13 +27,14 @@ import type { Segment } from './segment.ts'
 import { SegmentSet } from './segments.ts'
 import { Space } from './space.ts'
 import { Tail } from './tail.ts'
+import { type JournalWatch, RecoveryProgress } from './watch.ts'
 import { Writer } from './writer.ts'
 
 /** Messages of level 'memory' took LSNs that were never written: after a start LSNs go on this far above the rest. */
 const LSN_JUMP = 2 ** 20
 const SCAN_SLICE = 256
-/** A checkpoint is written in pieces of this share of what is journalled between two: 512 KiB by default. */
-const CHECKPOINT_SLICE = 1 / 512
+/** A checkpoint is written in pieces of this share of what is journalled between two: 128 KiB by default. */
+const CHECKPOINT_SLICE = 1 / 2048
 
 /** The journal: one append-only log of segments for all queues, behind the engine's Store port. docs/spec/journal.md. */
 export class Journal implements Store {
@@ -58,8 +59,15 @@ export class Journal implements Store {
   private closing: Promise<void> | undefined
   /** The last checkpoint is written. While it is, its snapshot may commit. */
   private closed = false
+  private readonly watch: JournalWatch | undefined
 
-  constructor(context: { disk: Disk; clock: Clock; options?: Partial<JournalOptions> }) {
+  constructor(context: {
+    disk: Disk
+    clock: Clock
+    options?: Partial<JournalOptions>
+    watch?: JournalWatch
+  }) {
+    this.watch = context.watch
     this.disk = context.disk
     this.clock = context.clock
     this.options = { ...defaultJournalOptions, ...context.options }
@@ -98,7 +106,9 @@ export class Journal implements Store {
         lost: client.lost.bind(client),
         pages: (reader: OperationReader) => this.pages.restore(reader),
       }
-      const recovered = await new Recovery({ io, liveness, segments }, listener, repairs).run()
+      const progress = new RecoveryProgress(this.watch)
+      const recovered = await new Recovery({ io, liveness, segments }, listener, repairs, progress).run()
+      this.pages.recovered(client.pages(), recovered.survey.pageBytes)
       await this.start(recovered, client)
       return this.report(recovered)
     } catch (cause) {
@@ -138,8 +148,13 @@ export class Journal implements Store {
     return this.reader.read(0, lsn, into)
   }
 
-  load(queue: number, lsns: readonly number[], done: (damaged: readonly number[]) => void): void {
-    this.reader.load(queue, lsns, done)
+  load(
+    queue: number,
+    lsns: readonly number[],
+    done: (damaged: readonly number[]) => void,
+    certain: number = lsns.length,
+  ): void {
+    this.reader.load(queue, lsns, done, certain)
   }
 
   scan(
@@ -192,6 +207,8 @@ export class Journal implements Store {
       segments: this.segments.used.length + this.segments.retired.length,
       quarantined: this.quarantine.count,
       spaceAvailable: this.space.available,
+      upkeep: this.maintenance?.upkeep(),
+      lasting: true,
     }
   }
 
@@ -228,9 +245,10 @@ export class Journal implements Store {
     const compaction = new Compaction({ io, options, segments, liveness, files, epoch }, this.damaged)
     await space.open(recovered.survey.reserveBytes === options.reserveBytes)
     this.maintenance = new Maintenance(
-      { clock, options, writer, segments, checkpoints, compaction, space },
+      { clock, options, writer, segments, liveness, pages, checkpoints, compaction, space },
       () => client.snapshot(),
       recovered,
+      this.watch,
     )
   }
 

@@ -16,6 +16,8 @@ export class Liveness {
   readonly chunks: Map<number, ChunkState> = new Map()
   /** Messages with a chunked body, and their chunks. */
   readonly bodies: Map<number, readonly number[]> = new Map()
+  /** Messages that queues have let go, or had to write down again, since the process began. */
+  settled = 0
   /** Until reconcileChunks: chunks are only gathered, because what lists them is not all known. */
   replaying = false
   private readonly reader = new OperationReader()
@@ -31,6 +33,7 @@ export class Liveness {
     reader.reset(bytes, start, end)
     if (type === OperationType.publish) this.publish(lsn, end - start + OPERATION_HEADER, home)
     else if (type === OperationType.settle) this.settle(lsn)
+    else if (type === OperationType.requeue) this.settled++
     else if (type === OperationType.chunk) this.addChunk(lsn, end - start + OPERATION_HEADER)
   }
 
@@ -106,7 +109,7 @@ export class Liveness {
 
   private addBody(lsn: number): void {
     if (this.bodies.has(lsn)) return
-    const listed = this.facts.chunks.slice()
+    const listed = this.facts.chunks
     this.bodies.set(lsn, listed)
     for (const chunk of listed) this.hold(chunk)
   }
@@ -129,6 +132,7 @@ export class Liveness {
   private settleRun(by: number, first: number, length: number): void {
     const last = first + length - 1
     const hint = this.hint
+    this.settled += length
     if (hint && first >= hint.firstLsn && last <= hint.lastLsn) {
       if (by > hint.asOf) hint.drop(first, last, false, this.died)
       return

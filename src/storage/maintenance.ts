@@ -1,10 +1,15 @@
 import type { Clock } from '../engine/ports/clock.ts'
+import type { UpkeepStatus } from '../engine/ports/store.ts'
 import type { Checkpoints } from './checkpoints.ts'
 import type { Compaction } from './compaction.ts'
 import { isOperating } from './disk.ts'
+import type { Liveness } from './liveness.ts'
 import type { JournalOptions } from './options.ts'
+import type { Pages } from './pages.ts'
+import type { Segment } from './segment.ts'
 import type { SegmentSet } from './segments.ts'
 import type { Space } from './space.ts'
+import type { JournalWatch } from './watch.ts'
 import type { Writer } from './writer.ts'
 
 /** An active segment with less than this share of its nominal size in it is left alone when the journal is idle. */
@@ -20,6 +25,8 @@ export interface MaintenanceParts {
   readonly options: JournalOptions
   readonly writer: Writer
   readonly segments: SegmentSet
+  readonly liveness: Liveness
+  readonly pages: Pages
   readonly checkpoints: Checkpoints
   readonly compaction: Compaction
   readonly space: Space
@@ -32,6 +39,7 @@ export interface MaintenanceParts {
 export class Maintenance {
   private readonly parts: MaintenanceParts
   private readonly snapshot: () => Iterable<Uint8Array>
+  private readonly watch: JournalWatch | undefined
   private running: Promise<void> | undefined
   private ticking = false
   private stopped = false
@@ -40,7 +48,9 @@ export class Maintenance {
   private checkpointDue: boolean
   /** Since the last tick: a busy journal has one checkpoint a tick for the sake of room. */
   private hasReclaimed = false
+  /** Bytes journalled, and messages that had left, when the last checkpoint began. */
   private checkpointedAt: number
+  private settledAt = 0
   private tickedAt = 0
   /** Ticks since something was last journalled. */
   private quietTicks = 0
@@ -49,7 +59,9 @@ export class Maintenance {
     parts: MaintenanceParts,
     snapshot: () => Iterable<Uint8Array>,
     recovered: { damaged: boolean; bytesReplayed: number },
+    watch?: JournalWatch,
   ) {
+    this.watch = watch
     this.parts = parts
     this.snapshot = snapshot
     this.checkpointDue = recovered.damaged
@@ -79,6 +91,19 @@ export class Maintenance {
     const { writer, checkpoints } = this.parts
     if (this.checkpointDue || writer.journalledBytes > this.checkpointedAt || checkpoints.base === 0) {
       await checkpoints.write(this.snapshot)
+    }
+  }
+
+  /** What has been done to the files so far, and waits to be done. */
+  upkeep(): UpkeepStatus {
+    const { checkpoints, compaction, writer } = this.parts
+    return {
+      checkpoints: checkpoints.written,
+      checkpointBytes: checkpoints.bytesWritten,
+      compactions: compaction.runs,
+      compactionBytesRead: compaction.bytesRead,
+      compactionBytesWritten: compaction.bytesWritten,
+      compactionBytesPending: compaction.pending(writer.durableLsn),
     }
   }
 
@@ -131,7 +156,7 @@ export class Maintenance {
         if (checkpoints < CHECKPOINTS_A_RUN && this.isDue(isShort)) {
           checkpoints++
           await this.checkpoint()
-        } else if (sources) await compaction.compact(sources)
+        } else if (sources) await this.compact(sources)
         else return
         this.scheduleTick()
       }
@@ -143,18 +168,40 @@ export class Maintenance {
     }
   }
 
+  private async compact(sources: readonly Segment[]): Promise<void> {
+    const { compaction, clock } = this.parts
+    const { bytesRead, bytesWritten } = compaction
+    const begun = clock.monotonic()
+    await compaction.compact(sources)
+    this.watch?.compacted({
+      bytesRead: compaction.bytesRead - bytesRead,
+      bytesWritten: compaction.bytesWritten - bytesWritten,
+      milliseconds: Math.round(clock.monotonic() - begun),
+    })
+  }
+
   private async checkpoint(): Promise<void> {
-    const { writer, checkpoints, space } = this.parts
+    const { writer, checkpoints, space, liveness, clock } = this.parts
+    const begun = clock.monotonic()
+    const { bytesWritten } = checkpoints
     const at = writer.journalledBytes
+    const { settled } = liveness
     await checkpoints.write(this.snapshot)
+    this.watch?.checkpointed({
+      bytesRead: 0,
+      bytesWritten: checkpoints.bytesWritten - bytesWritten,
+      milliseconds: Math.round(clock.monotonic() - begun),
+    })
     this.checkpointDue = false
     this.hasReclaimed = true
     this.checkpointedAt = at
+    this.settledAt = settled
     if (!space.available) space.check()
   }
 
   private isBehind(): boolean {
-    const { writer, options } = this.parts
+    const { writer, options, liveness } = this.parts
+    if (liveness.settled - this.settledAt >= options.checkpointSettlements) return true
     return writer.journalledBytes - this.checkpointedAt >= options.checkpointBytes
   }
 
@@ -168,8 +215,8 @@ export class Maintenance {
 
   /** Bytes that checkpoints would allow to be removed. */
   private reclaimable(): number {
-    const { segments } = this.parts
-    let bytes = 0
+    const { segments, pages } = this.parts
+    let bytes = pages.reclaimable()
     for (const segment of segments.retired) bytes += segment.size
     for (const segment of segments.used) if (segment.sealed && segment.isDead()) bytes += segment.size
     return bytes

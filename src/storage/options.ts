@@ -8,6 +8,8 @@ export interface JournalOptions {
   readonly cacheBytes: number
   /** A checkpoint is written after so many bytes have been journalled. */
   readonly checkpointBytes: number
+  /** Or so many messages have left: settlements are small, and replaying them is work. */
+  readonly checkpointSettlements: number
   /** Size of the file that is given back when the disk is full, and the least free space that publishes may leave. */
   readonly reserveBytes: number
   /** A sealed segment is compacted when less than this share of it is alive. */
@@ -27,6 +29,7 @@ export const defaultJournalOptions: JournalOptions = {
   roundBytes: 4 * MiB,
   cacheBytes: 64 * MiB,
   checkpointBytes: 256 * MiB,
+  checkpointSettlements: 4_000_000,
   reserveBytes: 16 * MiB,
   liveShare: 0.5,
   compactionBytes: 64 * MiB,

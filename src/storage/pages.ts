@@ -14,6 +14,13 @@ const PAGE_HEADER = 16
 const ATTEMPTS = 3
 const RETRY_DELAY = 20
 
+/** Somebody who needs the file. */
+interface Waiting {
+  use(file: DiskFile): void
+  /** There is none, and will be none. */
+  fail(): void
+}
+
 /** What becomes of writes that fail, as for the journal's own. */
 export interface PageEvents {
   full(retry: (again: boolean) => void): void
@@ -31,10 +38,12 @@ export class Pages {
   private readonly taken = new Bitmap()
   private file: DiskFile | undefined
   /** What is to be done with the file once it is open, or cut. */
-  private waiting: ((file: DiskFile) => void)[] | undefined
+  private waiting: Waiting[] | undefined
   /** Pages not yet written, answered from memory. */
   private readonly pending = new Map<number, Buffer>()
   private idleWaiters: (() => void)[] = []
+  /** Nothing is written any more. */
+  private failure: DiskError | undefined
   private freed: number[] = []
   private staged: { readonly pages: number[]; readonly since: number }[] = []
   private unsynced = false
@@ -65,7 +74,7 @@ export class Pages {
   load(page: number, done: (bytes: Uint8Array | null) => void): void {
     const content = this.pending.get(page)
     if (content) this.clock.defer(() => done(contentOf(content, page)))
-    else this.withFile(() => this.fetch(page, ATTEMPTS, done))
+    else this.withFile({ use: () => this.fetch(page, ATTEMPTS, done), fail: () => done(null) })
   }
 
   free(page: number): void {
@@ -78,15 +87,17 @@ export class Pages {
     this.freed = []
   }
 
-  /** Resolves when every page written so far is durable. A failed sync fails the journal: see Writer. */
+  /** Resolves when every page written so far is durable. A failed write or sync fails the journal: see Writer. */
   async sync(): Promise<void> {
-    if (this.pending.size > 0) await new Promise<void>((resolve) => this.idleWaiters.push(resolve))
+    if (this.pending.size > 0 && !this.failure)
+      await new Promise<void>((resolve) => this.idleWaiters.push(resolve))
+    if (this.failure) throw this.failure
     if (!this.unsynced || !this.file) return
     this.unsynced = false
     try {
       await new DiskIo(this.disk).sync(this.file)
     } catch (error) {
-      this.events.failed(error as DiskError)
+      this.fail(error as DiskError)
       throw error
     }
   }
@@ -99,7 +110,7 @@ export class Pages {
     }
     this.staged = this.staged.filter(({ since }) => since >= number)
     this.taken.trim()
-    if (this.file && !this.waiting && this.bytes() < this.size) await this.cut(this.file)
+    if (!this.waiting && this.bytes() < this.size) await this.cut()
   }
 
   /**
@@ -124,15 +135,36 @@ export class Pages {
   restore(reader: OperationReader): void {
     const size = reader.varint()
     const start = reader.skip(size)
-    const waiting: number[] = []
-    readList(reader, waiting)
+    const waiting = [...readList(reader)]
     if (reader.failed) return
     this.taken.fromBytes(reader.bytes.subarray(start, start + size))
     this.staged.push({ pages: waiting, since: 0 })
   }
 
+  /**
+   * Recovery is over, and the file has so many bytes. What is taken, and neither among these pages nor freed already, is
+   * nobody's.
+   */
+  recovered(named: Iterable<number>, bytes: number): void {
+    this.size = bytes
+    const orphaned = new Bitmap()
+    orphaned.fromBytes(this.taken.toBytes())
+    const leaving = this.staged.flatMap(({ pages }) => pages)
+    for (const pages of [named, leaving, this.freed])
+      for (const page of pages) orphaned.giveRun(Math.floor(page / MAX_RUN), page % MAX_RUN)
+    for (let block = 0; block < orphaned.length; block++)
+      if (orphaned.has(block)) this.freed.push(block * MAX_RUN + 1)
+  }
+
   bytes(): number {
     return this.taken.length * PAGE_BLOCK
+  }
+
+  /** Bytes that are free as soon as no checkpoint names them. */
+  reclaimable(): number {
+    const blocks = (pages: readonly number[]): number =>
+      pages.reduce((sum, page) => sum + (page % MAX_RUN), 0)
+    return this.staged.reduce((sum, { pages }) => sum + blocks(pages), blocks(this.freed)) * PAGE_BLOCK
   }
 
   close(): void {
@@ -141,35 +173,52 @@ export class Pages {
   }
 
   /** Cuts free blocks off the end of the file. Writes wait, because one might go behind the new end. */
-  private async cut(file: DiskFile): Promise<void> {
+  private async cut(): Promise<void> {
+    const io = new DiskIo(this.disk)
     this.waiting = []
-    await new DiskIo(this.disk).truncate(file, this.bytes()).catch(() => {})
-    this.size = this.bytes()
+    try {
+      this.file ??= (await io.open(PAGES_FILE, 'write')).file
+      await io.truncate(this.file, this.bytes())
+      this.size = this.bytes()
+    } catch {
+      // Tried again after the next checkpoint.
+    }
     this.flush()
   }
 
   private send(page: number, content: Buffer): void {
-    this.withFile((file) => {
+    const use = (file: DiskFile): void =>
       this.disk.write(file, [content], Math.floor(page / MAX_RUN) * PAGE_BLOCK, (error) => {
         if (error) this.failedWrite(error, () => this.send(page, content))
         else this.wrote(page, content)
       })
-    })
+    this.withFile({ use, fail: () => {} })
   }
 
   private wrote(page: number, content: Buffer): void {
     this.unsynced = true
     this.size = Math.max(this.size, Math.floor(page / MAX_RUN) * PAGE_BLOCK + content.length)
     this.pending.delete(page)
-    if (this.pending.size > 0) return
+    if (this.pending.size === 0) this.endWaiting()
+  }
+
+  private endWaiting(): void {
     const waiters = this.idleWaiters
     this.idleWaiters = []
     for (const resolve of waiters) resolve()
   }
 
   private failedWrite(error: DiskError, retry: () => void): void {
-    if (error.code !== 'ENOSPC') this.events.failed(error)
-    else this.events.full((again) => (again ? retry() : this.events.failed(error)))
+    if (error.code !== 'ENOSPC') this.fail(error)
+    else this.events.full((again) => (again ? retry() : this.fail(error)))
+  }
+
+  /** Who waits for the file, or for writes, waits in vain. */
+  private fail(error: DiskError): void {
+    this.failure ??= error
+    this.events.failed(error)
+    this.endWaiting()
+    if (!this.file) this.flush()
   }
 
   private fetch(page: number, attempts: number, done: (bytes: Uint8Array | null) => void): void {
@@ -186,19 +235,20 @@ export class Pages {
   }
 
   /** Opens the page file, or creates it. */
-  private withFile(use: (file: DiskFile) => void): void {
-    if (this.waiting) this.waiting.push(use)
-    else if (this.file) use(this.file)
+  private withFile(waiting: Waiting): void {
+    if (this.waiting) this.waiting.push(waiting)
+    else if (this.file) waiting.use(this.file)
+    else if (this.failure) this.clock.defer(() => waiting.fail())
     else {
-      this.waiting = [use]
+      this.waiting = [waiting]
       this.open('write')
     }
   }
 
   private flush(): void {
-    const waiting = this.waiting ?? []
+    const all = this.waiting ?? []
     this.waiting = undefined
-    for (const use of waiting) use(this.file!)
+    for (const waiting of all) this.withFile(waiting)
   }
 
   private open(mode: 'write' | 'create'): void {

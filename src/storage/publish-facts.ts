@@ -1,12 +1,14 @@
 import type { OperationReader } from '../engine/ports/operations.ts'
 import { PublishFlag, readList } from '../engine/ports/operations.ts'
 
+const noChunks: readonly number[] = []
+
 /** What a store must know of a publish operation, without decoding texts: who holds it and what it takes along. */
 export class PublishFacts {
   queues = 0
   firstQueue = 0
   replacedLsn = 0
-  chunks: number[] = []
+  chunks: readonly number[] = noChunks
   /** Set before reading to learn whether this queue is among those that hold the message. */
   sought = 0
   isHeldBySought = false
@@ -20,7 +22,7 @@ export class PublishFacts {
     this.firstQueue = 0
     this.isHeldBySought = false
     this.replacedLsn = 0
-    this.chunks.length = 0
+    this.chunks = noChunks
     if (this.queues > reader.end - reader.at) reader.failed = true
     for (let i = 0; i < this.queues && !reader.failed; i++) {
       const queue = reader.varint()
@@ -59,7 +61,7 @@ export class PublishFacts {
     if (flags & PublishFlag.composite) reader.skip(reader.varint())
     if (flags & PublishFlag.annotated) reader.skip(reader.varint())
     reader.varint()
-    readList(reader, this.chunks)
+    this.chunks = readList(reader)
   }
 }
 

@@ -1,46 +1,36 @@
 import type { Clock } from '../engine/ports/clock.ts'
 import { Slice } from '../engine/ports/store.ts'
 import type { DiskError } from './disk.ts'
+import { type DamageListener, endOf, Fetches, type Waiter } from './fetches.ts'
 import type { Liveness } from './liveness.ts'
 import type { OpenFiles } from './open-files.ts'
 import type { Segment } from './segment.ts'
-import { Stretch } from './stretch.ts'
+import type { Stretch } from './stretch.ts'
 import { type Place, placeKey, StretchCache } from './stretch-cache.ts'
 import type { Tail } from './tail.ts'
 
-/** One read of a disk brings at least this, and in sequence up to the maximum. */
-const LEAST_READ = 64 * 1024
-const MOST_READ = 1024 * 1024
 const ATTEMPTS = 3
 const RETRY_DELAY = 20
-
-/** Hears of bytes that are no frame, or that could not be read at all. Positions are in the file. */
-export type DamageListener = (segment: Segment, start: number, end: number, reason: string) => void
-
-interface Job {
-  readonly queue: number
-  readonly lsns: readonly number[]
-  readonly done: (damaged: readonly number[]) => void
-  /** What was read for the job, kept from being dropped before it is done. */
-  readonly held: Map<number, Stretch>
-  readonly attempts: Map<number, number>
-  readsUnderWay: number
-  retry: boolean
-}
-
-interface Run extends Place {
-  /** First stretch after the run. */
-  to: number
-}
+/** Bytes that jobs may have on their way together; a larger one goes alone. */
+const MOST_UNDER_WAY = 4 * 1024 * 1024
+/** What comes along uncalled for is at most so many bytes of a job, … */
+const MOST_ALONG = 1024 * 1024
+/** … and in a journal segment no further away than this share of the cache. */
+const NEAR = 1 / 4
 
 /** Finds messages in memory, and brings them there: from the tail of the journal, or by stretches from the files. */
 export class Reader {
   private readonly clock: Clock
-  private readonly files: OpenFiles
   private readonly liveness: Liveness
   private readonly tail: Tail
   private readonly cache: StretchCache
+  private readonly fetches: Fetches
   private readonly damaged: DamageListener
+  private readonly near: number
+  /** Jobs that have not begun, from `next` on. */
+  private waiting: Job[] = []
+  private next = 0
+  private bytesUnderWay = 0
   private readonly slice = new Slice()
 
   constructor(
@@ -48,11 +38,12 @@ export class Reader {
     damaged: DamageListener,
   ) {
     this.clock = context.clock
-    this.files = context.files
     this.liveness = context.liveness
     this.tail = context.tail
     this.cache = new StretchCache(context.cacheBytes)
+    this.fetches = new Fetches(context.files, this.cache, damaged)
     this.damaged = damaged
+    this.near = context.cacheBytes * NEAR
   }
 
   /** Fills `into` and answers true when the message, held by `queue` (a chunk: 0), is in memory. */
@@ -68,37 +59,96 @@ export class Reader {
   }
 
   /** Contract of Store.load. */
-  load(queue: number, lsns: readonly number[], done: (damaged: readonly number[]) => void): void {
-    const job: Job = {
-      queue,
-      lsns,
-      done,
-      held: new Map(),
-      attempts: new Map(),
-      readsUnderWay: 0,
-      retry: false,
+  load(
+    queue: number,
+    lsns: readonly number[],
+    done: (damaged: readonly number[]) => void,
+    certain: number,
+  ): void {
+    const job = new Job(queue, lsns, certain, done, this.advance)
+    // Each has a deferral of its own: what was published in this turn is committed before it, though not before an earlier one.
+    this.clock.defer(() => {
+      this.waiting.push(job)
+      this.pump()
+    })
+  }
+
+  /** Begins what fits beside the jobs under way, in order. */
+  private pump(): void {
+    while (this.next < this.waiting.length) {
+      const job = this.waiting[this.next]!
+      const wanted = this.survey(job, true)
+      const bytes = sizeOf(wanted)
+      if (this.bytesUnderWay > 0 && this.bytesUnderWay + bytes > MOST_UNDER_WAY) return
+      this.next++
+      if (this.next * 2 > this.waiting.length) {
+        this.waiting = this.waiting.slice(this.next)
+        this.next = 0
+      }
+      job.bytes = bytes
+      this.bytesUnderWay += bytes
+      this.proceed(job, wanted)
     }
-    this.clock.defer(() => this.advance(job))
+  }
+
+  /** What a job lacks; of a job that begins: what comes along is certain from then on. */
+  private survey(job: Job, begins: boolean): Place[] {
+    const wanted = new Map<number, Place>()
+    const { lsns } = job
+    let bytes = 0
+    job.damaged.length = 0
+    for (let i = 0; i < (begins ? lsns.length : job.certain); i++) {
+      if (i >= job.certain && !this.isNear(lsns[0]!, lsns[i]!)) break
+      const place = this.missing(job, lsns[i]!)
+      if (place === 'nowhere') job.damaged.push(lsns[i]!)
+      else if (place !== 'here') {
+        const key = placeKey(place.segment, place.index)
+        if (!wanted.has(key)) bytes += spanOf(place)
+        if (bytes > MOST_ALONG && i >= job.certain) break
+        wanted.set(key, place)
+      }
+      job.certain = Math.max(job.certain, i + 1)
+    }
+    return [...wanted.values()]
+  }
+
+  /** What lies between two messages in a journal segment is for others, who should find it in the cache. */
+  private isNear(first: number, lsn: number): boolean {
+    const segment = this.liveness.find(lsn)?.home
+    if (!segment || segment.isCluster) return true
+    const from = segment.table.find(0, first)
+    if (from < 0) return false
+    return segment.table.offset(segment.table.find(0, lsn)) - segment.table.offset(from) <= this.near
   }
 
   /** Reads what the job lacks; when it lacks nothing that could be had, it is done. */
-  private advance(job: Job): void {
-    const wanted = new Map<number, Place>()
-    const damaged: number[] = []
-    for (const lsn of job.lsns) {
-      const place = this.missing(job, lsn)
-      if (place === 'nowhere') damaged.push(lsn)
-      else if (place !== 'here') wanted.set(placeKey(place.segment, place.index), place)
-    }
-    if (wanted.size === 0) {
-      for (const [key, stretch] of job.held) this.cache.put(key, stretch)
-      job.done(damaged)
-      this.cache.trim()
+  private readonly advance = (job: Job): void => {
+    if (job.retry) {
+      job.retry = false
+      this.clock.after(RETRY_DELAY, () => this.advance(job))
       return
     }
-    const runs = this.runs([...wanted.values()])
-    job.readsUnderWay = runs.length
-    for (const run of runs) this.fetch(job, run)
+    this.proceed(job, this.survey(job, false))
+  }
+
+  private proceed(job: Job, wanted: readonly Place[]): void {
+    if (wanted.length === 0) this.finish(job)
+    else {
+      job.readsUnderWay = wanted.length
+      this.fetches.want(wanted, job)
+    }
+  }
+
+  private finish(job: Job): void {
+    for (const { segment, index, error } of job.failures) {
+      if (segment.removableAt === undefined)
+        this.damaged(segment, segment.table.offset(index), endOf(segment, index), error.message)
+    }
+    for (const [key, stretch] of job.held) if (!this.cache.get(key)) this.cache.put(key, stretch)
+    job.done(job.damaged)
+    this.cache.trim()
+    this.bytesUnderWay -= job.bytes
+    if (this.next < this.waiting.length) this.clock.defer(() => this.pump())
   }
 
   private missing(job: Job, lsn: number): Place | 'here' | 'nowhere' {
@@ -122,90 +172,68 @@ export class Reader {
     }
     return (job.attempts.get(key) ?? 0) >= ATTEMPTS ? 'nowhere' : { segment, index }
   }
+}
 
-  /** Joins neighbouring stretches into reads, and reads ahead behind the last. */
-  private runs(places: readonly Place[]): Run[] {
-    const sorted = places.toSorted((a, b) => a.segment.number - b.segment.number || a.index - b.index)
-    const runs: Run[] = []
-    for (const { segment, index } of sorted) {
-      const last = runs.at(-1)
-      if (last?.segment === segment && index < last.to) continue
-      const gap = last?.segment === segment ? endOf(segment, index) - segment.table.offset(last.index) : 0
-      if (last && gap > 0 && index === last.to && gap <= MOST_READ) last.to = index + 1
-      else runs.push(this.ahead(segment, index))
-    }
-    return runs
+/** Messages that somebody waits for. */
+class Job implements Waiter {
+  readonly queue: number
+  readonly lsns: readonly number[]
+  readonly done: (damaged: readonly number[]) => void
+  /** What was read for the job, kept from being dropped before it is done. */
+  readonly held: Map<number, Stretch> = new Map()
+  readonly attempts: Map<number, number> = new Map()
+  /** Messages that are not where they should be. */
+  readonly damaged: number[] = []
+  /** Places that could not be read however often it was tried. */
+  readonly failures: (Place & { readonly error: DiskError })[] = []
+  /** So many of the messages, the first ones, must be there at the end. */
+  certain: number
+  /** Counted as under way. */
+  bytes = 0
+  readsUnderWay = 0
+  /** Something could not be read and is tried again. */
+  retry = false
+  private readonly advance: (job: Job) => void
+
+  constructor(
+    queue: number,
+    lsns: readonly number[],
+    certain: number,
+    done: (damaged: readonly number[]) => void,
+    advance: (job: Job) => void,
+  ) {
+    this.queue = queue
+    this.lsns = lsns
+    this.certain = certain
+    this.done = done
+    this.advance = advance
   }
 
-  /** A read that begins with stretch `index` and goes on as far as it seems worth it. */
-  private ahead(segment: Segment, index: number): Run {
-    const sequential = segment.readNext === index
-    segment.readAhead = sequential ? Math.min(MOST_READ, segment.readAhead * 2) : LEAST_READ
-    const start = segment.table.offset(index)
-    const queue = segment.table.queue(index)
-    let to = index + 1
-    while (
-      to < segment.table.count &&
-      segment.table.queue(to) === queue &&
-      endOf(segment, to) - start <= segment.readAhead &&
-      segment.table.offset(to) < segment.written &&
-      !this.cache.get(placeKey(segment, to))
-    ) {
-      to++
-    }
-    segment.readNext = to
-    return { segment, index, to }
+  fetched(key: number, stretch: Stretch, short: boolean): void {
+    this.held.set(key, stretch)
+    // What was read is what there is.
+    if (short) this.attempts.set(key, ATTEMPTS)
+    this.answered()
   }
 
-  private fetch(job: Job, run: Run): void {
-    const { segment, index, to } = run
-    const start = segment.table.offset(index)
-    // What is written while this read is under way is not in it, and not missing from it.
-    const end = endOf(segment, to - 1)
-    const bytes = Buffer.allocUnsafeSlow(Math.max(0, end - start))
-    segment.readBytes += bytes.length
-    this.files.read(segment.path, bytes, start, (error, count) => {
-      if (error) this.failedFetch(job, run, error)
-      else this.take(job, run, bytes.subarray(0, count), start, end)
-      if (--job.readsUnderWay > 0) return
-      if (job.retry) this.clock.after(RETRY_DELAY, () => this.advance(job))
-      else this.advance(job)
-      job.retry = false
-    })
+  failed(place: Place, error: DiskError): void {
+    const key = placeKey(place.segment, place.index)
+    const attempts = (this.attempts.get(key) ?? 0) + 1
+    this.attempts.set(key, attempts)
+    this.retry = true
+    if (attempts === ATTEMPTS) this.failures.push({ ...place, error })
+    this.answered()
   }
 
-  private take(job: Job, run: Run, bytes: Buffer, start: number, end: number): void {
-    const { segment } = run
-    for (let index = run.index; index < run.to; index++) {
-      const from = segment.table.offset(index)
-      const to = Math.min(endOf(segment, index), end)
-      const piece = bytes.subarray(from - start, to - start)
-      const stretch = new Stretch(piece, from, segment.number)
-      const short = piece.length < to - from
-      for (const { start: at, end } of stretch.damage) {
-        this.damaged(segment, at, end, 'checksum failed')
-      }
-      if (short) this.damaged(segment, from + piece.length, to, 'the file is too short')
-      // Attempts are not repeated: what was read is what there is.
-      if (short) job.attempts.set(placeKey(segment, index), ATTEMPTS)
-      job.held.set(placeKey(segment, index), stretch)
-    }
-  }
-
-  private failedFetch(job: Job, run: Run, error: DiskError): void {
-    job.retry = true
-    for (let index = run.index; index < run.to; index++) {
-      const key = placeKey(run.segment, index)
-      const attempts = (job.attempts.get(key) ?? 0) + 1
-      job.attempts.set(key, attempts)
-      if (attempts === ATTEMPTS && run.segment.removableAt === undefined) {
-        const { table } = run.segment
-        this.damaged(run.segment, table.offset(index), endOf(run.segment, index), error.message)
-      }
-    }
+  private answered(): void {
+    if (--this.readsUnderWay === 0) this.advance(this)
   }
 }
 
-function endOf(segment: Segment, index: number): number {
-  return Math.min(segment.table.endOf(index), segment.written)
+function spanOf({ segment, index }: Place): number {
+  return endOf(segment, index) - segment.table.offset(index)
+}
+
+function sizeOf(places: readonly Place[]): number {
+  return places.reduce((sum, place) => sum + spanOf(place), 0)
 }

@@ -11,6 +11,7 @@ import { Replay, type ReplayListener } from './replay.ts'
 import { Segment } from './segment.ts'
 import type { SegmentSet } from './segments.ts'
 import { type Survey, type SurveyedFile, surveyDirectory } from './survey.ts'
+import { RecoveryProgress } from './watch.ts'
 
 /** Who is told what the directory holds: the store's client, or an inspection. */
 export interface RecoveryListener extends ReplayListener {
@@ -39,17 +40,20 @@ export class Recovery {
   private readonly segments: SegmentSet
   private readonly listener: RecoveryListener
   private readonly repairs: Repairs
+  private readonly progress: RecoveryProgress
   private damaged = false
 
   constructor(
     context: { io: DiskIo; liveness: Liveness; segments: SegmentSet },
     listener: RecoveryListener,
     repairs: Repairs,
+    progress: RecoveryProgress = new RecoveryProgress(),
   ) {
     this.io = context.io
     this.liveness = context.liveness
     this.segments = context.segments
     this.listener = listener
+    this.progress = progress
     this.repairs = {
       damaged: (report) => {
         this.damaged = true
@@ -66,11 +70,16 @@ export class Recovery {
     if (survey.draft) await this.repairs.remove(CHECKPOINT_DRAFT)
     this.liveness.replaying = true
     const base = await this.newestCheckpoint(survey)
-    const { io, liveness, repairs, listener } = this
-    const replay = new Replay({ io, liveness, repairs, listener }, base?.lsn ?? 0, base?.end.durableLsn ?? 0)
+    const { io, liveness, repairs, listener, progress } = this
+    const replay = new Replay(
+      { io, liveness, repairs, listener, progress },
+      base?.lsn ?? 0,
+      base?.end.durableLsn ?? 0,
+    )
     if (base) await this.replayAfter(base, survey, replay)
     else await this.replayAll(survey, replay)
     await replay.finish()
+    this.progress.end()
     this.liveness.reconcileChunks()
     const highest = survey.files.at(-1)?.number ?? 0
     this.segments.nextNumber = Math.max(base?.end.nextNumber ?? 1, highest + 1)
@@ -88,10 +97,14 @@ export class Recovery {
 
   private async newestCheckpoint(survey: Survey): Promise<CheckpointSummary | undefined> {
     for (const number of survey.checkpoints) {
-      const summary = await new CheckpointReader(this.io, number).verify()
-      if (summary) return summary
       const { file, size } = await this.io.open(checkpointPath(number), 'read')
       await this.io.close(file)
+      // It is read once more to be taken over.
+      this.progress.expect(2 * size)
+      const summary = await new CheckpointReader(this.io, number).verify()
+      this.progress.did(size)
+      if (summary) return summary
+      this.progress.did(size)
       const reason = 'the checkpoint is damaged; the one before it is used, or the whole journal'
       await this.repairs.damaged({ file: checkpointPath(number), offset: 0, length: size, reason })
     }
@@ -124,6 +137,10 @@ export class Recovery {
     }
     this.segments.used.sort((a, b) => firstLsn(a) - firstLsn(b))
     for (const file of journal) {
+      const segment = homes.get(file.number)
+      this.progress.expect(file.size - (segment ? replay.start(file, segment) : 0))
+    }
+    for (const file of journal) {
       await this.replayFile(replay, file, homes.get(file.number), file === journal.at(-1))
     }
   }
@@ -131,9 +148,10 @@ export class Recovery {
   /** Hands the sections of a checkpoint on; answers the segments that it names. */
   private async restore(base: CheckpointSummary): Promise<Map<number, Segment>> {
     const homes = new Map<number, Segment>()
-    await new CheckpointReader(this.io, base.number).visitSections((section) =>
-      this.restoreSection(section, homes),
-    )
+    await new CheckpointReader(this.io, base.number).visitSections((section) => {
+      this.progress.did(section.payload.length)
+      this.restoreSection(section, homes)
+    })
     this.liveness.extents.sort((a, b) => a.firstLsn - b.firstLsn)
     for (const segment of homes.values()) segment.extents.sort((a, b) => a.firstLsn - b.firstLsn)
     return homes
@@ -211,6 +229,8 @@ export class Recovery {
     const journal = survey.files.filter(({ kind }) => kind === FileKind.journal)
     const clusters = survey.files.filter(({ kind }) => kind === FileKind.cluster)
     replay.expectsGaps = survey.checkpoints.length > 0 || clusters.length > 0
+    // Clusters are read once to find out what they hold.
+    for (const { size } of [...journal, ...clusters]) this.progress.expect(size)
     const ranges = await this.rangesOf(clusters)
     for (const file of journal) {
       await this.replayClusters(replay, ranges, file.header?.lsn ?? 0)
@@ -224,6 +244,7 @@ export class Recovery {
     const found: ClusterRange[] = []
     for (const file of files) {
       const range = await rangeOfCluster(this.io, file)
+      this.progress.did(file.size)
       const segment = new Segment(FileKind.cluster, file.number)
       segment.sealed = true
       segment.size = file.size

@@ -10,6 +10,7 @@ import type { Repairs } from './repairs.ts'
 import type { Segment } from './segment.ts'
 import type { SurveyedFile } from './survey.ts'
 import { judgeTail } from './torn-tail.ts'
+import type { RecoveryProgress } from './watch.ts'
 
 /** Hears what is found, in the order of LSNs. */
 export interface ReplayListener {
@@ -35,13 +36,20 @@ export class Replay {
   private readonly liveness: Liveness
   private readonly listener: ReplayListener
   private readonly repairs: Repairs
+  private readonly progress: RecoveryProgress
   /** Operations up to this LSN are in the checkpoint. */
   private readonly after: number
   private readonly durableLsn: number
   private hole: (Hole & { file: string }) | undefined
 
   constructor(
-    context: { io: DiskIo; liveness: Liveness; listener: ReplayListener; repairs: Repairs },
+    context: {
+      io: DiskIo
+      liveness: Liveness
+      listener: ReplayListener
+      repairs: Repairs
+      progress: RecoveryProgress
+    },
     after: number,
     durableLsn: number,
   ) {
@@ -49,6 +57,7 @@ export class Replay {
     this.liveness = context.liveness
     this.listener = context.listener
     this.repairs = context.repairs
+    this.progress = context.progress
     this.after = after
     this.lastLsn = after
     this.durableLsn = durableLsn
@@ -110,7 +119,8 @@ export class Replay {
     return index >= 0 ? segment.table.lsn(index) - 1 : (file.header?.lsn ?? this.lastLsn)
   }
 
-  private start(file: SurveyedFile, segment: Segment): number {
+  /** Where in the file reading starts. */
+  start(file: SurveyedFile, segment: Segment): number {
     const index = segment.table.find(0, this.after + 1)
     if (index >= 0) return segment.table.offset(index)
     return Math.min(FILE_HEADER, file.size)
@@ -147,6 +157,7 @@ export class Replay {
       this.operations++
     })
     this.bytes += header.span
+    this.progress.did(header.span)
     this.lastLsn = Math.max(this.lastLsn, header.lastLsn)
   }
 

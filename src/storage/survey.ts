@@ -8,6 +8,7 @@ import {
   FORMAT_VERSION,
   JOURNAL_FOLDER,
   KNOWN_FEATURES,
+  PAGES_FILE,
   parseCheckpointName,
   parseSegmentName,
   RESERVE_FILE,
@@ -34,7 +35,8 @@ export interface Survey {
   readonly draft: boolean
   /** Highest epoch in any header; 0 in a new directory. */
   readonly epoch: number
-  readonly pages: boolean
+  /** Bytes of the page file. */
+  readonly pageBytes: number
 }
 
 /** Lists a directory and reads the headers. Throws `journal-newer` when one was written by a newer format. */
@@ -62,7 +64,7 @@ export async function surveyDirectory(io: DiskIo): Promise<Survey> {
     epoch,
     reserveBytes: root.find(({ name }) => name === RESERVE_FILE)?.size ?? 0,
     draft: root.some(({ name }) => name === CHECKPOINT_DRAFT),
-    pages: root.some(({ name }) => name === 'pages'),
+    pageBytes: root.find(({ name }) => name === PAGES_FILE)?.size ?? 0,
   }
 }
 

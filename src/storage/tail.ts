@@ -2,15 +2,28 @@ import type { OperationBatch } from '../engine/ports/operations.ts'
 import { OperationType } from '../engine/ports/operations.ts'
 import type { Slice } from '../engine/ports/store.ts'
 
-/** The newest batches, so that a message just published is read without a disk. Dropped oldest first, once written. */
+/** Of what all readers have passed so much is kept. */
+const PASSED_BYTES = 2 ** 20
+
+/**
+ * The newest batches, so that a message just published is read without a disk. Dropped oldest first, once written: those that
+ * are too much, and those that all have passed who read lately. They would hardly be asked for again, and the collector, which
+ * takes memory that has become old for growth, would search the whole heap for each few megabytes of them.
+ */
 export class Tail {
   private readonly limit: number
   private batches: (OperationBatch | undefined)[] = []
   private first = 0
   private bytes = 0
+  /** Batches that have been dropped, of which the row knows nothing any more: the number of a batch counts them too. */
+  private forgotten = 0
   /** Where the last message was found: the next one is likely to follow. */
   private hint: OperationBatch | undefined
   private hintIndex = 0
+  /** Number of the oldest batch that was read since about PASSED_BYTES came in, and while as many came in before. */
+  private oldestRead = Number.POSITIVE_INFINITY
+  private oldestReadBefore = 0
+  private added = 0
 
   constructor(limit: number) {
     this.limit = limit
@@ -20,7 +33,15 @@ export class Tail {
     if (!holdsMessages(batch)) return
     this.batches.push(batch)
     this.bytes += batch.bytes.length
-    if (this.bytes > this.limit) this.trim(writtenLsn)
+    this.added += batch.bytes.length
+    if (this.added > PASSED_BYTES) this.lookBack()
+    if (this.bytes > Math.min(this.limit, PASSED_BYTES)) this.trim(writtenLsn)
+  }
+
+  private lookBack(): void {
+    this.added = 0
+    this.oldestReadBefore = this.oldestRead
+    this.oldestRead = Number.POSITIVE_INFINITY
   }
 
   find(lsn: number, into: Slice): boolean {
@@ -31,10 +52,13 @@ export class Tail {
         return this.found(hint, next, into)
       }
     }
-    const batch = this.batchOf(lsn)
-    if (!batch) return false
+    const at = this.placeOf(lsn)
+    if (at < 0) return false
+    const batch = this.batches[at]!
     const index = indexOf(batch, lsn)
-    return index >= 0 && this.found(batch, index, into)
+    if (index < 0) return false
+    this.oldestRead = Math.min(this.oldestRead, this.forgotten + at)
+    return this.found(batch, index, into)
   }
 
   private found(batch: OperationBatch, index: number, into: Slice): boolean {
@@ -47,7 +71,10 @@ export class Tail {
   }
 
   private trim(writtenLsn: number): void {
-    while (this.bytes > this.limit && this.first < this.batches.length) {
+    const passed = Math.min(this.oldestRead, this.oldestReadBefore)
+    while (this.first < this.batches.length) {
+      const isPassed = this.forgotten + this.first < passed && passed < Number.POSITIVE_INFINITY
+      if (this.bytes <= (isPassed ? Math.min(this.limit, PASSED_BYTES) : this.limit)) break
       const oldest = this.batches[this.first]!
       if (oldest.lsns[oldest.count - 1]! > writtenLsn) break
       if (oldest === this.hint) this.hint = undefined
@@ -56,10 +83,12 @@ export class Tail {
     }
     if (this.first * 2 < this.batches.length) return
     this.batches = this.batches.slice(this.first)
+    this.forgotten += this.first
     this.first = 0
   }
 
-  private batchOf(lsn: number): OperationBatch | undefined {
+  /** In the row: of the batch that the LSN lies in, if it is there; -1: it is older than all. */
+  private placeOf(lsn: number): number {
     let low = this.first
     let high = this.batches.length
     while (low < high) {
@@ -67,7 +96,7 @@ export class Tail {
       if (this.batches[middle]!.lsns[0]! <= lsn) low = middle + 1
       else high = middle
     }
-    return low > this.first ? this.batches[low - 1] : undefined
+    return low > this.first ? low - 1 : -1
   }
 }
 

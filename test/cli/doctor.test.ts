@@ -80,6 +80,37 @@ suite('doctor', { concurrency: 2 }, () => {
     assert(readFileSync(join(shell.folder, 'millrace-data', quarantine[0].keptAs)).includes('qrecious'))
   })
 
+  test('a damaged declaration: the start says where the messages are, and doctor does so before and after', async (t) => {
+    const shell = new Shell(t)
+    await shell.ok('send', 'q', 'declared with the queue')
+    await shell.ok('send', 'q', 'a', 'b')
+    const checkpoints = globSync('millrace-data/checkpoint*', { cwd: shell.folder })
+    assert(checkpoints.length > 0)
+    for (const path of checkpoints) rmSync(join(shell.folder, path))
+    const segment = segmentsOf(shell)[0]!
+    const bytes = readFileSync(segment)
+    const at = bytes.indexOf('"op":"queue"')
+    bytes[at]! ^= 1
+    writeFileSync(segment, bytes)
+
+    const recovered = [{ name: 'millrace.recovered.2', messages: 2 }]
+    const found = await shell.here('doctor', '--json', shell.at)
+    assert.deepEqual(JSON.parse(found.stdout).recoveredQueues, recovered)
+    const { stderr } = await shell.run('queues')
+    assert.match(
+      stderr,
+      /declaration of a queue is damaged; its messages, 2, are in the queue millrace\.recovered\.2\n/,
+    )
+    const text = (await shell.here('doctor', shell.at)).stdout
+    assert.match(
+      text,
+      /\nRECOVERED {2}millrace\.recovered\.2, 2 messages of a queue whose declaration was damaged\n/,
+    )
+    assert.equal(await shell.ok('receive', 'millrace.recovered.2', '--count', '2'), 'a\nb\n')
+    const after = await shell.here('doctor', '--json', shell.at)
+    assert.deepEqual(JSON.parse(after.stdout).recoveredQueues, [])
+  })
+
   test('a damaged checkpoint: found, and nothing is lost by it', async (t) => {
     const shell = new Shell(t)
     await shell.ok('send', 'q', 'a')

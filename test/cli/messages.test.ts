@@ -100,6 +100,81 @@ suite('send and receive', { concurrency: 2 }, () => {
     assert.equal(Date.parse(expiration) - Date.parse(timestamp), 3_600_000)
   })
 
+  test('a selector takes what it selects, in groups too, and leaves the rest', async (t) => {
+    const shell = new Shell(t)
+    for (const [body, n] of [
+      ['a', '1'],
+      ['b', '2'],
+      ['c', '3'],
+    ] as const)
+      await shell.okHere('send', 'q', body, '--property', `n=${n}`, '--group', `g${n}`)
+    const [taken] = documents(await shell.okHere('receive', 'q', '--selector', 'n = 2', '--json'))
+    assert.deepEqual([taken!['body'], taken!['groupId']], ['b', 'g2'])
+    assert.equal((await shell.here(shell.at, 'receive', 'q', '--selector', 'n > 3')).code, 3)
+    assert.equal(await shell.okHere('receive', 'q'), 'a\nc\n')
+    const { code, stderr } = await shell.here(shell.at, 'receive', 'q', '--selector', 'n >')
+    assert.equal(code, 1)
+    assert.match(stderr, /selector-invalid.*position 4/s)
+  })
+
+  test('what is delivered later is listed, the next one first, and can be cancelled', async (t) => {
+    const shell = new Shell(t)
+    const at = (year: number) => `${year}-01-31T08:00:00Z`
+    await shell.okHere('create', 'other')
+    assert.equal((await shell.here(shell.at, 'scheduled')).code, 3)
+    await shell.okHere('send', 'q', 'last', '--deliver-at', at(2199))
+    const cron = [
+      '--repeat-cron',
+      '0 8 * * MON-FRI',
+      '--repeat-timezone',
+      'Europe/Berlin',
+      '--deliver-at',
+      at(2198),
+    ]
+    const [weekly] = documents(await shell.okHere('send', 'q', 'workdays', ...cron, '--json'))
+    const every = ['--repeat-every', '90s', '--repeat-times', '5', '--repeat-until', at(2199)]
+    await shell.okHere('send', 'q', 'often', '--delay', '7d', ...every)
+    await shell.okHere('send', 'other', 'elsewhere', '--delay', '1h')
+    assert.equal((await shell.here(shell.at, 'receive', 'q')).code, 3, 'nothing comes early')
+    const lines = (await shell.okHere('scheduled')).trimEnd().split('\n')
+    assert.match(lines[0]!, / other {2}ID:\S+$/)
+    assert.match(lines[1]!, / q {2}ID:\S+ {2}every 90000 ms, 0 times so far$/)
+    assert.match(lines[2]!, / q .* cron 0 8 \* \* MON-FRI Europe\/Berlin, 0 times so far$/)
+    assert.match(lines[3]!, / 2199-01-31T08:00:00.000Z {2}q /)
+    assert.equal(lines.length, 4)
+    const [often, listed, last] = documents(await shell.okHere('scheduled', 'q', '--json'))
+    assert.deepEqual(often!['repetition'], { every: 90_000, times: 5, until: Date.parse(at(2199)) })
+    // The first workday from then on, at eight in Berlin.
+    assert.deepEqual(
+      [listed!['id'], listed!['due']],
+      [weekly!['scheduleId'], Date.parse('2198-02-01T07:00:00Z')],
+    )
+    const ids = [weekly!['scheduleId'], last!['id']] as string[]
+    assert.equal(await shell.okHere('cancel', ...ids), '2 messages cancelled\n')
+    assert.equal((await shell.here(shell.at, 'cancel', ...ids)).code, 3)
+    assert.equal(documents(await shell.okHere('scheduled', 'q', '--json')).length, 1)
+  })
+
+  test('what would repeat in two ways, or in none, and times that are none are refused', async (t) => {
+    const shell = new Shell(t)
+    for (const options of [
+      ['--repeat-every', '1s', '--repeat-cron', '* * * * *'],
+      ['--repeat-times', '3'],
+      ['--repeat-every', '1s', '--repeat-timezone', 'UTC'],
+      ['--deliver-at', 'tomorrow'],
+      ['--deliver-at', '2027-13-01'],
+    ])
+      assert.equal((await shell.here(shell.at, 'send', 'q', 'x', ...options)).code, 2, options.join(' '))
+    for (const options of [
+      ['--repeat-cron', '61 * * * *'],
+      ['--delay', '1s', '--deliver-at', '2199-01-01'],
+    ]) {
+      const { code, stderr } = await shell.here(shell.at, 'send', 'q', 'x', ...options)
+      assert.equal(code, 1, options.join(' '))
+      assert.match(stderr, /schedule-invalid/)
+    }
+  })
+
   test('level memory does not outlive the command, as it says', async (t) => {
     const shell = new Shell(t)
     await shell.ok('send', 'q', 'gone', '--durability', 'memory')

@@ -5,7 +5,7 @@ import { LocalBroker } from './local-broker.ts'
 
 testProvider({
   name: 'amqp:',
-  capabilities: claims,
+  capabilities: { ...claims, lasting: false },
   start: async () => {
     const broker = await LocalBroker.start({ maxMessageBytes: LIMIT })
     return { url: broker.url, stop: () => broker.stop() }

@@ -260,3 +260,24 @@ test('with several addresses the next one takes over', { timeout: 10_000 }, asyn
   assert.equal(two.accepted, 1)
   await mq.send(numbers, 1)
 })
+
+test('a handler is told when the connection of its delivery is lost; the next delivery is its own', async (t) => {
+  const { wire, open } = await bench(t)
+  const mq = await open()
+  const signals: AbortSignal[] = []
+  const [begun, done] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  const worker = mq.consume(numbers, { concurrency: 2 }, async (_, { signal }) => {
+    signals.push(signal)
+    if (signals.length > 1) return done.resolve()
+    begun.resolve()
+    await once(signal, 'abort')
+  })
+  await mq.send(numbers, 1)
+  await begun.promise
+  wire.cutAfter(0)
+  await mq.send(numbers, 2)
+  await done.promise
+  await worker.close()
+  assert.equal(signals[0]!.reason.code, 'connection-lost')
+  assert.equal(signals.at(-1)!.aborted, false)
+})

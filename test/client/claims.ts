@@ -6,7 +6,9 @@ export const LIMIT: number = 8 * 1024 * 1024
 /** What the embedded provider claims: everything. */
 export const claims: Capabilities = {
   durabilities: ['disk', 'os', 'memory'],
+  lasting: true,
   redelivery: true,
+  retryDelay: true,
   browse: true,
   selectors: true,
   priority: true,

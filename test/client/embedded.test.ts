@@ -122,6 +122,25 @@ test('a broker that is open with other options is not shared silently', async ()
   })
 })
 
+test('the sends of a transaction that cannot begin are refused, and its commit fails', async () => {
+  const provider = embedded({ maxTransactions: 1 })
+  await using mq = await connect('memory:', { provider })
+  const [one, other] = [1, 2].map(() => mq.createContext({ acknowledge: 'transacted' }))
+  const texts = queue<string>('texts')
+  await (await one!).send(texts, 'a')
+  const refused = await Promise.allSettled([1, 2].map(async () => (await other!).send(texts, 'b')))
+  assert.deepEqual(
+    refused.map((outcome) => (outcome as PromiseRejectedResult).reason?.code),
+    ['memory-full', 'memory-full'],
+  )
+  await assert.rejects((await other!).commit(), { code: 'transaction-rolled-back' })
+  await (await one!).commit()
+  const again = (await other!).send(texts, 'c')
+  await (await other!).close()
+  await again
+  assert.equal((await mq.receive(texts))?.body, 'a')
+})
+
 test('URLs that name nothing usable say what would be', async () => {
   await assert.rejects(connect('nats://x'), { code: 'url-invalid', message: /"nats:".*memory:, file:/ })
   await assert.rejects(connect('./data'), {

@@ -15,9 +15,7 @@ class FailingStore extends MemoryStore {
 
   override open(client: StoreClient): Promise<RecoveryReport> {
     this.engine = client
-    // After a failure nothing becomes durable any more.
-    const durable = (lsn: number) => (this.broken ? undefined : client.durable(lsn))
-    return super.open({ ...bound(client), durable })
+    return super.open(whileWhole(client, () => this.broken))
   }
 
   fail(): void {
@@ -30,9 +28,19 @@ class FailingStore extends MemoryStore {
   }
 }
 
-function bound(client: StoreClient): StoreClient {
-  const { restore, apply, snapshot, lost, written, durable, space, failed } = client
-  return { restore, apply, snapshot, lost, written, durable, space, failed }
+/** Passes on what a store tells, but that something has become durable only while it is not broken. */
+function whileWhole(client: StoreClient, broken: () => boolean): StoreClient {
+  return {
+    restore: (section) => client.restore(section),
+    apply: (lsn, type, bytes, start, end) => client.apply(lsn, type, bytes, start, end),
+    pages: () => client.pages(),
+    snapshot: () => client.snapshot(),
+    lost: (first, last) => client.lost(first, last),
+    written: (lsn) => client.written(lsn),
+    durable: (lsn) => (broken() ? undefined : client.durable(lsn)),
+    space: (available) => client.space(available),
+    failed: (error) => client.failed(error),
+  }
 }
 
 async function open(): Promise<{ mq: Context; store: FailingStore; broker: SharedBroker }> {

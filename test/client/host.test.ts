@@ -30,9 +30,10 @@ test('a delay beyond what timers can hold is waited for, and can be cancelled on
 test('deferred work runs in order of call, after the turn, and lets the event loop go on', async () => {
   const clock = new HostClock()
   const order: number[] = []
+  const third = Promise.withResolvers<number>()
   clock.defer(() => {
     order.push(1)
-    clock.defer(() => order.push(3))
+    clock.defer(() => third.resolve(order.push(3)))
   })
   clock.defer(() => order.push(2))
   assert.deepEqual(order, [])
@@ -42,9 +43,46 @@ test('deferred work runs in order of call, after the turn, and lets the event lo
     if (going) clock.defer(forever)
   }
   forever()
+  await Promise.all([fired, third.promise])
+  going = false
+  await new Promise((resolve) => setImmediate(resolve))
+  assert.deepEqual(order, [1, 2, 3])
+})
+
+test('what deferred work defers comes after the continuations that it made ready', async () => {
+  const clock = new HostClock()
+  const order: string[] = []
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const continued = promise.then(() => order.push('continuation'))
+  const done = new Promise<void>((end) => {
+    clock.defer(() => {
+      order.push('first')
+      resolve()
+      clock.defer(() => {
+        order.push('second')
+        end()
+      })
+    })
+  })
+  await Promise.all([continued, done])
+  assert.deepEqual(order, ['first', 'continuation', 'second'])
+})
+
+test('deferred work that takes its time lets the event loop go on sooner', async () => {
+  const clock = new HostClock()
+  let going = true
+  let done = 0
+  const fired = new Promise((resolve) => setTimeout(resolve, 1))
+  const slow = () => {
+    const begun = performance.now()
+    while (performance.now() - begun < 2) done += 0
+    done++
+    if (going) clock.defer(slow)
+  }
+  clock.defer(slow)
   await fired
   going = false
-  assert.deepEqual(order, [1, 2, 3])
+  assert.ok(done <= 8, `${done} deferrals of 2 ms went before a timer of 1 ms`)
 })
 
 test('randomness is uniform in [0, 1), and not what Math.random gives: names that nobody guesses are made of it', (t) => {

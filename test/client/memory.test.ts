@@ -7,7 +7,7 @@ let brokers = 0
 
 testProvider({
   name: 'memory:',
-  capabilities: claims,
+  capabilities: { ...claims, lasting: false },
   start: async () => {
     const url = `memory:contract-${++brokers}`
     // The broker lives as long as somebody is connected.

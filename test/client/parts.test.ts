@@ -5,6 +5,7 @@ import { Deque } from '../../src/client/deque.ts'
 import type { ProviderReceiver } from '../../src/client/provider.ts'
 import { Settler, toRanges } from '../../src/client/settler.ts'
 import { type PendingSend, PendingSends } from '../../src/embedded/pending-sends.ts'
+import { IdSeries } from '../../src/model/message.ts'
 
 const seed = Number(process.env['SEED'] ?? Date.now() % 1_000_000)
 
@@ -21,6 +22,17 @@ test(`ranges cover exactly the tags, in as few runs as there are (SEED=${seed})`
         covered,
         tags.toSorted((a, b) => a - b),
       )
+    }),
+    { seed },
+  )
+})
+
+test(`the ids of a series are its stem and the number in base 36, in whatever order they are asked for (SEED=${seed})`, () => {
+  const series = new IdSeries('ID:stem-')
+  const number = fc.oneof(fc.nat(3 * 36 ** 2), fc.maxSafeNat())
+  fc.assert(
+    fc.property(fc.array(number, { minLength: 1 }), (numbers) => {
+      for (const each of numbers) assert.equal(series.idOf(each), `ID:stem-${each.toString(36)}`)
     }),
     { seed },
   )
@@ -53,6 +65,8 @@ test(`a deque is an array with two ends (SEED=${seed})`, () => {
     fc.array(fc.nat(), { maxLength: 40 }).map((items) => ['push', items] as const),
     fc.nat(60).map((count) => ['shift', count] as const),
     fc.array(fc.nat(), { maxLength: 5 }).map((items) => ['unshift', items] as const),
+    fc.nat(5).map((divisor) => ['shiftFirst', divisor] as const),
+    fc.nat(5).map((divisor) => ['remove', divisor] as const),
     fc.constant(['clear'] as const),
   )
   fc.assert(
@@ -63,12 +77,39 @@ test(`a deque is an array with two ends (SEED=${seed})`, () => {
         if (name === 'shift') for (let i = 0; i < argument; i++) assert.equal(deque.shift(), model.shift())
         if (name === 'unshift') [deque.unshift(argument), model.unshift(...argument)]
         if (name === 'clear') assert.deepEqual(deque.clear(), model.splice(0))
+        if (name === 'shiftFirst') {
+          const fits = (item: number) => item % (argument + 1) === 0
+          const at = model.findIndex(fits)
+          assert.equal(deque.shiftFirst(fits), at < 0 ? undefined : model.splice(at, 1)[0])
+        }
+        if (name === 'remove') {
+          const isMeant = (item: number) => item % (argument + 1) === 0
+          const removed = model.filter(isMeant)
+          model.splice(0, model.length, ...model.filter((item) => !isMeant(item)))
+          assert.deepEqual(deque.remove(isMeant), removed)
+        }
         assert.equal(deque.length, model.length)
       }
       assert.deepEqual(deque.clear(), model)
     }),
     { seed },
   )
+})
+
+test('pending sends: many at once, ever so many one after the other, and after all were taken', () => {
+  const pending = new PendingSends()
+  const add = (messageId: string) => pending.add({ messageId } as PendingSend)
+  for (const inFlight of [1, 10, 5_000, 40_000]) {
+    const tags: number[] = []
+    for (let i = 0; i < 100_000; i++) {
+      tags.push(add(`${i}`))
+      if (i >= inFlight) assert.equal(pending.take(tags[i - inFlight]!)?.messageId, `${i - inFlight}`)
+    }
+    assert.equal(pending.takeAll().length, inFlight)
+    const tag = add('next')
+    assert.deepEqual([tag, pending.take(tag + 1)], [tags.at(-1)! + 1, undefined])
+    assert.equal(pending.take(tag)?.messageId, 'next')
+  }
 })
 
 test(`pending sends are found by their tag in any order, once (SEED=${seed})`, () => {

@@ -114,11 +114,21 @@ test('names and policies that cannot be used are refused when they are written d
   for (const name of ['', 'x'.repeat(256), '水'.repeat(86), 1 as never]) {
     assert.throws(() => queue(name), { code: 'destination-invalid' })
   }
+  // A page of text is no place to look for what is wrong with it.
+  assert.throws(
+    () => queue('x'.repeat(9999)),
+    ({ message }) => message.length < 200,
+  )
   const wrong = [
     { maxMessages: 0 },
     { maxBytes: 1.5 },
     { overflow: 'explode' as never },
     { backoff: { jitter: 2 } },
+    { maxDelivery: 5 } as never,
+    { backoff: { multiplyer: 3 } as never },
+    { deduplication: { windows: '5s' } as never },
+    { deadLetter: 5 as never },
+    { expired: '' },
   ]
   for (const policy of wrong) assert.throws(() => queue('q', { policy }), { code: 'argument-invalid' })
   assert.throws(() => queue('q', { policy: { ttl: '5 years' } }), { code: 'duration-invalid' })

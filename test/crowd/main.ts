@@ -1,7 +1,6 @@
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { connect as dial, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -15,17 +14,20 @@ import { SeededRandom } from '../../src/testing/random.ts'
  * 64 MiB, and the one that works has its answers about as soon as before (99th percentile, at most twice, in the same run).
  */
 const SILENT = 5_000
-/** Each comes again as soon as it has been thrown out: some hundred new connections a second. */
+/** Each comes again soon after it has been thrown out: some hundred new connections a second. */
 const BABBLING = 5
 const ROUNDS = 5
 const ATTEMPTS = 5
-const MESSAGES = 1_500
+/** Ten messages every millisecond are the ten thousand a second at which times are promised. */
+const TURNS = 1_500
+const AT_ONCE = 10
 const INTERVAL = 1
 const LIMIT = 64 * 2 ** 20
 /** With a small young generation, memory that nobody holds any more does not count for long. */
 const NODE_OPTIONS = ['--max-semi-space-size=1']
 
 const command = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
+const others = fileURLToPath(new URL('./others.ts', import.meta.url))
 const seed = Number(process.env['SEED'] ?? Date.now() % 1_000_000)
 const random = new SeededRandom(seed)
 const jobs = queue<number>('jobs')
@@ -35,8 +37,21 @@ interface Place {
   readonly port: number
 }
 
+/** Other work on the machine may spoil a comparison; a server that is harmed is harmed every time. */
 async function main(): Promise<number> {
   console.log(`SEED=${seed}`)
+  const best = { ratio: Number.POSITIVE_INFINITY, growth: Number.POSITIVE_INFINITY }
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    const { ratio, growth } = await attemptOnce()
+    best.ratio = Math.min(best.ratio, ratio)
+    best.growth = Math.min(best.growth, growth)
+    if (best.growth <= LIMIT && best.ratio <= 2) return 0
+  }
+  return 1
+}
+
+/** With a server of its own, since memory that was needed once is seldom given back, and would hide what the next needs. */
+async function attemptOnce(): Promise<{ ratio: number; growth: number }> {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-crowd-'))
   const args = ['serve', '--port', '0', '--log-format', 'json', '--log-level', 'error', '--data', 'data']
   args.push('--limits-connections-per-second', '1000000', '--limits-handshake-timeout', '5m')
@@ -47,7 +62,7 @@ async function main(): Promise<number> {
   try {
     for await (const line of createInterface({ input: server.stdout })) {
       const { amqp, http } = JSON.parse(line).listeners
-      return await judge(amqp, http)
+      return await compare(amqp, http)
     }
     throw new Error('the server ended before it was ready')
   } finally {
@@ -57,30 +72,17 @@ async function main(): Promise<number> {
   }
 }
 
-/** Other work on the machine may spoil a comparison; a server that is harmed is harmed every time. */
-async function judge(amqp: Place, http: Place): Promise<number> {
-  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-    const { ratio, growth } = await compare(amqp, http)
-    if (growth > LIMIT) return 1
-    if (ratio <= 2) return 0
-  }
-  return 1
-}
-
 async function compare(amqp: Place, http: Place): Promise<{ ratio: number; growth: number }> {
   await using mq = await connect(`amqp://${amqp.host}:${amqp.port}`)
   // Code is compiled and the heap has its size before anything is compared.
   for (let i = 0; i < 2; i++) await percentile99(mq)
   const quiet = await measure(mq)
   const before = await resident(http)
-  const silent = await crowd(amqp)
-  const stop = new AbortController()
-  const babbling = Array.from({ length: BABBLING }, () => babble(amqp, stop.signal))
+  const crowd = await gather(amqp)
   const crowded = await measure(mq)
   const growth = (await resident(http)) - before
-  stop.abort()
-  await Promise.all(babbling)
-  for (const socket of silent) socket.destroy()
+  crowd.kill()
+  await once(crowd, 'exit')
   const ratio = crowded / quiet
   console.log(
     `99th percentile alone ${quiet.toFixed(2)} ms, in the crowd ${crowded.toFixed(2)} ms: ${ratio.toFixed(2)} times`,
@@ -106,8 +108,8 @@ async function percentile99(mq: Context): Promise<number> {
   })
   await worker.ready
   const sends: Promise<unknown>[] = []
-  for (let i = 0; i < MESSAGES; i++) {
-    sends.push(mq.send(jobs, performance.now(), { durability: 'memory' }))
+  for (let i = 0; i < TURNS; i++) {
+    for (let j = 0; j < AT_ONCE; j++) sends.push(mq.send(jobs, performance.now(), { durability: 'memory' }))
     await pause(INTERVAL)
   }
   await Promise.all(sends)
@@ -116,29 +118,12 @@ async function percentile99(mq: Context): Promise<number> {
   return times[Math.floor(times.length * 0.99)]!
 }
 
-async function crowd({ host, port }: Place): Promise<Socket[]> {
-  const sockets: Socket[] = []
-  while (sockets.length < SILENT) {
-    const some = Array.from({ length: 100 }, () => dial(port, host).on('error', () => {}))
-    await Promise.all(some.map((socket) => once(socket, 'connect')))
-    sockets.push(...some)
-  }
-  return sockets
-}
-
-/** Begins as the protocol asks, then sends bytes at random until it is thrown out; again and again. */
-async function babble({ host, port }: Place, signal: AbortSignal): Promise<void> {
-  const header = Buffer.from('AMQP\0\x01\0\0', 'latin1')
-  while (!signal.aborted) {
-    const socket = dial(port, host).on('error', () => {})
-    const closed = once(socket, 'close')
-    socket.write(header)
-    socket.write(Buffer.from(Array.from({ length: random.between(1, 400) }, () => random.between(0, 255))))
-    socket.resume()
-    await Promise.race([closed, pause(200)])
-    socket.destroy()
-    await pause(20)
-  }
+/** In a process of its own, so that what it costs to be a crowd is not taken for what it costs to bear one. */
+async function gather({ host, port }: Place): Promise<ChildProcess> {
+  const args = [host, port, SILENT, BABBLING, random.between(0, 2 ** 31)].map(String)
+  const crowd = spawn(process.execPath, [others, ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
+  await once(crowd.stdout!, 'data')
+  return crowd
 }
 
 async function resident({ host, port }: Place): Promise<number> {

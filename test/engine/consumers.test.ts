@@ -338,6 +338,21 @@ suite('single active consumer', () => {
     )
   })
 
+  test('the one that left does not settle: the next one begins when the delivery timeout takes back what it held', async () => {
+    const bench = await Bench.inMemory()
+    bench.declare('q', { ...policy, deliveryTimeout: 1_000 })
+    const peers = [bench.connect(), bench.connect()]
+    const [first] = peers.map((peer) => peer.consume('q', 2))
+    for (const text of numbered('', 3)) peers[0]!.send('q', text)
+    await bench.idle()
+    bench.broker.cancel(first!, { release: false })
+    await bench.advance(1_000)
+    assert.deepEqual(peers[1]!.takeTexts(), ['2'])
+    assert.equal(bench.status('q').consumers, 1)
+    await bench.advance(100)
+    assert.deepEqual(peers[1]!.takeTexts(), ['0'])
+  })
+
   test('an idle one leaves, and the next one begins without another message', async () => {
     const { bench, peers, consumers } = await withConsumers()
     for (const delivery of peers[0]!.take()) peers[0]!.settle(delivery)

@@ -105,7 +105,7 @@ class Trial {
     const known = this.random.chance(0.8) && this.model.length > 0
     const entry = known
       ? this.model[this.random.between(0, this.model.length - 1)]!
-      : { at: this.now, lsn: this.lsn + 1 }
+      : { at: this.now, lsn: this.lsn + 1, flags: 0 }
     let answer: boolean | undefined
     this.index.remove(entry, (removed) => {
       answer = removed
@@ -124,6 +124,7 @@ class Trial {
       let isDone = false
       this.index.scan(
         { after, limit: 5, most: 20 },
+        [],
         (entry) => entry.target === target,
         (page, last) => {
           for (const { entry } of page) found.push(entry.lsn)

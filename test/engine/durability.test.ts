@@ -2,7 +2,7 @@ import { strict as assert } from 'node:assert'
 import { suite, test } from 'node:test'
 import { MemoryStore } from '../../src/engine/memory/store.ts'
 import { HeldSyncs } from './held-syncs.ts'
-import { Bench } from './support.ts'
+import { Bench, refuses } from './support.ts'
 
 suite('durability is asked for per send; accepted means at least that was reached (DESIGN §4)', () => {
   test('promise 1: disk is confirmed and visible only after the sync, os after the write, memory at once', async () => {
@@ -26,6 +26,102 @@ suite('durability is asked for per send; accepted means at least that was reache
     await bench.idle()
     assert.deepEqual(peer.takeTexts(), ['disk'])
     assert.equal(peer.outcomes.get(1), 'accepted')
+  })
+
+  test('level memory: who sends as fast as confirms come does not outrun who receives, and all are answered', async () => {
+    const bench = await Bench.inMemory()
+    bench.declare('q')
+    const peer = bench.connect()
+    const consumer = peer.consume('q', 100_000)
+    peer.onDelivery = ({ tag }) => peer.settle({ consumer, tag })
+    const [all, inFlight] = [20_000, 2_000]
+    let sent = 0
+    let deepest = 0
+    peer.onPublished = () => {
+      deepest = Math.max(deepest, bench.status('q').messages)
+      while (sent < all && sent - peer.outcomes.size < inFlight) {
+        peer.send('q', 'm', { durability: 'memory' })
+        sent++
+      }
+    }
+    peer.onPublished()
+    await bench.idle()
+    assert.deepEqual([peer.outcomes.size, bench.status('q').delivered], [all, all])
+    assert.ok(deepest <= 2 * inFlight, `${deepest} messages waited`)
+  })
+
+  test('level memory: the journal fails, and what is kept is confirmed all the same', async () => {
+    const syncs = new HeldSyncs()
+    const bench = await syncs.bench()
+    bench.declare('q')
+    const peer = bench.connect()
+    for (let i = 0; i < 20_000; i++) peer.send('q', 'm', { durability: 'memory' })
+    peer.send('q', 'm')
+    bench.disk.faults.syncError = 1
+    const told: number[] = []
+    peer.failed = () => told.push(peer.outcomes.size)
+    await bench.idle()
+    assert.deepEqual(told, [20_000])
+    assert.deepEqual(new Set(peer.outcomes.values()), new Set(['accepted']))
+  })
+
+  test('the journal fails: what is durable by then is confirmed before anybody hears of it, however much that is', async () => {
+    const syncs = new HeldSyncs()
+    const bench = await syncs.bench()
+    bench.declare('q')
+    await bench.idle()
+    const peer = bench.connect()
+    const told: number[] = []
+    peer.failed = () => told.push(peer.outcomes.size)
+    syncs.isHolding = true
+    const durable = 5_000
+    for (let i = 0; i < durable; i++) peer.send('q', 'm')
+    await bench.idle()
+    for (let i = 0; i < 10; i++) peer.send('q', 'too late')
+    await bench.idle()
+    assert.equal(peer.outcomes.size, 0)
+    // The sync that comes next, while the confirms are still being given.
+    peer.onPublished = () => {
+      bench.disk.faults.syncError = 1
+    }
+    syncs.release()
+    await bench.idle()
+    assert.deepEqual([told, peer.outcomes.size], [[durable], durable])
+    assert.deepEqual(new Set(peer.outcomes.values()), new Set(['accepted']))
+    refuses(() => bench.connect(), 'journal-failed')
+    bench.disk.faults.syncError = 0
+    await bench.kill()
+    assert.ok(bench.status('q').messages >= durable)
+  })
+
+  test('topology is durable when whoever asks is told so: after the sync, with the failure of the journal, or at the close', async () => {
+    const syncs = new HeldSyncs()
+    const bench = await syncs.bench()
+    const told: (string | undefined)[] = []
+    const ask = (): void => bench.broker.whenDurable((error) => told.push(error?.code))
+    bench.declare('first')
+    await bench.idle()
+    ask()
+    assert.deepEqual(told, [], 'never in the call that asks')
+    await bench.idle()
+    assert.deepEqual(told.splice(0), [undefined])
+    syncs.isHolding = true
+    bench.declare('second')
+    ask()
+    await bench.advance(100)
+    assert.deepEqual(told, [])
+    syncs.release()
+    await bench.idle()
+    assert.deepEqual(told.splice(0), [undefined])
+    bench.declare('third')
+    ask()
+    await bench.restart()
+    assert.deepEqual(told.splice(0), [undefined])
+    bench.disk.faults.syncError = 1
+    bench.declare('fourth')
+    ask()
+    await bench.idle()
+    assert.deepEqual(told, ['journal-failed'])
   })
 
   test('a settlement request is answered when the settlement is on disk', async () => {

@@ -192,4 +192,24 @@ suite('expiry: never delivered late, and counted or dead-lettered (DESIGN §4.3)
     await bench.advance(2)
     assert.deepEqual([bench.status('q').messages, bench.status('q').departed.expired], [3_000, 3_000])
   })
+
+  test('what expires at the same time leaves a few at a time, and others have their turn between', async () => {
+    for (const policy of [{}, { expired: '{queue}.dlq' }]) {
+      const bench = await Bench.inMemory({ residentEntries: 1 })
+      bench.declare('q', policy)
+      const peer = bench.connect()
+      const expiry = bench.clock.wall() + 1_000
+      for (let i = 0; i < 5_000; i++) peer.send('q', `${i}`, { expiry: expiry + (i % 3) })
+      await bench.advance(900)
+      const counts: number[] = []
+      for (let before = bench.status('q').messages; before > 0; ) {
+        assert.ok(bench.clock.step(), `${before} messages stay for ever`)
+        const { messages } = bench.status('q')
+        if (messages < before) counts.push(before - messages)
+        before = messages
+      }
+      assert.ok(Math.max(...counts) <= 512, `${Math.max(...counts)} left in one step`)
+      assert.equal(bench.clock.wall(), expiry + 2, 'nobody waits longer for it')
+    }
+  })
 })

@@ -1,3 +1,4 @@
+import type { EngineOptions } from '../../src/engine/options.ts'
 import type { Disk } from '../../src/storage/disk.ts'
 import { Journal } from '../../src/storage/journal.ts'
 import { Bench, smallJournal } from './support.ts'
@@ -27,10 +28,11 @@ export class HeldSyncs {
   }
 
   /** A broker on the journal whose disk syncs only when it may. */
-  bench(): Promise<Bench> {
+  bench(options: EngineOptions = {}): Promise<Bench> {
     return Bench.on(
       (bench) =>
         new Journal({ disk: this.wrap(bench.disk.mount()), clock: bench.clock, options: smallJournal }),
+      options,
     )
   }
 }

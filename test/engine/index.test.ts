@@ -1,7 +1,11 @@
 import { strict as assert } from 'node:assert'
 import { suite, test } from 'node:test'
 import fc from 'fast-check'
-import { CHUNK_SLOTS, type Chunk } from '../../src/engine/index/chunk.ts'
+import type { ConnectionSink } from '../../src/engine/api.ts'
+import { Connection } from '../../src/engine/connection.ts'
+import { Consumer } from '../../src/engine/consumer.ts'
+import { CHUNK_SLOTS, Chunk } from '../../src/engine/index/chunk.ts'
+import { ChunkImage, readChunkImage } from '../../src/engine/index/chunk-image.ts'
 import type { Lane } from '../../src/engine/index/lane.ts'
 import { isHeld, StateCode } from '../../src/engine/lifecycle.ts'
 import { MemoryStore } from '../../src/engine/memory/store.ts'
@@ -39,7 +43,8 @@ class Twin {
   readonly queue: Queue
   readonly lane: Lane
   readonly entries: Entry[] = []
-  evictions = 0
+  /** All that were ever written: what a checkpoint names is kept although it was freed. */
+  readonly pages = new Map<number, Uint8Array>()
   private readonly random: SeededRandom
   private lsn = 0
   private grouping = false
@@ -49,8 +54,9 @@ class Twin {
     const { store } = this
     const { writePage } = store
     store.writePage = (bytes) => {
-      this.evictions++
-      return writePage.call(store, bytes)
+      const page = writePage.call(store, bytes)
+      this.pages.set(page, Uint8Array.from(bytes))
+      return page
     }
     this.pager = new Pager(store, CHUNK_SLOTS, () => Number.POSITIVE_INFINITY)
     this.queue = new Queue(1, definition, this.pager)
@@ -65,7 +71,8 @@ class Twin {
       // Some chunks have no groups at all.
       const group = this.grouping && this.random.chance(0.5) ? this.random.between(1, 2 ** 32 - 1) : 0
       if (this.random.chance(0.001)) this.grouping = !this.grouping
-      if (this.lane.append(this.lsn, size, expiry, 0, group)) this.pager.filled(this.lane)
+      this.lane.append(this.lsn, size, expiry, 0, group)
+      this.pager.makeRoom()
       this.entries.push({
         lsn: this.lsn,
         size,
@@ -115,8 +122,7 @@ class Twin {
   private settle(entry: Entry): void {
     const how = this.random.weighted({ leave: 6, release: 2, wait: 2 })
     if (how === 'leave') {
-      this.set(entry, StateCode.accepted)
-      this.entries.splice(this.entries.indexOf(entry), 1)
+      this.leave(entry)
     } else if (how === 'release') {
       this.set(entry, StateCode.ready)
     } else {
@@ -129,6 +135,11 @@ class Twin {
       this.set(entry, StateCode.waiting)
       chunk.wait(slot, entry.due)
     }
+  }
+
+  leave(entry: Entry): void {
+    this.set(entry, StateCode.accepted)
+    this.entries.splice(this.entries.indexOf(entry), 1)
   }
 
   private set(entry: Entry, state: number): void {
@@ -172,6 +183,35 @@ class Twin {
     }
   }
 
+  /** Somebody consumes, or nobody does. */
+  consume(count: number): void {
+    this.queue.consumers = count % 2 === 0 ? [] : [nobody]
+  }
+
+  /** Takes images of all chunks; answers how to compare them with what there was then. */
+  photograph(): () => void {
+    const images = [...this.lane.living()].map((chunk) => new ChunkImage(chunk))
+    const then = this.entries.map((entry) => ({ ...entry }))
+    return () => {
+      const found = images.flatMap((image) => {
+        const writer = new ByteWriter()
+        image.take(writer)
+        const chunk = new Chunk(0)
+        readChunkImage(new OperationReader().reset(writer.bytes, 0, writer.length), chunk)
+        if (!chunk.resident) chunk.restore(this.pages.get(chunk.page)!)
+        return entriesOf(chunk)
+      })
+      // Whoever held a message is gone after a restart.
+      const isHeldNow = (entry: Entry): boolean => entry.state === StateCode.acquired
+      assert.deepEqual(
+        found,
+        then
+          .map(comparable)
+          .map((entry) => (isHeldNow(entry) ? { ...entry, state: StateCode.ready } : entry)),
+      )
+    }
+  }
+
   compareEntries(): void {
     const found: Entry[] = []
     for (const chunk of [...this.lane.chunks]) {
@@ -182,6 +222,9 @@ class Twin {
     assert.deepEqual(found, this.entries.map(comparable))
   }
 }
+
+const connection = new Connection(1, {} as ConnectionSink, undefined, 0)
+const nobody = new Consumer(1, new Queue(2, definition, {} as Pager), connection, { queue: 'q' })
 
 function pick({ waiting, acquired }: Queue): { waiting: number; acquired: number } {
   return { waiting, acquired }
@@ -215,7 +258,7 @@ const many = fc.integer({ min: 500, max: 3_000 })
 const step = fc.oneof(
   fc.record({ kind: fc.constant('append' as const), count: fc.oneof(few, many) }),
   fc.record({
-    kind: fc.constantFrom('acquire' as const, 'change' as const),
+    kind: fc.constantFrom('acquire' as const, 'change' as const, 'consume' as const),
     count: fc.oneof(few, few, many),
   }),
 )
@@ -226,15 +269,19 @@ suite('the index of a queue does what a plain array does (DESIGN §6)', () => {
     let evictions = 0
     const property = fc.property(
       fc.array(step, { minLength: 8, maxLength: 20 }),
+      fc.nat(20),
       fc.integer({ min: 0 }),
-      (steps, from) => {
+      (steps, photographAt, from) => {
         const twin = new Twin(new SeededRandom(from))
-        for (const { kind, count } of steps) {
+        let compareImages = (): void => {}
+        for (const [i, { kind, count }] of steps.entries()) {
+          if (i === photographAt) compareImages = twin.photograph()
           twin[kind](count)
           twin.compareSums()
         }
+        compareImages()
         twin.compareEntries()
-        evictions += twin.evictions
+        evictions += twin.pages.size
       },
     )
     fc.assert(property, { seed, numRuns: 40 })
@@ -296,7 +343,32 @@ suite('the index of a queue does what a plain array does (DESIGN §6)', () => {
     for (const lsn of [10, 20]) assert.equal(twin.lane.chunkOf(lsn)?.lsns[0], lsn)
     assert.equal(twin.lane.after(twin.lane.chunkOf(10)!), twin.lane.chunkOf(20))
     twin.append(CHUNK_SLOTS)
-    assert.ok(twin.lane.chunkWithReady(0)?.lsns.includes(10))
+    assert.equal(twin.lane.chunkWithReady(0)?.firstLsn, 10)
+  })
+
+  test('what somebody consumes next stays in memory; what nobody consumes may go, the oldest first', () => {
+    for (const consumers of [0, 1]) {
+      const twin = new Twin(new SeededRandom(1))
+      twin.consume(consumers)
+      twin.append(CHUNK_SLOTS * 6)
+      const resident = twin.lane.chunks.map((chunk) => chunk.resident)
+      const ofConsumed = [true, true, false, false, false, true]
+      assert.deepEqual(resident, consumers > 0 ? ofConsumed : [false, false, false, false, true, true])
+    }
+  })
+
+  test('one message that stays does not keep what came after it in memory', () => {
+    const twin = new Twin(new SeededRandom(1))
+    twin.append(1)
+    twin.acquire(1)
+    for (let i = 0; i < 200; i++) {
+      twin.append(CHUNK_SLOTS)
+      twin.acquire(CHUNK_SLOTS)
+      while (twin.entries.length > 1) twin.leave(twin.entries[1]!)
+    }
+    assert.ok(twin.lane.chunks.length < 80, `${twin.lane.chunks.length} chunks for a message`)
+    twin.append(10)
+    twin.compareEntries()
   })
 
   test('a chunk counts once against the budget, also when it was the last of its lane as it was loaded', () => {

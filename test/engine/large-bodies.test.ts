@@ -53,6 +53,27 @@ suite('large bodies are chunks, streamed, invisible until the last (DESIGN §6)'
     assert.equal(bench.store.status().liveBytes, 0, 'the chunks go with the message')
   })
 
+  test('streamed at once, in memory that others have had: not taken for each other', async () => {
+    const bench = await Bench.inMemory(options)
+    bench.declare('q')
+    const peer = bench.connect()
+    peer.consume('q')
+    for (let round = 0; round < 3; round++) {
+      const texts = ['x', 'y', 'z'].map((letter) => `${round}${letter}`.repeat(1_234))
+      const bodies = texts.map(() => bench.broker.openBody(peer.id))
+      for (let at = 0; at < 2_468; at += 300) {
+        for (const [i, one] of texts.entries()) {
+          bench.broker.appendBody(bodies[i]!, Buffer.from(one.slice(at, at + 300)))
+        }
+      }
+      for (const body of bodies) peer.send('q', '', { body })
+      await bench.idle()
+      const deliveries = peer.take()
+      assert.deepEqual(await Promise.all(deliveries.map((each) => bodyOf(bench, each))), texts)
+      peer.settleAll(deliveries)
+    }
+  })
+
   test('stored once, however many queues hold it', async () => {
     const bench = await Bench.inMemory(options)
     for (const queue of ['a', 'b']) {

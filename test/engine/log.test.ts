@@ -2,12 +2,8 @@ import { strict as assert } from 'node:assert'
 import { suite, test } from 'node:test'
 import fc from 'fast-check'
 import { Log } from '../../src/engine/log.ts'
-import {
-  forEachSettled,
-  type OperationBatch,
-  OperationReader,
-  OperationType,
-} from '../../src/engine/ports/operations.ts'
+import { type OperationBatch, OperationReader, OperationType } from '../../src/engine/ports/operations.ts'
+import { forEachSettled } from '../../src/engine/ports/settle-operation.ts'
 import type { Store } from '../../src/engine/ports/store.ts'
 import { Queue } from '../../src/engine/queue.ts'
 import { defaultPolicy } from '../../src/model/policy.ts'
@@ -43,7 +39,7 @@ function newQueue(id: number): Queue {
     policy: defaultPolicy,
     durability: 'disk',
   } as const
-  return new Queue(id, definition, { chunks: 0 })
+  return new Queue(id, definition, { filled: () => {}, emptied: () => {} })
 }
 
 suite('the log', () => {
@@ -90,6 +86,29 @@ suite('the log', () => {
     assert.equal(log.unsyncedBytes, batches.at(-1)!.length)
     log.becameDurable(log.lastOperation)
     assert.equal(log.unsyncedBytes, 0)
+  })
+
+  test('batches of any sizes keep what was written and little memory beside it', () => {
+    const { log, batches } = recordedLog()
+    const usual = Array.from({ length: 20 }, () => [100_000, 30_000, 40_000, 10]).flat()
+    const sizes = [...usual, ...new Array<number>(60).fill(500), 70_000]
+    for (const [index, size] of sizes.entries()) {
+      log.begin(OperationType.chunk).putBytes(Buffer.alloc(size, index))
+      log.end()
+      log.commit()
+    }
+    for (const [index, size] of sizes.entries()) {
+      const { bytes, length } = batches[index]!
+      const body = bytes.subarray(length - size, length)
+      assert.ok(
+        body.every((byte) => byte === index),
+        `batch ${index} was written over`,
+      )
+    }
+    const settledIn = batches.slice(1)
+    const unused = settledIn.reduce((sum, { bytes, length }) => sum + bytes.length - length, 0)
+    const used = settledIn.reduce((sum, { length }) => sum + length, 0)
+    assert.ok(unused * 3 < used, `${unused} bytes unused beside ${used}`)
   })
 })
 

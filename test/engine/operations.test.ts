@@ -3,7 +3,6 @@ import { suite, test } from 'node:test'
 import fc from 'fast-check'
 import {
   ByteWriter,
-  forEachSettled,
   OperationReader,
   PublishFlag,
   PublishHead,
@@ -11,6 +10,7 @@ import {
   writePublish,
   writeVarint,
 } from '../../src/engine/ports/operations.ts'
+import { forEachSettled } from '../../src/engine/ports/settle-operation.ts'
 import { seed } from './seed.ts'
 
 const number = fc.oneof(

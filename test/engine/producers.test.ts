@@ -44,7 +44,9 @@ suite('producer identities: a resend is stored once, at a cost that grows with p
   test('beyond the limit the longest unused identity is forgotten, and its handle is not given again', () => {
     const producers = new Producers(2)
     for (const name of ['a', 'b']) producers.add(name, producers.newHandle(), 1)
+    producers.stored(2, 1, 1)
     producers.stored(1, 1, 2)
+    assert.equal(producers.isDuplicate(2, 1), true)
     producers.add('c', producers.newHandle(), 3)
     assert.equal(producers.find('b'), undefined)
     assert.deepEqual(

@@ -1,7 +1,9 @@
 import { strict as assert } from 'node:assert'
 import { suite, test } from 'node:test'
+import { Journal } from '../../src/storage/journal.ts'
+import { withoutPages } from '../storage/support.ts'
 import { ReplayableStore } from './replayable-store.ts'
-import { Bench, failed, numbered, rejected, steadyBackoff } from './support.ts'
+import { Bench, failed, numbered, rejected, smallJournal, steadyBackoff } from './support.ts'
 
 /** A bench whose checkpoints are taken by hand. */
 async function replayable(): Promise<{ bench: Bench; store: ReplayableStore }> {
@@ -143,6 +145,32 @@ suite('what the broker knows survives, from the journal, from a checkpoint, and 
     assert.deepEqual(last.takeTexts(), numbered('', 8_000).slice(4_000))
   })
 
+  test('what was drained since the checkpoint is known to be gone without its pages being read', async () => {
+    const bench = await Bench.onDisk(
+      { residentEntries: 1 },
+      { checkpointBytes: 2 ** 24, segmentBytes: 2 ** 22, cacheBytes: 2 ** 20 },
+    )
+    const peer = bench.connect()
+    for (let i = 0; i < 12_000; i++) {
+      peer.send('q', `${i}`)
+      if (i % 500 === 0) await bench.idle()
+    }
+    await bench.restart()
+    const consumer = bench.connect()
+    consumer.onDelivery = (delivery) => void consumer.settle(delivery)
+    consumer.consume('q', 10_000)
+    await bench.advance(100)
+    let reads = 0
+    bench.disk.observer = (operation, path) => {
+      if (operation === 'read' && path === 'pages') reads++
+    }
+    await bench.crash()
+    assert.equal(bench.status('q').messages, 2_000)
+    assert.equal(bench.status('q').departed.accepted, 10_000)
+    assert.ok(reads <= 2, `${reads} pages were read`)
+    assert.deepEqual(await bench.texts('q'), numbered('', 12_000).slice(10_000))
+  })
+
   test('a deletion that was under way is finished', async () => {
     for (const fromCheckpoint of [false, true]) {
       const { bench, store } = await replayable()
@@ -232,6 +260,38 @@ suite('between the sections of a checkpoint the engine goes on', () => {
     await bench.idle()
     assert.deepEqual(await bench.texts('q'), ['m'])
   })
+})
+
+test('a start under which the device of the page file dies is refused, and all is closed', async () => {
+  let isBroken = false
+  const bench = await Bench.on(
+    ({ disk, clock }) => {
+      const whole = disk.mount()
+      const mount = isBroken ? withoutPages(whole, clock, 'open') : whole
+      return new Journal({ disk: mount, clock, options: smallJournal })
+    },
+    { residentEntries: 1 },
+  )
+  bench.declare('q')
+  const peer = bench.connect()
+  for (let i = 0; i < 5; i++) {
+    for (const text of numbered('m', 1_000)) peer.send('q', text)
+    await bench.idle()
+  }
+  await bench.restart()
+  const other = bench.connect()
+  other.consume('q', 3_000)
+  await bench.idle()
+  other.settleAll(other.take().slice(2_500, 2_510))
+  await bench.idle()
+  isBroken = true
+  // What was accepted lies in a page of the checkpoint.
+  await assert.rejects(bench.crash(), { code: 'journal-failed' })
+  const { broker } = bench
+  assert.throws(() => broker.connect(peer), { code: 'journal-failed' })
+  isBroken = false
+  await bench.crash()
+  assert.equal(bench.status('q').messages, 4_990)
 })
 
 function settledBefore(index: number): boolean {

@@ -254,6 +254,61 @@ suite('which deliveries count', () => {
     assert.equal(historyOf(letter!).description, 'delivery timeout')
   })
 
+  test('a message that is given back for later waits longer than any backoff, uncounted, also after a restart', async () => {
+    const bench = await Bench.onDisk()
+    bench.declare('q', { maxDeliveries: 2 })
+    let peer = bench.connect()
+    peer.send('q', 'm')
+    peer.consume('q')
+    await bench.idle()
+    peer.settle(peer.takeOne(), { outcome: 'modified', delay: 3_600_000 })
+    await bench.advance(1_000_000)
+    assert.equal(peer.received.length, 0)
+    await bench.restart()
+    peer = bench.connect()
+    peer.consume('q')
+    const rest = (await due(bench)) - bench.clock.wall()
+    assert.ok(rest > 2_500_000 && rest <= 2_600_000, `${rest} ms are left of an hour less 1,000 s`)
+    await bench.advance(rest - 1)
+    assert.equal(peer.received.length, 0)
+    await bench.advance(1)
+    const again = peer.takeOne()
+    assert.equal(again.deliveryCount, 1)
+    peer.settle(again, { ...failed, delay: 50 })
+    await bench.advance(49)
+    assert.equal(peer.received.length, 0, 'a failure says when it comes again, too')
+    await bench.advance(1)
+    peer.settle(peer.takeOne(), { ...failed, delay: 50 })
+    await bench.idle()
+    assert.deepEqual(await bench.texts('q.dlq'), ['m'], 'and counts as ever')
+  })
+
+  test('a group waits behind a member that was given back for later, and nobody else does', async () => {
+    const bench = await Bench.inMemory()
+    bench.declare('q')
+    const peer = bench.connect()
+    for (const [text, group] of [
+      ['a1', 'a'],
+      ['a2', 'a'],
+      ['b1', 'b'],
+    ] as const)
+      peer.publish('', 'q', text, { group })
+    const got: string[] = []
+    peer.onDelivery = (delivery) => {
+      got.push(delivery.text)
+      const isEarly = got.length === 1
+      peer.settle(delivery, isEarly ? { outcome: 'modified', delay: 500 } : undefined)
+    }
+    const consumer = peer.consume('q', 1)
+    for (let i = 0; i < 4; i++) {
+      await bench.idle()
+      bench.broker.grant(consumer, 1)
+    }
+    assert.deepEqual(got, ['a1', 'b1'])
+    await bench.advance(500)
+    assert.deepEqual(got, ['a1', 'b1', 'a1', 'a2'])
+  })
+
   test('modified with undeliverable-here: this consumer never gets it again, another does', async () => {
     const bench = await Bench.inMemory()
     bench.declare('q')

@@ -5,6 +5,40 @@ import { Bench } from './support.ts'
 
 const MINUTE = 60_000
 
+type Ask = (bench: Bench, number: number, done: (found: boolean) => void) => void
+
+/** What can be asked of a repeating message, the only one in its queue. */
+const whileDue: Readonly<Record<string, Ask>> = {
+  cancelled: (bench, number, done) => bench.broker.cancelScheduled(number, done),
+  'cancelled with all of its queue': (bench, _, done) =>
+    bench.broker.cancelAllScheduled('q', (count) => done(count === 1)),
+  found: (bench, number, done) =>
+    bench.broker.locate(number, ([found]) => done(found?.state === 'scheduled')),
+}
+
+/** Of what is due in a second one message has to be read, and a page that holds later ones too. */
+async function beforeDue(): Promise<Bench> {
+  const bench = await Bench.onDisk({ scheduledEntries: 8 }, { cacheBytes: 0 })
+  for (const queue of ['q', 'others']) bench.declare(queue)
+  const peer = bench.connect()
+  for (let i = 0; i < 8; i++) {
+    peer.send('others', `${i}`, later(bench, 1_000 + 3_000 * i))
+    await bench.idle()
+  }
+  await bench.restart()
+  return bench
+}
+
+async function answered<T>(bench: Bench, ask: (done: (answer: T) => void) => void): Promise<T> {
+  let answer: { readonly value: T } | undefined
+  ask((value) => {
+    answer = { value }
+  })
+  for (let left = 100; answer === undefined && left > 0; left--) await bench.advance(1)
+  assert.ok(answer, 'the broker has answered')
+  return answer.value
+}
+
 suite('scheduled messages that repeat', () => {
   test('by interval: after each interval, at most so many times, under one number', async () => {
     const bench = await Bench.onDisk()
@@ -103,6 +137,26 @@ suite('scheduled messages that repeat', () => {
     assert.deepEqual([(await bench.texts('q')).length, bench.status('q').scheduled], [2, 0])
   })
 
+  test('it is found, and can be cancelled, at every moment while pages and messages are read because it is due', async () => {
+    for (const [what, ask] of Object.entries(whileDue)) {
+      for (let moment = 1_000; moment < 1_025; moment++) {
+        const bench = await beforeDue()
+        const peer = bench.connect()
+        const numbers = schedulesOf(peer)
+        peer.send('q', 'tick', { ...later(bench, 1_000), repeat: { every: 1_000 }, durability: 'memory' })
+        await bench.idle()
+        bench.disk.faults.delay = { min: 5, max: 5 }
+        await bench.advance(moment)
+        const found = await answered(bench, (done) => ask(bench, numbers.get(1)!, done))
+        assert.equal(found, true, `${what} at ${moment} ms`)
+        if (what === 'found') continue
+        const before = (await bench.browse('q')).length
+        await bench.advance(2_000)
+        assert.equal((await bench.browse('q')).length, before, `${what}, and nothing comes after`)
+      }
+    }
+  })
+
   test('a full queue that keeps what it has takes no copy, and counts it', async () => {
     const bench = await Bench.onDisk()
     bench.declare('q', { maxMessages: 2 })
@@ -111,5 +165,15 @@ suite('scheduled messages that repeat', () => {
     await bench.advance(1_000)
     const { messages, departed } = bench.status('q')
     assert.deepEqual([messages, departed.dropped], [2, 8])
+  })
+
+  test('of level memory, no copy is made that has no room, and it is counted', async () => {
+    const bench = await Bench.onDisk({ memoryBytes: 2_000 })
+    bench.declare('q')
+    const peer = bench.connect()
+    peer.send('q', 'x'.repeat(400), { repeat: { every: 100 }, durability: 'memory' })
+    await bench.advance(1_000)
+    const { messages, departed } = bench.status('q')
+    assert.deepEqual([messages, departed.dropped], [3, 7])
   })
 })

@@ -1,6 +1,8 @@
 import { strict as assert } from 'node:assert'
 import { suite, test } from 'node:test'
-import { cancel, later, listAll, listed, schedulesOf } from './scheduled.ts'
+import type { ScheduledPage } from '../../src/engine/api.ts'
+import { HeldSyncs } from './held-syncs.ts'
+import { cancel, ForgetfulStore, later, listAll, listed, schedulesOf } from './scheduled.ts'
 import { Bench, numbered, textOf } from './support.ts'
 
 const MINUTE = 60_000
@@ -62,6 +64,22 @@ suite('scheduled messages come when they are due (JMS 3.4.13, 7.9)', () => {
     assert.deepEqual(peer.takeTexts(), ['m'])
   })
 
+  test('what a store has in memory now it may not have when the next one has been read: all come, and all are listed', async () => {
+    const bench = await Bench.on(({ clock }) => new ForgetfulStore(clock))
+    const store = bench.store as ForgetfulStore
+    bench.declare('q')
+    const peer = bench.connect()
+    const texts = numbered('m', 5)
+    for (const text of texts) peer.send('q', text, later(bench, 1_000))
+    await bench.idle()
+    store.latest = 0
+    assert.deepEqual(await listed(bench), texts)
+    store.latest = 0
+    await bench.advance(1_000)
+    const { messages, departed, scheduled } = bench.status('q')
+    assert.deepEqual([messages, departed.quarantined, scheduled], [5, 0, 0])
+  })
+
   test('a time that has passed is now', async () => {
     const bench = await Bench.inMemory()
     const peer = bench.connect()
@@ -105,6 +123,47 @@ suite('scheduled messages come when they are due (JMS 3.4.13, 7.9)', () => {
     assert.deepEqual(await bench.texts('q'), [])
     assert.deepEqual([bench.status('q').departed.expired, bench.status('q').scheduled], [2, 0])
     assert.deepEqual((await bench.texts('late')).sort(), ['in time', 'late'])
+  })
+
+  test('what expires before it is due does not come early when the clock is set back while it is read', async () => {
+    const bench = await Bench.onDisk()
+    bench.declare('q')
+    const expiry = bench.clock.wall() + 500
+    bench.connect().send('q', 'm', { ...later(bench, 1_000), expiry })
+    await bench.idle()
+    await bench.restart()
+    bench.disk.faults.delay = { min: 5, max: 5 }
+    await bench.advance(501)
+    bench.clock.jumpWall(-100)
+    await bench.advance(50)
+    const { departed, messages, scheduled } = bench.status('q')
+    assert.deepEqual([departed.expired, messages, scheduled], [1, 0, 0])
+  })
+
+  test('what expires before it is due does not keep a queue busy in which somebody chooses', async () => {
+    const bench = await Bench.inMemory()
+    bench.declare('q')
+    const peer = bench.connect()
+    peer.consume('q', 10, { selector: 'a = 1' })
+    const expiry = bench.clock.wall() + 50
+    peer.send('q', '{}', { ...later(bench, 100), expiry, durability: 'memory' })
+    await bench.advance(200)
+    assert.equal(bench.status('q').departed.expired, 1)
+  })
+
+  test('what expires before it is due replaces no last value', async () => {
+    for (const durability of ['disk', 'os', 'memory'] as const) {
+      const bench = await Bench.onDisk()
+      bench.declare('q', { lastValue: 'k' })
+      const peer = bench.connect()
+      const [older, newer] = [1, 2].map((v) => JSON.stringify({ k: 'a', v }))
+      peer.send('q', older!)
+      const expiry = bench.clock.wall() + 50
+      peer.send('q', newer!, { ...later(bench, 100), expiry, durability })
+      await bench.advance(200)
+      const { departed, scheduled } = bench.status('q')
+      assert.deepEqual([await bench.texts('q'), departed.expired, scheduled], [[older], 1, 0], durability)
+    }
   })
 
   test('the time to live of a queue counts from the arrival', async () => {
@@ -205,6 +264,27 @@ suite('scheduled messages can be listed and cancelled', () => {
     assert.equal(bench.status('even').scheduled, 50)
   })
 
+  test('what is due is listed, and can be cancelled with all others, until it is in its queue', async () => {
+    const bench = await Bench.onDisk()
+    bench.connect().send('q', 'on disk', later(bench, 1_001))
+    await bench.idle()
+    await bench.restart()
+    const peer = bench.connect()
+    for (const text of ['in memory', 'in memory too']) peer.send('q', text, later(bench, 1_000))
+    await bench.idle()
+    bench.disk.faults.delay = { min: 5, max: 5 }
+    bench.clock.jumpWall(10)
+    await bench.advance(1_000)
+    const page = await bench.answer<ScheduledPage>((done) => bench.broker.scheduled('q', '', 2, done))
+    assert.deepEqual(page.messages.map(textOf), ['in memory', 'in memory too'])
+    let count = 0
+    bench.broker.cancelAllScheduled('q', (cancelled) => {
+      count = cancelled
+    })
+    await bench.advance(50)
+    assert.deepEqual([count, await bench.texts('q'), bench.status('q').scheduled], [3, [], 0])
+  })
+
   test('a cancelled message never comes, wherever it was; a second time there is nothing to cancel', async () => {
     const bench = await Bench.onDisk({ scheduledEntries: 16 })
     const peer = bench.connect()
@@ -227,6 +307,47 @@ suite('scheduled messages can be listed and cancelled', () => {
     const { messages, published, departed } = bench.status('q')
     assert.equal(published, messages + departed.cancelled)
   })
+
+  test('they are cancelled for good or not at all by one who asks while the broker closes', async () => {
+    const bench = await Bench.onDisk({ scheduledEntries: 16 })
+    bench.declare('q')
+    const peer = bench.connect()
+    const numbers = schedulesOf(peer)
+    for (let i = 0; i < 100; i++) peer.send('q', `${i}`, later(bench, 1_000 + i))
+    await bench.idle()
+    await bench.restart()
+    bench.disk.faults.delay = { min: 1, max: 1 }
+    // What the last checkpoint waits for takes longer than reading what is to be cancelled.
+    bench.connect().send('other', 'x')
+    const cancelled: number[] = []
+    for (const number of numbers.values())
+      bench.broker.cancelScheduled(number, (was) => was && cancelled.push(number))
+    await bench.restart()
+    await bench.advance(2_000)
+    assert.deepEqual([cancelled, bench.status('q').scheduled], [[], 0])
+    assert.deepEqual(await bench.texts('q'), numbered('', 100))
+  })
+
+  for (const what of ['one', 'all of a queue'] as const) {
+    test(`cancelled is said of ${what} when it is durable`, async () => {
+      const syncs = new HeldSyncs()
+      const bench = await syncs.bench()
+      bench.declare('q')
+      const peer = bench.connect()
+      const numbers = schedulesOf(peer)
+      const tag = peer.send('q', 'm', later(bench, 1_000))
+      await bench.idle()
+      syncs.isHolding = true
+      const answers: (number | boolean)[] = []
+      if (what === 'one') bench.broker.cancelScheduled(numbers.get(tag)!, (was) => answers.push(was))
+      else bench.broker.cancelAllScheduled('q', (count) => answers.push(count))
+      await bench.advance(100)
+      assert.deepEqual(answers, [])
+      syncs.release()
+      await bench.idle()
+      assert.deepEqual(answers.map(Number), [1])
+    })
+  }
 
   test('all of a queue are cancelled together; what others get too stays', async () => {
     const bench = await Bench.inMemory({ scheduledEntries: 16 })

@@ -1,4 +1,7 @@
 import type { ScheduledMessage, ScheduledPage } from '../../src/engine/api.ts'
+import { MemoryStore } from '../../src/engine/memory/store.ts'
+import type { Store } from '../../src/engine/ports/store.ts'
+import type { VirtualClock } from '../../src/testing/virtual-clock.ts'
 import { type Bench, type Peer, textOf } from './support.ts'
 
 /** Everything that is scheduled, in pages of `limit`. */
@@ -34,4 +37,30 @@ export function schedulesOf(peer: Peer): Map<number, number> {
     published(outcomes)
   }
   return numbers
+}
+
+/** Of what has not been loaded it has a message in memory until one is read that is as new or newer. */
+export class ForgetfulStore extends MemoryStore {
+  latest = 0
+  private isLoaded = false
+  private readonly clockOfLoads: VirtualClock
+
+  constructor(clock: VirtualClock) {
+    super(clock)
+    this.clockOfLoads = clock
+  }
+
+  override read(...[queue, lsn, into]: Parameters<Store['read']>): boolean {
+    const isThere = this.isLoaded || lsn > this.latest
+    this.latest = Math.max(this.latest, lsn)
+    return isThere && super.read(queue, lsn, into)
+  }
+
+  override load(...[, , done]: Parameters<Store['load']>): void {
+    this.clockOfLoads.defer(() => {
+      this.isLoaded = true
+      done([])
+      this.isLoaded = false
+    })
+  }
 }

@@ -11,6 +11,7 @@ import type {
   PublishOutcome,
   QueueStatus,
   Settlement,
+  StartReport,
 } from '../../src/engine/api.ts'
 import { Broker } from '../../src/engine/broker.ts'
 import { MemoryStore } from '../../src/engine/memory/store.ts'
@@ -50,6 +51,8 @@ export class Bench {
   readonly options: EngineOptions
   broker!: Broker
   store!: Store
+  /** What the broker found when it was opened last. */
+  found!: StartReport
   private readonly createStore: (bench: Bench) => Store
 
   private constructor(options: EngineOptions, createStore: (bench: Bench) => Store) {
@@ -196,11 +199,11 @@ export class Bench {
       { store, clock, random: new SeededRandom(benchSeed), contents: json, calendar },
       this.options,
     )
-    await this.complete(this.broker.open())
+    this.found = await this.complete(this.broker.open())
     await this.idle()
   }
 
-  private async complete(work: Promise<unknown>): Promise<void> {
+  private async complete<T>(work: Promise<T>): Promise<T> {
     let isDone = false
     const watched = work.finally(() => {
       isDone = true
@@ -208,7 +211,7 @@ export class Bench {
     watched.catch(() => {})
     await this.idle()
     for (let i = 0; i < 10_000 && !isDone; i++) await this.advance(1)
-    await watched
+    return watched
   }
 }
 
@@ -344,10 +347,12 @@ export class Peer implements ConnectionSink {
   }
 
   published(outcomes: readonly PublishOutcome[]): void {
-    for (const { tag, error, prepared } of outcomes) {
-      if (prepared !== undefined) this.prepared.set(tag, prepared)
-      assert.ok(!this.outcomes.has(tag), `publication ${tag} is answered once`)
-      this.outcomes.set(tag, error?.code ?? 'accepted')
+    for (const { tag: first, last, error, prepared } of outcomes) {
+      for (let tag = first; tag <= last; tag++) {
+        if (prepared !== undefined) this.prepared.set(tag, prepared)
+        assert.ok(!this.outcomes.has(tag), `publication ${tag} is answered once`)
+        this.outcomes.set(tag, error?.code ?? 'accepted')
+      }
     }
     this.onPublished()
   }

@@ -1,6 +1,8 @@
 import { strict as assert } from 'node:assert'
 import { suite, test } from 'node:test'
 import { OperationType } from '../../src/engine/ports/operations.ts'
+import type { StoreClient } from '../../src/engine/ports/store.ts'
+import { replaced } from '../simulation/tampering.ts'
 import { HeldSyncs } from './held-syncs.ts'
 import { ReplayableStore } from './replayable-store.ts'
 import { cancel, later, listed, schedulesOf } from './scheduled.ts'
@@ -13,6 +15,22 @@ async function half(bench: Bench, peer: Peer, text: string, delay: number): Prom
   const tag = peer.send('q', text, { ...later(bench, delay), prepare })
   await bench.idle()
   return peer.prepared.get(tag)!
+}
+
+/** The same journal when it is read without decisions, and says that something is damaged. */
+function withoutDecisions(store: ReplayableStore): ReplayableStore {
+  const open = store.open.bind(store)
+  store.open = async (client) => {
+    const apply: StoreClient['apply'] = (lsn, type, ...bytes) => {
+      if (type !== OperationType.decide) client.apply(lsn, type, ...bytes)
+    }
+    const report = await open(replaced(client, { apply }))
+    return {
+      ...report,
+      quarantined: [{ file: 'f', offset: 0, length: 1, reason: 'no whole frame', keptAs: 'k' }],
+    }
+  }
+  return store
 }
 
 suite('scheduled messages of a transaction are scheduled by its commit', () => {
@@ -166,6 +184,37 @@ suite('scheduled messages of a transaction are scheduled by its commit', () => {
     await bench.crash()
     assert.deepEqual([(await bench.texts('dead')).length, await bench.texts('late')], [3, []])
     assert.deepEqual([bench.status('q').departed['rolled-back'], await listed(bench)], [0, []])
+  })
+
+  test('what said that they are committed is damaged: what has come since does not come again, however often the journal is read', async () => {
+    const whole = await Bench.on(({ clock }) => new ReplayableStore(clock))
+    const peer = whole.connect()
+    const transaction = peer.begin()
+    for (const delay of [100, 300]) peer.send('q', `in ${delay}`, { ...later(whole, delay), transaction })
+    const id = await half(whole, peer, 'half', 100)
+    assert.deepEqual(
+      [await whole.commit(transaction), await whole.decide(id, 'commit')],
+      [undefined, undefined],
+    )
+    await whole.advance(200)
+    assert.deepEqual(await whole.texts('q'), ['in 100', 'half'])
+    let bench = whole
+    for (let start = 0; start < 3; start++) {
+      const before = bench.store as ReplayableStore
+      bench = await Bench.on(({ clock }) => withoutDecisions(before.prefix(before.types.length, clock)))
+      // The clock of each bench begins anew.
+      await bench.advance(200)
+      const { quarantined } = bench.status('q').departed
+      assert.deepEqual(
+        [await bench.texts('q'), bench.broker.prepared()],
+        [['in 100', 'half'], []],
+        `start ${start}`,
+      )
+      assert.equal(quarantined, 0, 'nothing is delivered whose bytes are gone')
+    }
+    await bench.advance(200)
+    assert.deepEqual(await bench.texts('q'), ['in 100', 'half', 'in 300'])
+    assert.equal(bench.status('q').scheduled, 0)
   })
 
   test('a page of the schedule that is made again contains none of them', async () => {

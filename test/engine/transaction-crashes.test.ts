@@ -17,7 +17,7 @@ function after(store: ReplayableStore, count: number): Promise<Bench> {
   return Bench.on(({ clock }) => store.prefix(count, clock), options)
 }
 
-/** Queues with four messages that are delivered, and nothing else. */
+/** Queues with six messages that are delivered, and nothing else. */
 async function prepare(bench: Bench): Promise<{ peer: Peer; deliveries: Received[] }> {
   bench.declare('dead')
   bench.declare('in', { deadLetter: 'dead' })
@@ -26,14 +26,15 @@ async function prepare(bench: Bench): Promise<{ peer: Peer; deliveries: Received
     bench.broker.bind({ exchange: 'amq.fanout', queue, key: '' })
   }
   const peer = bench.connect()
-  for (const text of ['accepted', 'rejected', 'failed', 'accepted too']) peer.send('in', text)
+  for (const text of nothing.in) peer.send('in', text)
   peer.consume('in')
   await bench.idle()
   return { peer, deliveries: peer.take() }
 }
 
 /** Publications to one queue, to two, in chunks, and every kind of settlement. */
-function fill(peer: Peer, [first, second, third, fourth]: Received[], transaction: number): void {
+function fill(peer: Peer, deliveries: Received[], transaction: number): void {
+  const [first, second, third, fourth, fifth, sixth] = deliveries
   peer.send('out', 'one', { transaction })
   peer.settle(first!, undefined, undefined, transaction)
   peer.publish('amq.fanout', '', 'two', { transaction, priority: 7 })
@@ -41,13 +42,20 @@ function fill(peer: Peer, [first, second, third, fourth]: Received[], transactio
   peer.settle(third!, failed, undefined, transaction)
   peer.send('out', large, { transaction })
   peer.settle(fourth!, undefined, undefined, transaction)
+  peer.settle(fifth!, { outcome: 'modified', delay: 60_000 }, undefined, transaction)
+  peer.settle(sixth!, { ...failed, delay: 60_000 }, undefined, transaction)
 }
 
 async function stateOf(bench: Bench): Promise<object> {
   await bench.advance(10)
   const waiting = (await bench.browse('in')).filter(({ state }) => state === 'waiting')
   const failures = await Promise.all(
-    waiting.map(async ({ lsn }) => (await bench.locate(lsn)).map((location) => location.failures)),
+    waiting.map(async ({ lsn }) =>
+      (await bench.locate(lsn)).map((location) => [
+        location.failures,
+        location.due > bench.clock.wall() + 10_000 ? 'later' : 'soon',
+      ]),
+    ),
   )
   return {
     in: await bench.texts('in'),
@@ -61,7 +69,7 @@ async function stateOf(bench: Bench): Promise<object> {
 }
 
 const nothing = {
-  in: ['accepted', 'rejected', 'failed', 'accepted too'],
+  in: ['accepted', 'rejected', 'failed', 'accepted too', 'given back', 'failed, for later'],
   failures: [],
   dead: [],
   out: [],
@@ -70,8 +78,8 @@ const nothing = {
   accepted: 0,
 }
 const everything = {
-  in: ['failed'],
-  failures: [[1]],
+  in: ['failed', 'given back', 'failed, for later'],
+  failures: [[[1, 'soon']], [[0, 'later']], [[1, 'later']]],
   dead: ['rejected'],
   out: [3, 3, 200],
   fan: ['two'],

@@ -209,6 +209,29 @@ suite('the bounds of a transaction (DESIGN §4.7)', () => {
     assert.deepEqual(await bench.texts('q'), ['3', '5'])
   })
 
+  test('a sender whom the disk is too slow for is answered no sooner than the disk, and not refused', async () => {
+    const syncs = new HeldSyncs()
+    const bench = await syncs.bench({ unsyncedBytes: 4_000 })
+    bench.declare('q')
+    const peer = bench.connect()
+    await bench.idle()
+    const transaction = peer.begin()
+    syncs.isHolding = true
+    const body = 'x'.repeat(500)
+    let sent = 0
+    for (let tag = peer.send('q', body, { transaction }); ; tag = peer.send('q', body, { transaction })) {
+      await bench.advance(1)
+      if (!peer.outcomes.has(tag)) break
+      assert.equal(peer.outcomes.get(tag), 'accepted')
+      assert.ok(++sent < 8, 'as much as that waits for the disk')
+    }
+    assert.ok(sent > 1, 'it need not wait for each')
+    syncs.release()
+    await bench.idle()
+    assert.equal(await bench.commit(transaction), undefined)
+    assert.equal(bench.status('q').messages, sent + 1)
+  })
+
   test('idle too long: it is rolled back, and its later use says so; one that is used is not', async () => {
     const bench = await Bench.inMemory({ transactionTimeout: 1_000 })
     bench.declare('q')

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { encodeMessage } from '../../src/wire/amqp10/message-encoder.ts'
 import { accepted } from '../../src/wire/amqp10/peer/performatives.ts'
 import { HeldSyncs } from '../engine/held-syncs.ts'
-import { GatewayBench } from './support.ts'
+import { GatewayBench, source } from './support.ts'
 
 const inMemory = Uint8Array.from([0x00, 0x53, 0x70, 0xc0, 0x02, 0x01, 0x42])
 
@@ -32,6 +32,29 @@ test('a send is accepted, delivered and its settlement answered when the disk ha
   syncs.release()
   await bench.bench.advance(1)
   assert.equal(receiver.answers.get(delivery!.id), 'accepted')
+})
+
+test('the attach of a durable subscription is answered when the disk has it, not before; credit that came meanwhile counts', async () => {
+  const syncs = new HeldSyncs()
+  const bench = GatewayBench.on(await syncs.bench())
+  const client = await bench.client()
+  const sender = await client.sender({ address: 'topic://news' })
+  syncs.isHolding = true
+  const capabilities = ['topic']
+  const durable = {
+    address: 'news',
+    durable: 'unsettled-state',
+    expiryPolicy: 'never',
+    capabilities,
+  } as const
+  const receiver = await client.receiver({ name: 's', source: source(durable), credit: 1 })
+  await bench.bench.advance(1_000)
+  assert.equal(receiver.attach, undefined)
+  syncs.release()
+  await bench.bench.advance(1)
+  assert.ok(receiver.attach)
+  await sender.send('m')
+  assert.deepEqual(await receiver.take(), ['m'])
 })
 
 test('above the bound on undecided bytes no credit is granted, and twice above nothing is to be read', async () => {

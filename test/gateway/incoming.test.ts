@@ -130,6 +130,39 @@ test('messages of several frames, kept whole or streamed into the engine, arrive
   assert.equal(bench.bench.status('q').messages, 0)
 })
 
+test('messages of several frames that come on several links at once are not taken for each other', async () => {
+  const bench = await GatewayBench.start()
+  const client = await bench.client()
+  const receiver = await client.receiver({ address: 'q', credit: 100 })
+  const step = 50_000
+  for (const sizes of [
+    [70_000, 100_000, 200_000],
+    [130_000, 70_000, 600_000],
+  ]) {
+    const sent = sizes.map((size) =>
+      encodeMessage({ body: { kind: 'bytes', value: Buffer.alloc(size, `${size} `) } }),
+    )
+    const links = await Promise.all(sizes.map(() => client.sender({ address: 'q' })))
+    for (const { link } of links) link.begin(false, 0, null)
+    for (let at = 0; at < 650_000; at += step) {
+      for (const [i, bytes] of sent.entries()) {
+        const last = at + step >= bytes.length
+        if (at < bytes.length) links[i]!.link.append(bytes, at, last ? bytes.length : at + step, last)
+      }
+      await bench.idle()
+    }
+    const received = receiver.received.splice(0)
+    assert.equal(received.length, sizes.length)
+    for (const bytes of sent) {
+      assert.ok(
+        received.some(({ payload }) => bytes.equals(payload)),
+        `${bytes.length} bytes`,
+      )
+    }
+    for (const delivery of received) await receiver.settle(delivery)
+  }
+})
+
 test('a delivery that is given up half way leaves nothing behind', async () => {
   const bench = await GatewayBench.start()
   const client = await bench.client()
@@ -179,6 +212,35 @@ test('the relay sends each message where its to says, by prefix or by the annota
   assert.equal(bench.bench.status('a').messages, 1)
   assert.deepEqual(await subscriber.take(), ['2', '3'])
   assert.equal(bench.bench.broker.queue('nobody'), undefined)
+})
+
+test('the relay takes no address for the one before, however much they resemble each other', async () => {
+  const bench = await GatewayBench.start()
+  const client = await bench.client()
+  const relay = await client.sender({ target: null })
+  const names = ['same', 'same', 'sane', 'same', 'sam', 'same', 'sameness', 'same', 'x'.repeat(100), 'same']
+  for (const name of names) {
+    assert.equal(await relay.send({ ...text(name), to: { kind: 'queue', name } }), 'accepted')
+  }
+  const messages = (name: string): number | undefined =>
+    bench.bench.broker.queue(name) && bench.bench.status(name).messages
+  assert.deepEqual(['same', 'sane', 'sam', 'sameness', 'x'.repeat(100)].map(messages), [6, 1, 1, 1, 1])
+  assert.equal(await relay.send({ ...text('m'), to: { kind: 'topic', name: 'same' } }), 'accepted')
+  assert.equal(await relay.send(text('to nowhere')), 'amqp:not-found')
+  assert.equal(messages('same'), 6)
+})
+
+test('what one message says of its time is not taken for what the next says', async () => {
+  const bench = await GatewayBench.start()
+  const client = await bench.client()
+  const sender = await client.sender({ address: 'q' })
+  const at = (deliveryTime: number) => ({ ...text('later'), deliveryTime })
+  const late = bench.bench.clock.wall() + 3_600_000
+  for (const content of [text('now'), at(late), at(late), text('now'), text('now'), at(late), at(late + 1)]) {
+    assert.equal(await sender.send(content), 'accepted')
+  }
+  const { scheduled, messages } = bench.bench.status('q')
+  assert.deepEqual({ scheduled, messages }, { scheduled: 4, messages: 3 })
 })
 
 test('unroutable through the relay: rejected, or where the sender takes no rejection, detached with the same error', async () => {

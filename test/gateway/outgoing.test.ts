@@ -117,6 +117,23 @@ test('a delivery that was taken back meanwhile is answered with released', async
   )
 })
 
+test('a receiver that knows us is told at once of a delivery that is taken back, another is not', async () => {
+  const bench = await GatewayBench.start()
+  bench.bench.declare('slow', { deliveryTimeout: 1_000 })
+  const client = await bench.client()
+  const sender = await client.sender({ address: 'slow' })
+  await sender.send('one')
+  await sender.send('two')
+  const attach = { address: 'slow', credit: 1, rcvSettleMode: 'second' } as const
+  const ours = await client.receiver({ ...attach, desiredCapabilities: ['millrace'] })
+  const other = await client.receiver(attach)
+  const [{ id }] = [await ours.takeOne(), await other.takeOne()]
+  await bench.bench.advance(1_000)
+  await bench.idle()
+  assert.deepEqual([...ours.answers], [[id, 'released']])
+  assert.deepEqual([...other.answers], [])
+})
+
 test('settled without a state is the default outcome of the source, released when there is none', async () => {
   const { bench, client } = await stocked(2)
   const receiver = await client.receiver({ address: 'q', credit: 1 })

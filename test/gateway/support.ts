@@ -25,6 +25,7 @@ import type { SenderLink } from '../../src/wire/amqp10/peer/sender-link.ts'
 import { Reader } from '../../src/wire/amqp10/reader.ts'
 import type { AmqpSymbol } from '../../src/wire/amqp10/values.ts'
 import { Bench } from '../engine/support.ts'
+import { bytesOf } from '../wire/raw.ts'
 
 /** A broker with its gateway under a virtual clock, and clients of the same peer machine, with nothing but calls in between. */
 export class GatewayBench {
@@ -136,16 +137,17 @@ export class Client {
   }
 
   private toBroker(): void {
-    const bytes = this.peer.takeOutput()
-    if (!bytes) return
-    this.heard(Buffer.from(bytes))
+    const output = this.peer.takeOutput()
+    if (!output) return
+    const bytes = bytesOf(output)
+    this.heard(bytes)
     this.hosted.receive(bytes)
   }
 
   toClient(): void {
     if (this.deaf) return
-    const bytes = this.hosted.takeOutput()
-    if (bytes) this.peer.receive(bytes)
+    const output = this.hosted.takeOutput()
+    if (output) this.peer.receive(bytesOf(output))
   }
 
   /** A link that sends; `attached` is what the broker answered. */

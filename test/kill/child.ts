@@ -51,6 +51,8 @@ let acknowledged = 0
 /** Producers send nothing new; then, when everything is decided, the connection closes. */
 let stopping = false
 let closing = false
+/** Consumers and producers: what is to be closed early may be acknowledged before the last consumer is there. */
+let started: Promise<void> = Promise.resolve()
 let sent: Promise<unknown> = Promise.resolve()
 let carried: Promise<unknown> = Promise.resolve()
 let waitingForRoom: (() => void)[] = []
@@ -243,6 +245,7 @@ async function startConsumers(): Promise<void> {
 async function finish(): Promise<void> {
   stopping = true
   say('closing')
+  await started
   for (const wake of waitingForRoom) wake()
   await sent
   await carried
@@ -255,6 +258,16 @@ async function finish(): Promise<void> {
 async function isDrained(): Promise<boolean> {
   if (undecidedSends > 0 || unsettled > 0) return false
   return (await mq.management.queues()).every(({ name, messages }) => messages === 0 || isTokenQueue(name))
+}
+
+async function start(): Promise<void> {
+  await startConsumers()
+  sent = Promise.all(Object.keys(assignment.producers).map((name) => produce(mq, name)))
+  sent.catch(failed)
+  if (mode !== 'work') return
+  carried = carryTokens(mq, say, () => stopping).catch((error: unknown) => {
+    if (!isEnd(error)) failed(error)
+  })
 }
 
 async function drain(): Promise<void> {
@@ -288,13 +301,7 @@ say('ready')
 if (mode === 'look') {
   await finish()
 } else {
-  await startConsumers()
-  sent = Promise.all(Object.keys(assignment.producers).map((name) => produce(mq, name)))
-  sent.catch(failed)
-  if (mode === 'work') {
-    carried = carryTokens(mq, say, () => stopping).catch((error: unknown) => {
-      if (!isEnd(error)) failed(error)
-    })
-  }
+  started = start()
+  await started
   if (mode === 'drain') await drain()
 }

@@ -81,6 +81,8 @@ function checkRuntime(app: string, version: string): void {
   const actual = run(folder, node, '--version').trim()
   const hello = run(app, node, '--throw-deprecation', '--pending-deprecation', 'hello.mjs').trim()
   check(hello.endsWith('hello ada'), `hello world runs on ${actual}`)
+  const thread = run(app, node, 'thread.mjs').trim()
+  check(thread === 'hello ada from a thread', `a broker in a thread runs on ${actual}`)
   const help = run(app, node, 'node_modules/millrace/dist/cli/main.js', '--help')
   check(help.includes('millrace'), `the command line runs on ${actual}`)
   rmSync(folder, { recursive: true })

@@ -189,7 +189,7 @@ suite('one clear error per mistake', () => {
     ['policies: [{ match: a, backoff: { dela: 1 } }]', /policies\[0\]\.backoff has the keys .*no dela/],
     [
       'policies: [{ match: a, deadLetter: true }]',
-      /\.deadLetter is the name of a queue such as .*, not true/,
+      /a: deadLetter is the name of a queue such as .*, not true/,
     ],
     ['users: alice', /users is a list of users, each with name, password and permissions, not "alice"/],
     [user('name: a'), /users\[0\]\.password of a is not what 'millrace passwd' prints/],

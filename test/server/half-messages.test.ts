@@ -26,3 +26,26 @@ test('a server asks for half messages, and ends transactions, when its configura
   await assert.rejects(tx.commit(), { code: 'transaction-rolled-back' })
   await mq.close()
 })
+
+test('a server has the limits of transactions, half messages and memory that its configuration says', async (t) => {
+  const served = await Served.start(t, {
+    limitsMaxTransactions: 2,
+    limitsMaxTransactionOperations: 3,
+    limitsOpenOperations: 4,
+    limitsMaxPrepared: 1,
+    limitsMemoryBytes: 2_000,
+  })
+  const mq = await connect(`amqp://127.0.0.1:${served.port}`)
+  t.after(() => mq.close())
+  const texts = queue<string>('texts')
+  const [a, b, c] = await Promise.all([1, 2, 3].map(() => mq.createContext({ acknowledge: 'transacted' })))
+  for (let i = 0; i < 3; i++) await a!.send(texts, 'x')
+  await b!.send(texts, 'x')
+  await assert.rejects(b!.send(texts, 'x'), { code: 'memory-full', message: /openOperations/ })
+  await assert.rejects(c!.send(texts, 'x'), { code: 'memory-full', message: /maxTransactions/ })
+  await assert.rejects(a!.send(texts, 'x'), { code: 'transaction-too-large' })
+  await assert.rejects(a!.commit(), { code: 'transaction-rolled-back' })
+  await mq.prepare(texts, 'x', { producerGroup: 'g' })
+  await assert.rejects(mq.prepare(texts, 'x', { producerGroup: 'g' }), { code: 'memory-full' })
+  await assert.rejects(mq.send(texts, 'x'.repeat(3_000), { durability: 'memory' }), { code: 'memory-full' })
+})

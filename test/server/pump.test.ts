@@ -5,12 +5,13 @@ import { suite, test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import { Pump, PumpStation } from '../../src/embedded/pump.ts'
 import type { ConnectionEvents, HostedConnection } from '../../src/gateway/amqp10/host.ts'
+import type { TakenOutput } from '../../src/wire/amqp10/peer/peer.ts'
 
 /** A socket that says what is done with it, and takes writes when it is told to. */
 class FakeSocket extends EventEmitter {
   readonly done: string[] = []
   destroyed = false
-  private callback: (() => void) | undefined
+  private callback: ((error?: Error) => void) | undefined
 
   setNoDelay(): void {}
   pause(): void {
@@ -27,13 +28,19 @@ class FakeSocket extends EventEmitter {
     this.destroyed = true
     this.emit('close')
   }
-  write(bytes: Uint8Array, callback: () => void): void {
+  cork(): void {
+    this.done.push('cork')
+  }
+  uncork(): void {
+    this.done.push('uncork')
+  }
+  write(bytes: Uint8Array, callback?: (error?: Error) => void): void {
     this.done.push(`write ${bytes.length}`)
-    this.callback = callback
+    if (callback) this.callback = callback
   }
   /** The kernel has taken what was written. */
-  taken(): void {
-    this.callback?.()
+  taken(error?: Error): void {
+    this.callback?.(error)
   }
 }
 
@@ -41,8 +48,14 @@ class FakeSocket extends EventEmitter {
 class FakeConnection implements HostedConnection {
   readonly events: ConnectionEvents
   outputBytes = 0
+  /** Into how many the next output is cut. */
+  pieces = 1
+  /** What becomes output when that is taken, as settlements that a turn gathers. */
+  private gathered = 0
+  private announced = false
   readable = true
   received = 0
+  readonly recycled: number[] = []
   gone = 0
   ticks: number[] = []
 
@@ -50,17 +63,32 @@ class FakeConnection implements HostedConnection {
     this.events = events
   }
   say(bytes: number): void {
-    const waiting = this.outputBytes > 0
     this.outputBytes += bytes
-    if (!waiting) this.events.writable()
+    this.announce()
+  }
+  gather(bytes: number): void {
+    this.gathered += bytes
+    this.announce()
+  }
+  private announce(): void {
+    if (this.announced) return
+    this.announced = true
+    this.events.writable()
   }
   receive(bytes: Uint8Array): void {
     this.received += bytes.length
   }
-  takeOutput(): Uint8Array | null {
-    const bytes = this.outputBytes > 0 ? new Uint8Array(this.outputBytes) : null
-    this.outputBytes = 0
-    return bytes
+  takeOutput(): TakenOutput | null {
+    const length = this.outputBytes + this.gathered
+    this.outputBytes = this.gathered = 0
+    this.announced = false
+    const { pieces } = this
+    this.pieces = 1
+    const cut = Array.from({ length: pieces }, () => new Uint8Array(length / pieces))
+    return length > 0 ? { length, pieces: cut, blocks: [] } : null
+  }
+  written(output: TakenOutput): void {
+    this.recycled.push(output.length)
   }
   tick(now: number): number {
     this.ticks.push(now)
@@ -94,6 +122,7 @@ function pumped(): Pumped {
       return connection
     },
     events: {
+      hurried: () => seen.push('hurried'),
       authenticated: (user) => seen.push(`user ${user}`),
       ended: ({ by }) => seen.push(`ended ${by}`),
       faulted: () => seen.push('faulted'),
@@ -103,6 +132,7 @@ function pumped(): Pumped {
   pump.tick(299)
   assert.equal(connection, undefined, 'nothing is made for who says nothing')
   socket.emit('data', FIRST)
+  assert.deepEqual(seen.splice(0), ['hurried'], 'a connection has deadlines of its own')
   return { socket, connection: connection!, pump, seen }
 }
 
@@ -123,6 +153,54 @@ suite('the pump', () => {
     socket.taken()
     await turn()
     assert.deepEqual(socket.done, ['write 30', 'write 11'])
+  })
+
+  test('writes what was announced while a write was under way, also when there is no output of it yet', async () => {
+    const { socket, connection } = pumped()
+    connection.say(10)
+    await turn()
+    connection.gather(7)
+    await turn()
+    assert.deepEqual(socket.done, ['write 10'])
+    socket.taken()
+    // It has been announced, and is not announced again.
+    connection.say(1)
+    await turn()
+    assert.deepEqual(socket.done, ['write 10', 'write 8'])
+  })
+
+  test('gives back what it has written, when that is taken and not when it failed', async () => {
+    const { socket, connection } = pumped()
+    connection.say(10)
+    await turn()
+    assert.deepEqual(connection.recycled, [])
+    socket.taken()
+    assert.deepEqual(connection.recycled, [10])
+    connection.say(20)
+    await turn()
+    socket.taken(new Error('gone'))
+    assert.deepEqual(connection.recycled, [10])
+  })
+
+  test('lets go of what it has read, unless others have parts of the memory', () => {
+    const { socket, connection } = pumped()
+    const own = Buffer.allocUnsafeSlow(100)
+    socket.emit('data', own)
+    assert.equal(own.length, 0)
+    const shared = Buffer.alloc(100, 1).subarray(0, 50)
+    socket.emit('data', shared)
+    assert.equal(shared.length, 50)
+    assert.equal(connection.received, FIRST.length + 150)
+  })
+
+  test('writes what has several pieces in one go, and has written it with the last', async () => {
+    const { socket, connection } = pumped()
+    connection.pieces = 3
+    connection.say(30)
+    await turn()
+    assert.deepEqual(socket.done, ['cork', 'write 10', 'write 10', 'write 10', 'uncork'])
+    socket.taken()
+    assert.deepEqual(connection.recycled, [30])
   })
 
   test('does not read from who does not read', async () => {
@@ -208,11 +286,17 @@ suite('the pump', () => {
     assert.deepEqual(connection.ticks, [0, 1_000, 2_000])
   })
 
-  test('asks again as soon as something was read: an open brings deadlines with it', () => {
-    const { socket, connection, pump } = pumped()
-    pump.tick(0)
-    socket.emit('data', Buffer.from('open'))
-    for (const now of [250, 500]) pump.tick(now)
+  test('asks again at once when the connection hurries it, and says so: an open brings deadlines with it', () => {
+    const { socket, connection, pump, seen } = pumped()
+    assert.equal(pump.tick(0), 1_000)
+    socket.emit('data', Buffer.from('more'))
+    assert.equal(pump.tick(200), 1_000)
+    connection.events.hurried?.()
+    assert.deepEqual(seen, ['hurried'])
+    assert.equal(pump.tick(250), 1_250)
+    assert.equal(pump.tick(500), 1_250)
     assert.deepEqual(connection.ticks, [0, 250])
+    socket.emit('close')
+    assert.equal(pump.tick(2_000), Number.POSITIVE_INFINITY)
   })
 })

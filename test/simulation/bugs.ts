@@ -1,7 +1,8 @@
 import type { ConnectionSink } from '../../src/engine/api.ts'
 import type { Broker } from '../../src/engine/broker.ts'
 import { OperationType } from '../../src/engine/ports/operations.ts'
-import type { Store, StoreClient } from '../../src/engine/ports/store.ts'
+import type { Queue } from '../../src/engine/queue.ts'
+import type { Group } from '../../src/engine/selective/groups.ts'
 import type { Disk, DiskFile } from '../../src/storage/disk.ts'
 import {
   FRAME_HEADER,
@@ -11,12 +12,8 @@ import {
   readFrameHeader,
   writeFrameHeader,
 } from '../../src/storage/format.ts'
-import type { SimulationOptions } from '../../src/testing/index.ts'
-
-/** The kind of the sections of a checkpoint that hold deduplication ids. */
-const SEEN_SECTION = 5
-
-type Tampering = NonNullable<SimulationOptions['tampering']>
+import { SOLO } from '../../src/testing/simulation/plan.ts'
+import { coreOf, replaced, type Tampering, withClient } from './tampering.ts'
 
 /** Faults of a kind that programmers make, each put between two real parts. */
 export const bugs: Readonly<Record<string, Tampering>> = {
@@ -27,12 +24,6 @@ export const bugs: Readonly<Record<string, Tampering>> = {
           client.written(lsn)
           client.durable(lsn)
         },
-      })),
-  },
-  'forgets at a restart which ids it has seen': {
-    store: (store) =>
-      withClient(store, (client) => ({
-        restore: (section) => section[0] !== SEEN_SECTION && client.restore(section),
       })),
   },
   'skips the checksum': { disk: skipChecksums },
@@ -66,22 +57,43 @@ export const bugs: Readonly<Record<string, Tampering>> = {
   },
   'drops a survivor in compaction': { disk: dropSurvivors },
   'dispatches twice': { broker: dispatchTwice },
-}
-
-/** `base` with some of its methods replaced; the rest are called on `base` itself. */
-function replaced<T extends object>(base: T, replacements: Partial<T>): T {
-  return new Proxy(base, {
-    get: (target, name) => {
-      const replacement = Reflect.get(replacements, name)
-      if (replacement !== undefined) return replacement
-      const value = Reflect.get(target, name)
-      return typeof value === 'function' ? value.bind(target) : value
-    },
-  })
-}
-
-function withClient(store: Store, tamper: (client: StoreClient) => Partial<StoreClient>): Store {
-  return replaced(store, { open: (client) => store.open(replaced(client, tamper(client))) })
+  'routes without looking at the selectors of bindings': {
+    broker: (broker) => replaced(broker, { bind: ({ selector: _, ...binding }) => broker.bind(binding) }),
+  },
+  'takes what a selector asks for with AND for decided by its first half': {
+    broker: (broker) =>
+      replaced(broker, {
+        consume: (connection, { selector, ...options }) =>
+          broker.consume(connection, { ...options, selector: selector?.replace(/ AND weight.*/, '') }),
+      }),
+  },
+  'forgets groups of messages': {
+    broker: (broker) =>
+      replaced(broker, {
+        publish: (connection, { group: _, ...publication }) => broker.publish(connection, publication),
+      }),
+  },
+  'hands a group over while something of it is unsettled': { broker: handOverEarly },
+  'lets a group go on past a member that waits': { broker: goPastWaiting },
+  'does not look again at what comes back to selective consumers': { broker: forgetReturns },
+  'hands out the least urgent first': { broker: serveUrgentLast },
+  'does not look at the priority of consumers': {
+    broker: (broker) =>
+      replaced(broker, {
+        consume: (connection, { priority, queue, ...options }) =>
+          broker.consume(connection, { ...options, queue, priority: queue === SOLO ? priority : 0 }),
+      }),
+  },
+  'gives what is to go to one active consumer to all': {
+    broker: (broker) =>
+      replaced(broker, {
+        declareQueue: ({ policy, ...declaration }, connection) =>
+          broker.declareQueue(
+            { ...declaration, policy: { ...policy, singleActiveConsumer: false } },
+            connection,
+          ),
+      }),
+  },
 }
 
 /** Makes damaged frames look whole as they are read. */
@@ -130,6 +142,53 @@ function dropSurvivors(disk: Disk): Disk {
       return disk.write(file, kept, position, done)
     },
   })
+}
+
+/** Groups count nothing as unsettled. */
+function handOverEarly(broker: Broker): Broker {
+  return withoutCount(broker, 'unsettled')
+}
+
+/** Groups count nothing as waiting. */
+function goPastWaiting(broker: Broker): Broker {
+  return withoutCount(broker, 'parked')
+}
+
+function withoutCount(broker: Broker, count: keyof Group): Broker {
+  const core = coreOf(broker)
+  const { grouped } = core
+  core.grouped = (queue) => {
+    grouped(queue)
+    const groups = queue.groups!
+    const get = groups.get.bind(groups)
+    groups.get = (number) => Object.defineProperty(get(number), count, { get: () => 0, set: () => {} })
+  }
+  return broker
+}
+
+function forgetReturns(broker: Broker): Broker {
+  return replaced(broker, {
+    settle: (consumer, ...rest) => {
+      const assortment = coreOf(broker).consumers.get(consumer)?.queue.assortment
+      const arrived = assortment?.arrived.slice() ?? []
+      const count = broker.settle(consumer, ...rest)
+      if (assortment) assortment.arrived = arrived
+      return count
+    },
+  })
+}
+
+/** Where everybody takes everything; elsewhere the places of messages are numbers. */
+function serveUrgentLast(broker: Broker): Broker {
+  const dispatcher = Reflect.get(broker, 'dispatcher') as { dispatch(queue: Queue): void }
+  const dispatch = dispatcher.dispatch.bind(dispatcher)
+  dispatcher.dispatch = (queue) => {
+    if (queue.assortment !== null) return dispatch(queue)
+    queue.lanes.reverse()
+    dispatch(queue)
+    queue.lanes.reverse()
+  }
+  return broker
 }
 
 function dispatchTwice(broker: Broker): Broker {

@@ -68,6 +68,26 @@ test('what the last snapshot commits while the journal closes is there after the
   assert.equal(await bench.payload(1, late), 'late')
 })
 
+test('a checkpoint comes also when many messages have left and little was written', async () => {
+  const bench = new Bench({ checkpointBytes: 2 ** 24, segmentBytes: 2 ** 24, checkpointSettlements: 1_000 })
+  const keeper = await bench.open()
+  const lsns = Array.from({ length: 1_500 }, () => keeper.publish(1, 'x'))
+  await bench.commit()
+  for (const [from, to] of [
+    [0, 900],
+    [900, 1_100],
+  ] as const) {
+    assert.equal(checkpoints(bench).length, 0)
+    keeper.settle(1, lsns.slice(from, to))
+    await bench.commit()
+    await bench.clock.advance(50)
+  }
+  assert.equal(checkpoints(bench).length, 1)
+  await bench.crash()
+  assert.ok(bench.report.operationsReplayed < 10, `${bench.report.operationsReplayed} operations replayed`)
+  assert.equal(bench.keeper.held.size, 400)
+})
+
 test('the two newest checkpoints are kept, and a damaged newest one costs nothing', async () => {
   const bench = new Bench()
   const keeper = await bench.open()

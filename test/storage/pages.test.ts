@@ -1,6 +1,20 @@
 import { strict as assert } from 'node:assert'
 import { test } from 'node:test'
-import { Bench, seed } from './support.ts'
+import { Journal } from '../../src/storage/journal.ts'
+import { BookKeeper } from '../../src/testing/contracts/book-keeper.ts'
+import { Bench, seed, withoutPages } from './support.ts'
+
+/** As an engine that names the page in whatever it says in a checkpoint. */
+function write(bench: Bench, content: string | Buffer): number {
+  const page = bench.journal.writePage(Buffer.from(content))
+  bench.keeper.named.add(page)
+  return page
+}
+
+function free(bench: Bench, page: number): void {
+  bench.journal.freePage(page)
+  bench.keeper.named.delete(page)
+}
 
 function load(bench: Bench, page: number): Promise<string | null> {
   return bench.wait(
@@ -15,24 +29,24 @@ async function checkpoint(bench: Bench): Promise<void> {
   bench.keeper.meta('anything')
   await bench.commit()
   await bench.close()
-  await bench.open()
+  await bench.open(bench.keeper.named)
 }
 
 test('a page that a checkpoint may name keeps its bytes until two younger checkpoints are durable', async () => {
   const bench = new Bench()
   await bench.open()
-  const page = bench.journal.writePage(Buffer.from('old'))
+  const page = write(bench, 'old')
   await checkpoint(bench)
-  bench.journal.freePage(page)
+  free(bench, page)
   // The engine has written the page anew elsewhere; the old one is still what the checkpoint names.
-  const taken = new Set([page, bench.journal.writePage(Buffer.from('new'))])
+  const taken = new Set([page, write(bench, 'new')])
   await bench.clock.advance(10)
   assert.equal(taken.size, 2)
   assert.equal(await load(bench, page), 'old')
   await checkpoint(bench)
-  assert.notEqual(bench.journal.writePage(Buffer.from('newer')), page, 'the checkpoint before names it')
+  assert.notEqual(write(bench, 'newer'), page, 'the checkpoint before names it')
   await checkpoint(bench)
-  assert.equal(bench.journal.writePage(Buffer.from('newest')), page)
+  assert.equal(write(bench, 'newest'), page)
 })
 
 test('within one process too: a page freed before a checkpoint waits for the one after it', async () => {
@@ -51,32 +65,45 @@ test('within one process too: a page freed before a checkpoint waits for the one
     }
     await bench.clock.advance(100)
   }
-  const page = bench.journal.writePage(Buffer.from('named by the first'))
+  const page = write(bench, 'named by the first')
   await untilNext()
-  bench.journal.freePage(page)
+  free(bench, page)
   await untilNext()
-  const other = bench.journal.writePage(Buffer.from('of the second'))
+  const other = write(bench, 'of the second')
   assert.notEqual(other, page, 'the first is what remains if the second turns out damaged')
   await untilNext()
-  assert.equal(bench.journal.writePage(Buffer.from('of the third')), page)
+  assert.equal(write(bench, 'of the third'), page)
 })
 
 test('a page written after the last checkpoint is nobody’s after a crash, and its room is used again', async () => {
   const bench = new Bench()
   await bench.open()
-  const kept = bench.journal.writePage(Buffer.from('kept'))
+  const kept = write(bench, 'kept')
   await checkpoint(bench)
-  const lost = bench.journal.writePage(Buffer.from('lost'))
+  const lost = write(bench, 'lost')
   await bench.clock.advance(10)
   await bench.crash()
   assert.equal(await load(bench, kept), 'kept')
-  assert.equal(bench.journal.writePage(Buffer.from('next')), lost)
+  assert.equal(write(bench, 'next'), lost)
+})
+
+test('a page that is taken in a checkpoint and that nothing names is nobody’s, and its room is used again', async () => {
+  const bench = new Bench()
+  await bench.open()
+  // What the engine wrote when it had said what it names, or freed before it said it.
+  const orphan = bench.journal.writePage(Buffer.alloc(10_000, 1))
+  const kept = write(bench, 'kept')
+  await checkpoint(bench)
+  await bench.crash(bench.keeper.named)
+  for (let i = 0; i < 2; i++) await checkpoint(bench)
+  assert.equal(Math.floor(write(bench, 'next') / 1024), Math.floor(orphan / 1024))
+  assert.equal(await load(bench, kept), 'kept')
 })
 
 test('a damaged page is answered with null', async () => {
   const bench = new Bench()
   await bench.open()
-  const pages = [1, 2, 3].map((i) => bench.journal.writePage(Buffer.from(`page ${i}`.repeat(100))))
+  const pages = [1, 2, 3].map((i) => write(bench, `page ${i}`.repeat(100)))
   await checkpoint(bench)
   const content = bench.disk.content('pages')
   content[4096 + 100]! ^= 1
@@ -93,18 +120,41 @@ test('a damaged page is answered with null', async () => {
 test('the page file shrinks when its end is free', async () => {
   const bench = new Bench()
   await bench.open()
-  const pages = Array.from({ length: 50 }, () => bench.journal.writePage(Buffer.alloc(10_000, 1)))
+  const pages = Array.from({ length: 50 }, () => write(bench, Buffer.alloc(10_000, 1)))
   await checkpoint(bench)
   const before = bench.disk.content('pages').length
-  for (const page of pages.slice(1)) bench.journal.freePage(page)
+  for (const page of pages.slice(1)) free(bench, page)
+  // Nobody reads a page or writes one.
   for (let i = 0; i < 3; i++) await checkpoint(bench)
   assert.equal(before, 50 * 3 * 4096)
-  // Somebody has to open the file: a journal that never needs it leaves it alone.
-  bench.journal.writePage(Buffer.from('x'))
-  await bench.clock.advance(10)
-  await checkpoint(bench)
-  assert.ok(bench.disk.content('pages').length <= 4 * 4096)
+  assert.equal(bench.disk.content('pages').length, 3 * 4096)
 })
+
+for (const what of ['open', 'write'] as const) {
+  test(`a page file whose device fails at ${what} fails the journal, which answers and closes all the same`, async () => {
+    const bench = new Bench()
+    await bench.open()
+    const page = write(bench, 'page')
+    await checkpoint(bench)
+    await bench.close()
+    const disk = withoutPages(bench.disk.mount(), bench.clock, what)
+    const keeper = new BookKeeper()
+    keeper.named.add(page)
+    bench.journal = new Journal({ disk, clock: bench.clock, options: bench.options })
+    const { lastLsn } = await bench.wait(bench.journal.open(keeper))
+    // Otherwise there would be no checkpoint at the end, which waits for pages.
+    keeper.nextLsn = lastLsn + 1
+    keeper.meta('anything')
+    keeper.commit(bench.journal)
+    await bench.wait(keeper.durableUpTo(keeper.nextLsn - 1))
+    const other = bench.journal.writePage(Buffer.from('other'))
+    const loaded = Promise.all([load(bench, page), load(bench, other)])
+    // While it closes, the last checkpoint waits for the page.
+    await bench.close()
+    assert.equal(keeper.failure?.code, 'journal-failed')
+    assert.deepEqual(await loaded, [what === 'open' ? null : 'page', 'other'])
+  })
+}
 
 test('pages are what was written through any number of crashes', async (t) => {
   t.diagnostic(`SEED=${seed}`)
@@ -117,13 +167,13 @@ test('pages are what was written through any number of crashes', async (t) => {
     for (let round = 0; round < 12; round++) {
       for (let i = 0; i < 15; i++) {
         const content = `page ${round}.${i} ${'z'.repeat(bench.random.between(0, 9000))}`
-        const page = bench.journal.writePage(Buffer.from(content))
+        const page = write(bench, content)
         assert.ok(!pages.has(page), `page ${page} is given out twice, SEED=${from}`)
         pages.set(page, content)
         if (pages.size > 20 && bench.random.chance(0.8)) {
           const old = bench.random.pick([...pages.keys()])
           pages.delete(old)
-          bench.journal.freePage(old)
+          free(bench, old)
         }
       }
       if (bench.random.chance(0.5)) {
@@ -131,7 +181,7 @@ test('pages are what was written through any number of crashes', async (t) => {
         named = new Map(pages)
       } else {
         await bench.clock.advance(bench.random.between(0, 5))
-        await bench.crash()
+        await bench.crash(named.keys())
         pages.clear()
         for (const [page, content] of named) pages.set(page, content)
       }
@@ -139,4 +189,21 @@ test('pages are what was written through any number of crashes', async (t) => {
         assert.ok((await load(bench, page)) === content, `page ${page}, SEED=${from}`)
     }
   }
+})
+
+test('an idle journal gives back the room of pages that were freed', async () => {
+  const bench = new Bench({ idleInterval: 20 })
+  const keeper = await bench.open()
+  keeper.publish(1, 'kept')
+  await bench.commit()
+  const pages = Array.from({ length: 30 }, (_, i) => bench.journal.writePage(Buffer.alloc(5_000, i)))
+  await bench.clock.advance(500)
+  const before = bench.disk.content('pages').length
+  for (const page of pages) bench.journal.freePage(page)
+  keeper.publish(1, 'something happens')
+  await bench.commit()
+  await bench.clock.advance(5_000)
+  assert.ok(before >= 150_000)
+  assert.equal(bench.disk.content('pages').length, 0)
+  assert.equal(bench.clock.nextAt(), Number.POSITIVE_INFINITY, 'no timer is left')
 })

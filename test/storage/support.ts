@@ -1,5 +1,6 @@
 import type { Clock } from '../../src/engine/ports/clock.ts'
 import { type RecoveryReport, Slice } from '../../src/engine/ports/store.ts'
+import type { Disk, DiskError } from '../../src/storage/disk.ts'
 import { Journal } from '../../src/storage/journal.ts'
 import type { JournalOptions } from '../../src/storage/options.ts'
 import { BookKeeper, payloadOf } from '../../src/testing/contracts/book-keeper.ts'
@@ -26,9 +27,10 @@ export class Bench {
     this.options = { ...smallJournal, ...options }
   }
 
-  /** Opens a new journal on the disk, with a new engine. */
-  async open(): Promise<BookKeeper> {
+  /** Opens a new journal on the disk, with a new engine whose checkpoint names these pages. */
+  async open(named: Iterable<number> = []): Promise<BookKeeper> {
     this.keeper = new BookKeeper()
+    for (const page of named) this.keeper.named.add(page)
     this.journal = new Journal({ disk: this.disk.mount(), clock: this.clock, options: this.options })
     this.report = await this.wait(this.journal.open(this.keeper))
     this.keeper.nextLsn = this.report.lastLsn + 1
@@ -50,10 +52,10 @@ export class Bench {
   }
 
   /** The power goes; the journal is opened again. */
-  async crash(): Promise<BookKeeper> {
+  async crash(named: Iterable<number> = []): Promise<BookKeeper> {
     this.disk.crash()
     this.clock.clear()
-    return this.open()
+    return this.open(named)
   }
 
   /** The process is killed; the journal is opened again. */
@@ -130,4 +132,28 @@ export const realClock: Clock = {
     return () => clearTimeout(timer)
   },
   defer: (callback) => process.nextTick(callback),
+}
+
+const broken: DiskError = Object.assign(new Error('the device is gone'), { code: 'EIO' })
+
+/** A disk whose page file fails, after a while. */
+export function withoutPages(disk: Disk, clock: Clock, what: 'open' | 'write'): Disk {
+  return {
+    list: disk.list.bind(disk),
+    open: (path, mode, done) => {
+      if (path === 'pages' && what === 'open') clock.after(5, () => done(broken, null, 0))
+      else disk.open(path, mode, done)
+    },
+    write: (file, buffers, position, done) => {
+      if (file.path === 'pages') clock.after(5, () => done(broken))
+      else disk.write(file, buffers, position, done)
+    },
+    sync: disk.sync.bind(disk),
+    read: disk.read.bind(disk),
+    truncate: disk.truncate.bind(disk),
+    rename: disk.rename.bind(disk),
+    remove: disk.remove.bind(disk),
+    close: disk.close.bind(disk),
+    free: disk.free.bind(disk),
+  }
 }

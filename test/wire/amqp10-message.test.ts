@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { isMillraceError } from '../../src/model/errors.ts'
-import type { MessageContent } from '../../src/model/message.ts'
+import { IdSeries, type MessageContent, PlainContent } from '../../src/model/message.ts'
 import { encodeMessage, encodeShared } from '../../src/wire/amqp10/message-encoder.ts'
 import { decodeMessage, findProperty, type MessageView } from '../../src/wire/amqp10/message-view.ts'
 import { Section } from '../../src/wire/amqp10/sections.ts'
@@ -99,6 +99,25 @@ test(`a message comes back as it was sent (SEED=${seed})`, () => {
       )
     }),
     { seed, numRuns: 400 },
+  )
+})
+
+test(`a message of which its producer says nothing but the body is written like any other (SEED=${seed})`, () => {
+  const stem = fc.oneof(fc.string({ maxLength: 40 }), text)
+  const number = fc.oneof(fc.nat(1300), fc.maxSafeNat())
+  const message = fc.tuple(body, number, fc.option(destination, { nil: undefined }), millis)
+  fc.assert(
+    fc.property(fc.array(stem, { minLength: 1, maxLength: 2 }), fc.array(message), (stems, messages) => {
+      const series = stems.map((each) => new IdSeries(each))
+      for (const [index, [value, count, to, timestamp]] of messages.entries()) {
+        const content = new PlainContent(value, series[index % series.length]!, count, timestamp)
+        const expected = encodeMessage({ body: value, messageId: content.messageId, timestamp, to })
+        // A head that has been made is used from the second message on.
+        for (const time of ['first', 'second'])
+          assert.ok(encodeShared(content, to).equals(expected), `the ${time} time`)
+      }
+    }),
+    { seed, numRuns: 200 },
   )
 })
 

@@ -11,6 +11,7 @@ import { readState } from '../../src/wire/amqp10/peer/state-codec.ts'
 import { readTarget } from '../../src/wire/amqp10/peer/terminus-codec.ts'
 import { AmqpSymbol, Described } from '../../src/wire/amqp10/values.ts'
 import { Pair } from './pair.ts'
+import { bytesOf } from './raw.ts'
 
 const seed = Number(process.env['SEED'] ?? Date.now() % 1_000_000)
 const ids = fc.uint8Array({ minLength: 1, maxLength: 40 })
@@ -130,7 +131,7 @@ test(`4.4.1: frames of one transaction have one state, those of another their ow
     }
     beginTransfer(output, 0, 0, head, 0)
     output.endFrame(0)
-    const bytes = output.take()!
+    const bytes = bytesOf(output.take()!)
     decoder.decode(bytes, 8, bytes.length)
     return decoder.transfer.state
   }

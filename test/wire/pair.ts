@@ -14,6 +14,7 @@ import {
   type SenderLink,
 } from '../../src/wire/amqp10/peer/peer.ts'
 import type { AmqpError, Attach, DeliveryState, Open } from '../../src/wire/amqp10/peer/performatives.ts'
+import { bytesOf } from './raw.ts'
 
 /** A peer that notes everything it is told, as text and as things to look at. */
 export class Recorder implements PeerEvents {
@@ -231,9 +232,9 @@ export class Pair {
 
   /** One turn of output in one direction. */
   pass(from: Peer, to: Peer): boolean {
-    const bytes = from.takeOutput()
-    if (!bytes) return false
-    for (const chunk of this.cut(bytes)) to.receive(chunk)
+    const output = from.takeOutput()
+    if (!output) return false
+    for (const chunk of this.cut(bytesOf(output))) to.receive(chunk)
     return true
   }
 

@@ -15,7 +15,7 @@ import {
 } from '../../src/wire/amqp10/peer/performative-encoder.ts'
 import type { Attach, DeliveryState, Open, Source, Target } from '../../src/wire/amqp10/peer/performatives.ts'
 import { Pair } from './pair.ts'
-import { frameOf } from './raw.ts'
+import { bytesOf, frameOf } from './raw.ts'
 
 const seed = Number(process.env['SEED'] ?? Date.now() % 1_000_000)
 const require = createRequire(import.meta.url)
@@ -294,7 +294,7 @@ test(`2.7.6 and 3.4: dispositions come back, and rhea reads the same (SEED=${see
       const output = new Output()
       const write = (body: Uint8Array) => output.frame(0, 0, body)
       writeDisposition({ output, channel: 0, write }, receiver, first, last, settled, given)
-      const bytes = output.take()!
+      const bytes = bytesOf(output.take()!)
       const decoder = new FrameDecoder()
       decoder.decode(bytes, 8, bytes.length)
       const ours = decoder.disposition

@@ -3,7 +3,7 @@ import { suite, test } from 'node:test'
 import type { PeerOptions } from '../../src/wire/amqp10/peer/peer.ts'
 import { Typed } from '../../src/wire/amqp10/values.ts'
 import { Pair, Recorder } from './pair.ts'
-import { amqpHeader, begin, frame, frameOf, open, parse, saslHeader, symbol, uint } from './raw.ts'
+import { amqpHeader, begin, bytesOf, frame, frameOf, open, parse, saslHeader, symbol, uint } from './raw.ts'
 
 /** A server that has seen these bytes. */
 function server(bytes: Uint8Array[], options: Partial<PeerOptions> = {}): Recorder {
@@ -43,7 +43,7 @@ suite('core 2.2, version negotiation', () => {
   for (const [what, bytes, seen] of foreign) {
     test(`${what}: answered with our header, then closed`, () => {
       const recorder = server([Buffer.from(bytes as string, 'latin1')])
-      assert.deepEqual(recorder.peer.takeOutput(), amqpHeader)
+      assert.deepEqual(bytesOf(recorder.peer.takeOutput()!), amqpHeader)
       assert.equal(recorder.by, 'protocol-header')
       assert.equal(recorder.error?.condition, 'amqp:connection:framing-error')
       assert.equal(Buffer.from(recorder.header!).toString('latin1'), seen)
@@ -67,7 +67,7 @@ suite('core 2.2, version negotiation', () => {
 
   test('a server without SASL answers the SASL header with the AMQP one', () => {
     const recorder = server([saslHeader])
-    assert.deepEqual(recorder.peer.takeOutput(), amqpHeader)
+    assert.deepEqual(bytesOf(recorder.peer.takeOutput()!), amqpHeader)
     assert.equal(recorder.by, 'protocol-header')
   })
 })

@@ -10,6 +10,7 @@ import type { PeerOptions } from '../../src/wire/amqp10/peer/peer.ts'
 import { parsePlain } from '../../src/wire/amqp10/sasl/plain.ts'
 import type { SaslServer } from '../../src/wire/amqp10/sasl/sasl.ts'
 import { type RecordedReceiver, type RecordedSession, Recorder } from './pair.ts'
+import { bytesOf } from './raw.ts'
 
 const plain: SaslServer = {
   mechanisms: () => ['PLAIN'],
@@ -47,8 +48,8 @@ class Host extends Recorder {
   }
 
   private flush(): void {
-    const bytes = this.peer.takeOutput()
-    if (bytes) this.socket.write(bytes)
+    const output = this.peer.takeOutput()
+    if (output) this.socket.write(bytesOf(output))
   }
 }
 

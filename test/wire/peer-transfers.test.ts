@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import type { DeliveryState } from '../../src/wire/amqp10/peer/performatives.ts'
 import { Pair } from './pair.ts'
-import { frame, parse } from './raw.ts'
+import { bytesOf, frame, parse } from './raw.ts'
 
 suite('core 2.6.12 and 2.6.14, transfers', () => {
   test('tag, format and settled arrive; a tag of none is made', () => {
@@ -32,7 +32,7 @@ suite('core 2.6.12 and 2.6.14, transfers', () => {
     const [sender, receiver] = pair.sending(3)
     const text = 'abcdefghij'.repeat(1000)
     sender.send(text)
-    const output = pair.client.peer.takeOutput()!
+    const output = bytesOf(pair.client.peer.takeOutput()!)
     for (let at = 0; at < output.length; ) {
       const size = Buffer.from(output).readUInt32BE(at)
       assert(size <= 1000)
@@ -52,7 +52,7 @@ suite('core 2.6.12 and 2.6.14, transfers', () => {
       const pair = new Pair({}, { maxFrameSize: size })
       const [sender] = pair.sending(3)
       sender.send('x'.repeat(5000))
-      assert.equal(Buffer.from(pair.client.peer.takeOutput()!).readUInt32BE(0), size)
+      assert.equal(bytesOf(pair.client.peer.takeOutput()!).readUInt32BE(0), size)
     }
   })
 
@@ -68,6 +68,50 @@ suite('core 2.6.12 and 2.6.14, transfers', () => {
         [size, 1],
       )
       assert(receiver.parts.length <= 3)
+    }
+  })
+
+  test('large payloads go as they lie, whole and in order, in frames as large as the other end takes them', () => {
+    for (const size of [16_384, 65_000, 65_536, 200_000]) {
+      for (const maxFrameSize of [512, 4_096, 65_536]) {
+        const pair = new Pair({}, { maxFrameSize, incomingWindow: 2_048 })
+        const [sender, receiver] = pair.sending(3)
+        // In no memory that output has, too.
+        const payload = Buffer.allocUnsafeSlow(size).fill('abcdefghijk')
+        const prefix = Buffer.from('prefix')
+        sender.link.send(false, 0, null, prefix, payload, 0, size)
+        sender.send('next')
+        const output = pair.client.peer.takeOutput()!
+        assert.equal(
+          output.pieces.some(({ buffer }) => buffer === payload.buffer),
+          maxFrameSize > 512,
+          `${size} bytes in frames of ${maxFrameSize}`,
+        )
+        const bytes = bytesOf(output)
+        for (let at = 0; at < bytes.length; at += bytes.readUInt32BE(at)) {
+          assert(bytes.readUInt32BE(at) <= maxFrameSize)
+        }
+        pair.server.peer.receive(bytes)
+        assert(receiver.deliveries[0] === `prefix${payload}`, `${size} bytes in frames of ${maxFrameSize}`)
+        assert.equal(receiver.deliveries[1], 'next')
+      }
+    }
+  })
+
+  test('a payload that is a small part of the memory it lies in is copied: it would keep all of that', () => {
+    const pair = new Pair({}, { maxFrameSize: 65_536 })
+    const [sender] = pair.sending(3)
+    const memory = Buffer.allocUnsafeSlow(1_000_000)
+    for (const [size, referred] of [
+      [100_000, false],
+      [200_000, true],
+    ] as const) {
+      sender.link.send(false, 0, null, null, memory, 500_000, 500_000 + size)
+      const { pieces } = pair.client.peer.takeOutput()!
+      assert.equal(
+        pieces.some(({ buffer }) => buffer === memory.buffer),
+        referred,
+      )
     }
   })
 

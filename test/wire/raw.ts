@@ -1,8 +1,14 @@
+import type { TakenOutput } from '../../src/wire/amqp10/peer/output.ts'
 import { Reader } from '../../src/wire/amqp10/reader.ts'
 import { AmqpSymbol, Described, Typed } from '../../src/wire/amqp10/values.ts'
 import { Writer } from '../../src/wire/amqp10/writer.ts'
 
 /** Frames written and read without the machine under test. */
+
+/** A copy of what has been taken, in one piece. */
+export function bytesOf({ pieces }: TakenOutput): Buffer {
+  return Buffer.concat(pieces)
+}
 
 export const amqpHeader: Buffer = Buffer.from('AMQP\0\x01\0\0', 'latin1')
 export const saslHeader: Buffer = Buffer.from('AMQP\x03\x01\0\0', 'latin1')
@@ -78,9 +84,9 @@ export interface Parsed {
 }
 
 /** The frames in what a peer has written, headers left out. */
-export function parse(bytes: Uint8Array | null): Parsed[] {
+export function parse(output: TakenOutput | null): Parsed[] {
   const frames: Parsed[] = []
-  const buffer = Buffer.from(bytes ?? [])
+  const buffer = output ? bytesOf(output) : Buffer.alloc(0)
   for (let at = 0; at < buffer.length; ) {
     if (buffer.toString('latin1', at, at + 4) === 'AMQP') {
       at += 8

@@ -7,9 +7,11 @@ export function capabilitiesOf(line: Line): Capabilities {
   const millrace = offeredCapabilities.includes(MILLRACE)
   const limit = properties.get('max-message-size')
   return {
+    lasting: properties.get('millrace:lasting') !== false,
     durabilities: millrace ? ['disk', 'os', 'memory'] : ['disk', 'memory'],
     // Other brokers redeliver by rules of their own, which nobody tells us.
     redelivery: millrace,
+    retryDelay: millrace,
     browse: true,
     // Where a filter is not known, attaching with one is refused.
     selectors: true,

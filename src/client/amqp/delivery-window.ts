@@ -1,3 +1,6 @@
+/** Deliveries for which a window may keep room while there are none. */
+const KEPT = 16_384
+
 /**
  * Unsettled deliveries of a link by their delivery-id, oldest first. Ids rise (RFC 1982 serial numbers of 32 bits, here
  * continued beyond) but are shared by the links of a session, so that they have gaps; positions rise by one, from 1.
@@ -5,7 +8,9 @@
 export class DeliveryWindow<T> {
   private ids: number[] = []
   private items: (T | undefined)[] = []
+  /** Where in the arrays the oldest stands that has not been taken, and behind the newest. */
   private head = 0
+  private tail = 0
   /** Position of the first element of the arrays. */
   private base = 1
   private latest = 0
@@ -18,7 +23,7 @@ export class DeliveryWindow<T> {
 
   /** Position that the next delivery gets. */
   get next(): number {
-    return this.base + this.ids.length
+    return this.base + this.tail
   }
 
   /** Position of the oldest that has not been taken, or `next`. */
@@ -29,9 +34,10 @@ export class DeliveryWindow<T> {
   /** Answers its position. */
   push(id: number, item: T): number {
     this.latest += (id - this.latest) >>> 0
-    this.ids.push(this.latest)
+    this.ids[this.tail] = this.latest
+    this.items[this.tail] = item
     this.count++
-    return this.base + this.items.push(item) - 1
+    return this.base + this.tail++
   }
 
   /** The delivery at a position, unless it was taken. */
@@ -75,17 +81,16 @@ export class DeliveryWindow<T> {
   find(id: number): T | undefined {
     const whole = this.latest - ((this.latest - id) >>> 0)
     const index = this.search(whole)
-    return this.ids[index] === whole ? this.items[index] : undefined
+    return index < this.tail && this.ids[index] === whole ? this.items[index] : undefined
   }
 
   /** Takes everything, in order. Positions go on. */
   takeAll(): T[] {
     const rest = this.items.filter((item) => item !== undefined)
-    this.base += this.items.length
     this.ids = []
     this.items = []
-    this.head = 0
     this.count = 0
+    this.empty()
     return rest
   }
 
@@ -93,8 +98,8 @@ export class DeliveryWindow<T> {
   private search(id: number): number {
     const { ids } = this
     let low = this.head
-    if (low < ids.length && ids[low]! >= id) return low
-    let high = ids.length
+    let high = this.tail
+    if (low < high && ids[low]! >= id) return low
     while (low < high) {
       const middle = (low + high) >>> 1
       if (ids[middle]! < id) low = middle + 1
@@ -105,15 +110,25 @@ export class DeliveryWindow<T> {
 
   private advance(): void {
     const { items, ids } = this
-    while (this.head < items.length && items[this.head] === undefined) this.head++
-    if (this.head === items.length) {
-      items.length = 0
-      ids.length = 0
-    } else if (this.head >= 4096 && this.head * 2 >= items.length) {
+    while (this.head < this.tail && items[this.head] === undefined) this.head++
+    if (this.head === this.tail) this.empty()
+    else if (this.head >= 4096 && this.head * 2 >= this.tail) {
       items.splice(0, this.head)
       ids.splice(0, this.head)
-    } else return
-    this.base += this.head
+      this.base += this.head
+      this.tail -= this.head
+      this.head = 0
+    }
+  }
+
+  /** What has grown stays: it will be needed again, and growing costs copies. */
+  private empty(): void {
+    if (this.items.length > KEPT) {
+      this.items = []
+      this.ids = []
+    }
+    this.base += this.tail
     this.head = 0
+    this.tail = 0
   }
 }

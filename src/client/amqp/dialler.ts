@@ -11,6 +11,7 @@ const final: readonly ErrorCode[] = [
   'not-permitted',
   'directory-unusable',
   'journal-newer',
+  'closed',
 ]
 
 /** Makes lines to one of several addresses, in turn, with pauses that grow and are drawn from a range. */

@@ -12,20 +12,24 @@ const DURABILITY_KEY = 'x-opt-durability'
 const PREPARE_KEY = 'x-opt-prepare'
 
 const NORMAL_PRIORITY = 4
+/** The longest time to live that a header can say, 49 days. Milliseconds. */
+export const MAX_TTL = 0xffff_ffff
 
 const writer = new Writer(64)
 const prefixes = new Map<number, Uint8Array>()
 
 /**
  * The sections in front of the payload of a send: the header (core 3.2.1) and, where that cannot say it, the durability
- * asked for as delivery annotation, as the group is for which a half message is prepared. `ttl` in milliseconds; 0: none.
+ * asked for as delivery annotation, as the group is for which a half message is prepared. `left`: milliseconds to live; 0: for
+ * ever. What is more than a header can say is left to the absolute-expiry-time.
  */
 export function sendPrefix(
   durability: Durability,
   priority: number,
-  ttl: number,
+  left: number,
   prepare?: string,
 ): Uint8Array {
+  const ttl = left > MAX_TTL ? 0 : left
   if (ttl > 0 || prepare !== undefined) return writePrefix(durability, priority, ttl, prepare)
   const key = priority * 4 + (durability === 'disk' ? 0 : durability === 'os' ? 1 : 2)
   let prefix = prefixes.get(key)
@@ -42,7 +46,7 @@ function writePrefix(durability: Durability, priority: number, ttl: number, prep
   const header = writer.beginCompound(0xc0)
   writer.boolean(durability !== 'memory')
   if (ttl > 0 || priority !== NORMAL_PRIORITY) writer.ubyte(priority)
-  if (ttl > 0) writer.uint(Math.min(Math.ceil(ttl), 0xffff_ffff))
+  if (ttl > 0) writer.uint(Math.ceil(ttl))
   writer.endCompound(header, ttl > 0 ? 3 : priority === NORMAL_PRIORITY ? 1 : 2)
   const annotations: [AmqpSymbol, string][] = []
   if (durability === 'os') annotations.push([new AmqpSymbol(DURABILITY_KEY), durability])
@@ -90,6 +94,21 @@ export function readEnvelope(bytes: Uint8Array, start: number, end: number): Env
     failures: typeof deliveryCount === 'number' ? deliveryCount : 0,
     annotations,
     payloadStart,
+  }
+}
+
+/** Milliseconds left to live, without decoding more than that; undefined: for ever, or the bytes are no message. */
+export function readTtl(bytes: Uint8Array, start: number, end: number): number | undefined {
+  reader.reset(bytes, start, end)
+  try {
+    if (reader.done || reader.descriptor() !== Section.header) return undefined
+    if (reader.compound() < 3) return undefined
+    reader.skip()
+    reader.skip()
+    const ttl = reader.value()
+    return typeof ttl === 'number' ? ttl : undefined
+  } catch {
+    return undefined
   }
 }
 

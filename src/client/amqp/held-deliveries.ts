@@ -86,10 +86,18 @@ export class HeldDeliveries {
     if (from >= 0) link.settle(from, to, state, !confirmed)
   }
 
-  /** The broker has settled these, or taken them back when `state` is another than was asked for. */
-  settled(first: number, last: number, state: DeliveryState | undefined): void {
-    this.window.takeIds(first, last, (item) => {
-      if (item === HELD) return
+  /**
+   * The broker has settled these, or taken them back when `state` is another than was asked for. Of those that nobody has
+   * settled here `revoked` is told.
+   */
+  settled(
+    first: number,
+    last: number,
+    state: DeliveryState | undefined,
+    revoked: (tag: number) => void,
+  ): void {
+    this.window.takeIds(first, last, (item, tag) => {
+      if (item === HELD) return revoked(tag)
       if (state && state.kind !== item.kind) item.missing = true
       if (--item.open === 0) finish(item)
     })

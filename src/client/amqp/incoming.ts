@@ -6,8 +6,10 @@ import {
   DEAD_LETTER_KEY,
   type Envelope,
   LSN_KEY,
+  MAX_TTL,
   PREPARED_KEY,
   readEnvelope,
+  readTtl,
 } from './envelope.ts'
 
 /** The parts of a dead letter's history as a Millrace broker annotates it (engine/dead-letters.ts). */
@@ -72,8 +74,21 @@ export class AmqpIncoming implements IncomingCheck {
   }
 
   get expiry(): number {
-    const { ttl } = this.envelope
-    return ttl === undefined ? (this.content.expiration ?? 0) : this.receivedAt + ttl
+    const { livesUntil } = this
+    if (livesUntil > 0) return livesUntil
+    const { expiration = 0 } = this.content
+    return this.hasNumber && expiration <= this.receivedAt + MAX_TTL ? 0 : expiration
+  }
+
+  /** By the header alone, which brokers write anew for each delivery. */
+  get livesUntil(): number {
+    const ttl = this.read ? this.read.ttl : readTtl(this.bytes, this.start, this.end)
+    return ttl === undefined ? 0 : this.receivedAt + ttl
+  }
+
+  /** It comes from a Millrace broker, whose header is all there is to say of its time to live, unless that is too long for it. */
+  private get hasNumber(): boolean {
+    return annotation(this.envelope.annotations, LSN_KEY) !== undefined
   }
 
   get size(): number {

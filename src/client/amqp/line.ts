@@ -7,6 +7,7 @@ import type { Dialled } from './dial.ts'
 import { connectionError, lost } from './errors.ts'
 import { foreignProtocol } from './foreign.ts'
 import { Credentials } from './sasl.ts'
+import { forget, writePieces } from './transport.ts'
 
 export interface LineOptions {
   readonly containerId: string
@@ -79,9 +80,10 @@ export class Line implements PeerEvents {
     this.tick()
   }
 
-  private received(bytes: Uint8Array): void {
+  private received(bytes: Buffer): void {
     this.peer.receive(bytes)
     this.onReceived()
+    forget(bytes)
   }
 
   /** Ends it in good order; resolves when the broker has answered, or is not heard of. */
@@ -105,8 +107,11 @@ export class Line implements PeerEvents {
 
   private flush(): void {
     if (this.full || this.socket.destroyed) return
-    const bytes = this.peer.takeOutput()
-    if (bytes) this.full = !this.socket.write(bytes)
+    const output = this.peer.takeOutput()
+    if (!output) return
+    this.full = !writePieces(this.socket, output.pieces, (error) => {
+      if (!error) this.peer.written(output)
+    })
   }
 
   private drained(): void {

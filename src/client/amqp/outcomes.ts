@@ -4,7 +4,7 @@ import type { ProviderSettlement } from '../provider.ts'
 
 /** How a settlement goes over the wire (core 3.4). A rejection's reason is its condition. */
 export function toState(settlement: ProviderSettlement): DeliveryState {
-  const { outcome, deliveryFailed = false, immediately, reason, description } = settlement
+  const { outcome, deliveryFailed = false, immediately, delay, reason, description } = settlement
   switch (outcome) {
     case 'accepted':
       return accepted
@@ -16,6 +16,7 @@ export function toState(settlement: ProviderSettlement): DeliveryState {
       const messageAnnotations = new Map<string, unknown>()
       if (description !== undefined) messageAnnotations.set('x-opt-description', description)
       if (immediately) messageAnnotations.set('x-opt-immediately', true)
+      if (delay) messageAnnotations.set('x-opt-delivery-delay', delay)
       return { kind: 'modified', deliveryFailed, undeliverableHere: false, messageAnnotations }
     }
   }

@@ -14,6 +14,7 @@ import type {
 import { CreditLine } from './credit-line.ts'
 import { fromAmqp, lost, lostDelivery } from './errors.ts'
 import { unappliedFilter } from './filters.ts'
+import { Gathering } from './gathering.ts'
 import { HeldDeliveries } from './held-deliveries.ts'
 import { AmqpIncoming } from './incoming.ts'
 import { toState } from './outcomes.ts'
@@ -58,8 +59,10 @@ export class AmqpReceiver implements ProviderReceiver, ReceiverEvents, Resumable
   private detaching: PromiseWithResolvers<void> | undefined
   /** Taken in and not handed over yet. */
   private batch: Incoming[] = []
+  /** Wall milliseconds, of all of them. */
+  private arrivedAt = 0
   /** Parts of a delivery that is not complete. */
-  private parts: Buffer[] = []
+  private readonly parts: Gathering = new Gathering()
   private failure: Error | undefined
   private closing: Promise<void> | undefined
 
@@ -114,13 +117,9 @@ export class AmqpReceiver implements ProviderReceiver, ReceiverEvents, Resumable
   }
 
   transfer(part: TransferPart): void {
-    if (part.aborted) {
-      this.parts = []
-    } else if (part.more) {
-      this.parts.push(Buffer.from(part.bytes.subarray(part.start, part.end)))
-    } else {
-      this.complete(part)
-    }
+    if (part.aborted) this.parts.clear()
+    else if (part.more) this.parts.add(part.bytes, part.start, part.end)
+    else this.complete(part)
   }
 
   private complete(part: TransferPart): void {
@@ -128,18 +127,15 @@ export class AmqpReceiver implements ProviderReceiver, ReceiverEvents, Resumable
     const tag = this.held.add(part.id, part.settled)
     if (this.closing) return this.giveBack(tag)
     const { slab } = this.home
-    const whole = this.parts.length > 0 ? this.join(part) : undefined
+    const whole = this.parts.empty ? undefined : this.parts.finish(part.bytes, part.start, part.end)
     const start = whole ? 0 : slab.copy(part.bytes, part.start, part.end)
     const end = whole ? whole.length : start + part.end - part.start
     const bytes = whole ?? slab.bytes
-    if (this.batch.length === 0) this.home.arrived(this)
-    this.batch.push(new AmqpIncoming(tag, this.source.destination, Date.now(), bytes, start, end))
-  }
-
-  private join(part: TransferPart): Buffer {
-    const whole = Buffer.concat([...this.parts, part.bytes.subarray(part.start, part.end)])
-    this.parts = []
-    return whole
+    if (this.batch.length === 0) {
+      this.home.arrived(this)
+      this.arrivedAt = Date.now()
+    }
+    this.batch.push(new AmqpIncoming(tag, this.source.destination, this.arrivedAt, bytes, start, end))
   }
 
   /** Nobody is there to take it any more. */
@@ -174,8 +170,13 @@ export class AmqpReceiver implements ProviderReceiver, ReceiverEvents, Resumable
 
   disposition(first: number, last: number, state: DeliveryState | undefined, settled: boolean): void {
     if (!settled) return
-    this.held.settled(first, last, state)
+    this.held.settled(first, last, state, (tag) => this.revoked(tag))
     if (this.closing) this.leaveWhenEmpty()
+  }
+
+  private revoked(tag: number): void {
+    this.handOver()
+    if (!this.closing) this.sink.revoked?.(tag)
   }
 
   close(options: { readonly release: boolean }): Promise<void> {
@@ -245,7 +246,7 @@ export class AmqpReceiver implements ProviderReceiver, ReceiverEvents, Resumable
     if (link) this.home.sessions?.release(link)
     this.link = undefined
     this.attaching = undefined
-    this.parts = []
+    this.parts.clear()
     this.credit.lost(this.batch.length)
     this.batch = []
     this.held.lost()

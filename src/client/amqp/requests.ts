@@ -9,7 +9,7 @@ import {
 } from '../../wire/amqp10/peer/performatives.ts'
 import type { ReceiverLink } from '../../wire/amqp10/peer/receiver-link.ts'
 import type { SenderLink } from '../../wire/amqp10/peer/sender-link.ts'
-import { encodeShared, MessageView } from '../message-format.ts'
+import { encodeMessage, MessageView } from '../message-format.ts'
 import { sendPrefix } from './envelope.ts'
 import { fromAmqp, isCode, lost } from './errors.ts'
 import { OUTCOMES, type Resumable, type Sessions, source, target } from './sessions.ts'
@@ -110,7 +110,7 @@ export class Requests implements Resumable {
       const id = this.unsent.shift()
       if (id === undefined) return
       const request = this.pending.get(id)!
-      const bytes = encodeShared({
+      const bytes = encodeMessage({
         messageId: id,
         to: { kind: 'queue', name: ADDRESS },
         replyTo: { kind: 'temporary-queue', name: replyTo },

@@ -7,14 +7,14 @@ import type { SenderEvents } from '../../wire/amqp10/peer/events.ts'
 import type { AmqpError, Attach, DeliveryState, Fields } from '../../wire/amqp10/peer/performatives.ts'
 import type { SenderLink } from '../../wire/amqp10/peer/sender-link.ts'
 import { Deque } from '../deque.ts'
-import { encodeShared } from '../message-format.ts'
+import { encodeShared, keepEncoded } from '../message-format.ts'
 import type { Capabilities, Outgoing, ProviderSender, SendReceipt } from '../provider.ts'
 import { addressee } from './address.ts'
 import { DeliveryWindow } from './delivery-window.ts'
 import { sendPrefix } from './envelope.ts'
 import { closedError, fromAmqp, lost } from './errors.ts'
 import { OUTCOMES, type Resumable, type Sessions, source, target } from './sessions.ts'
-import type { Slab } from './slab.ts'
+import { LARGE_BYTES, type Slab } from './slab.ts'
 import type { AmqpTransaction } from './transactions.ts'
 
 /** What a sender needs of its connection. */
@@ -50,6 +50,15 @@ interface PendingSend {
   readonly prepare: string | undefined
   /** Under which the broker has scheduled it, as it has said before it confirms. */
   scheduleId: string | undefined
+}
+
+/** By which the promise that was made last is answered: kept by one function for all, so that none is made for each. */
+let resolve: PendingSend['resolve']
+let reject: PendingSend['reject']
+
+function keepAnswers(answer: PendingSend['resolve'], refuse: PendingSend['reject']): void {
+  resolve = answer
+  reject = refuse
 }
 
 /** Room in front of a payload that a frame's header section takes at most; counted against the size limit. */
@@ -97,22 +106,19 @@ export class AmqpSender implements ProviderSender, SenderEvents, Resumable {
   send(message: Outgoing): Promise<SendReceipt> {
     if (this.closed) return Promise.reject(closedError('sender'))
     if (this.failure) return Promise.reject(this.failure)
-    return new Promise((resolve, reject) => {
-      try {
-        this.unsent.push(this.encode(message, resolve, reject))
-        this.pump()
-      } catch (error) {
-        reject(error)
-      }
-    })
+    const promise = new Promise<SendReceipt>(keepAnswers)
+    const refuse = reject
+    try {
+      this.unsent.push(this.encode(message))
+      this.pump()
+    } catch (error) {
+      refuse(error)
+    }
+    return promise
   }
 
-  /** The payload is copied, because the content may change after `send` and may have to be sent again. */
-  private encode(
-    message: Outgoing,
-    resolve: PendingSend['resolve'],
-    reject: PendingSend['reject'],
-  ): PendingSend {
+  /** The payload has memory of its own, because the content may change after `send` and may have to be sent again. */
+  private encode(message: Outgoing): PendingSend {
     const { durability, priority, expiry } = message
     const to = addressee(message.destination)
     const { home } = this
@@ -120,12 +126,13 @@ export class AmqpSender implements ProviderSender, SenderEvents, Resumable {
       throw new MillraceError('unsupported', `this broker has no durability ${durability}`)
     }
     this.checkSchedule(message.content)
-    const payload = encodeShared({ ...message.content, to })
+    const payload = encodeShared(message.content, to)
     const size = payload.length
     if (size + PREFIX_BYTES > home.maxMessageBytes) throw tooLarge(size, home.maxMessageBytes)
     home.reserve(size)
-    const start = home.slab.copy(payload)
-    const { bytes } = home.slab
+    const kept = size > LARGE_BYTES && keepEncoded()
+    const start = kept ? 0 : home.slab.copy(payload)
+    const bytes = kept ? payload : home.slab.bytes
     this.sequence = message.sequence ?? this.sequence + 1
     const { sequence } = this
     const messageId = message.content.messageId!
@@ -168,9 +175,9 @@ export class AmqpSender implements ProviderSender, SenderEvents, Resumable {
       }
       const ttl = send.expiry === 0 ? 0 : Math.max(1, send.expiry - Date.now())
       const prefix = sendPrefix(send.durability, send.priority, ttl, send.prepare)
+      const { bytes, start, end } = send
       const tag = tagOf(send.sequence)
-      const state = transaction?.posted
-      this.flying.push(link.send(false, 0, tag, prefix, send.bytes, send.start, send.end, state), send)
+      this.flying.push(link.send(false, 0, tag, prefix, bytes, start, end, transaction?.posted), send)
     }
     if (link.draining) link.drained()
   }
@@ -332,10 +339,15 @@ export class AmqpSender implements ProviderSender, SenderEvents, Resumable {
   }
 }
 
+const tag = new Uint8Array(8)
+
+/** Valid until the next call: links copy what they are given as a tag. */
 function tagOf(sequence: number): Uint8Array {
-  const tag = Buffer.allocUnsafe(8)
-  tag.writeUInt32BE(Math.floor(sequence / 2 ** 32), 0)
-  tag.writeUInt32BE(sequence >>> 0, 4)
+  const high = Math.floor(sequence / 2 ** 32)
+  for (let i = 0; i < 4; i++) {
+    tag[i] = high >>> (24 - 8 * i)
+    tag[4 + i] = sequence >>> (24 - 8 * i)
+  }
   return tag
 }
 

@@ -1,6 +1,7 @@
-const SLAB_BYTES = 256 * 1024
+/** Larger ones malloc gives back to the system, to have them again as pages that are cleared one by one. */
+const SLAB_BYTES = 64 * 1024
 /** What is larger than this has memory of its own, so that little is kept for its sake. */
-const LARGE_BYTES = 16 * 1024
+export const LARGE_BYTES: number = 16 * 1024
 
 /** Copies of many small pieces of bytes in few buffers, which are freed with the last piece in them. */
 export class Slab {

@@ -1,5 +1,6 @@
 import { isHeld, isUndecided, StateCode } from '../lifecycle.ts'
 import { type ByteWriter, OperationReader } from '../ports/operations.ts'
+import type { ChunkImage } from './chunk-image.ts'
 
 /** Entries in a full chunk: small enough to page in within a turn, large enough that 100 M messages need few chunks. */
 export const CHUNK_SLOTS = 1024
@@ -64,17 +65,22 @@ export class Chunk {
   page = -1
   /** No slot below is ready. */
   scan = 0
+  /** Wants to know how the chunk was at a certain moment: it is told before the first change after that. */
+  image: ChunkImage | null = null
   /** The page was written by an earlier run, whose messages of level 'memory' are gone. */
   fromEarlierRun = false
   private patches: Patch[] | null = null
+  /** LSNs of entries that have gone since the page was written, the most frequent patch. */
+  private gone: number[] | null = null
 
   constructor(number: number) {
     this.number = number
   }
 
   append(lsn: number, size: number, expiry: number, flags: number, group = 0): void {
+    if (this.image !== null) this.image.save(this)
     const slot = this.length
-    if (slot === this.lsns.length) this.grow()
+    if (slot === this.lsns.length) this.resize(nextSize(slot))
     if (slot === 0) this.firstLsn = lsn
     this.lastLsn = lsn
     this.lsns[slot] = lsn
@@ -92,6 +98,7 @@ export class Chunk {
   setState(slot: number, state: number): void {
     const before = this.states[slot]!
     if (before === state) return
+    if (this.image !== null) this.image.save(this)
     this.states[slot] = state
     if (before === READY) this.ready--
     if (state === READY) {
@@ -154,6 +161,7 @@ export class Chunk {
   }
 
   setDeliveries(slot: number, count: number): void {
+    if (this.image !== null) this.image.save(this)
     if (this.deliveries === null) {
       if (count === 0) return
       this.deliveries = new Uint16Array(this.lsns.length)
@@ -162,6 +170,7 @@ export class Chunk {
   }
 
   setFailures(slot: number, count: number): void {
+    if (this.image !== null) this.image.save(this)
     if (this.failures === null) {
       if (count === 0) return
       this.failures = new Uint16Array(this.lsns.length)
@@ -175,6 +184,7 @@ export class Chunk {
 
   /** The entry becomes ready again at `due`. */
   wait(slot: number, due: number): void {
+    if (this.image !== null) this.image.save(this)
     this.dues ??= new Float64Array(this.lsns.length)
     this.dues[slot] = due
     this.setState(slot, WAITING)
@@ -191,12 +201,33 @@ export class Chunk {
    * Remembers what the log says of an entry that may lie in this page. The counts are right again when it is loaded.
    */
   patch(patch: Patch): void {
-    this.patches ??= []
-    this.patches.push(patch)
+    if (patch.gone) {
+      this.gone ??= []
+      this.gone.push(patch.lsn)
+    } else {
+      this.patches ??= []
+      this.patches.push(patch)
+    }
+  }
+
+  /** Whether so many entries have gone as there are in the page; if all patches are of this chunk, nothing is left in it. */
+  get isExhausted(): boolean {
+    return this.gone?.length === this.live && new Set(this.gone).size === this.live
+  }
+
+  /** Nothing is left in the page. */
+  abandon(): void {
+    this.live = 0
+    this.ready = 0
+    this.liveBytes = 0
+    this.page = -1
+    this.patches = null
+    this.gone = null
   }
 
   /** Takes the entries back from a page, without those that the patches say are gone. Answers the slots that wait. */
   restore(bytes: Uint8Array): number[] {
+    if (this.image !== null) this.image.save(this)
     this.live = 0
     this.ready = 0
     this.liveBytes = 0
@@ -224,6 +255,7 @@ export class Chunk {
   /** Reads what `write` wrote, appending; then applies the patches. Answers the waiting entries. */
   read(reader: OperationReader): number[] {
     const count = reader.varint()
+    if (count <= CHUNK_SLOTS && this.length === 0) this.resize(Math.max(count, INITIAL_SLOTS))
     let lsn = 0
     for (let i = 0; i < count && !reader.failed; i++) {
       lsn += reader.varint()
@@ -250,15 +282,10 @@ export class Chunk {
 
   /** The patches, for a snapshot taken before the page was loaded again. */
   writePatches(writer: ByteWriter): void {
-    const patches = this.patches ?? []
-    writer.putVarint(patches.length)
-    for (const patch of patches) {
-      writer.putVarint(patch.lsn)
-      writer.putByte(patch.gone ? 1 : 0)
-      writer.putVarint(patch.deliveries)
-      writer.putVarint(patch.failures)
-      writer.putVarint(patch.due)
-    }
+    const [patches, gone] = [this.patches ?? [], this.gone ?? []]
+    writer.putVarint(patches.length + gone.length)
+    for (const patch of patches) writePatch(writer, patch)
+    for (const lsn of gone) writePatch(writer, goneOf(lsn))
   }
 
   readPatches(reader: OperationReader): void {
@@ -266,25 +293,28 @@ export class Chunk {
     for (let i = 0; i < count && !reader.failed; i++) {
       const lsn = reader.varint()
       const gone = reader.byte() === 1
-      this.patches ??= []
-      this.patches.push({
+      const patch = {
         lsn,
         gone,
         deliveries: reader.varint(),
         failures: reader.varint(),
         due: reader.varint(),
-      })
+      }
+      if (!reader.failed) this.patch(patch)
     }
   }
 
   private applyPatches(): void {
-    const patches = this.patches
-    if (patches === null) return
+    const [patches, gone] = [this.patches ?? [], this.gone ?? []]
     this.patches = null
-    for (const patch of patches) {
-      const slot = this.find(patch.lsn)
-      if (slot >= 0 && isHeld(this.states[slot]!)) this.applyPatch(slot, patch)
-    }
+    this.gone = null
+    for (const patch of patches) this.applyTo(patch)
+    for (const lsn of gone) this.applyTo(goneOf(lsn))
+  }
+
+  private applyTo(patch: Patch): void {
+    const slot = this.find(patch.lsn)
+    if (slot >= 0 && isHeld(this.states[slot]!)) this.applyPatch(slot, patch)
   }
 
   /** What the log says of an entry: it has gone, or comes back with these counts. */
@@ -360,8 +390,7 @@ export class Chunk {
     this.scan = 0
   }
 
-  private grow(): void {
-    const size = this.lsns.length === 0 ? INITIAL_SLOTS : Math.min(CHUNK_SLOTS, this.lsns.length * 4)
+  private resize(size: number): void {
     this.lsns = enlarged(this.lsns, new Float64Array(size))
     this.sizes = enlarged(this.sizes, new Uint32Array(size))
     this.states = enlarged(this.states, new Uint8Array(size))
@@ -372,6 +401,23 @@ export class Chunk {
     if (this.dues !== null) this.dues = enlarged(this.dues, new Float64Array(size))
     if (this.groups !== null) this.groups = enlarged(this.groups, new Uint32Array(size))
   }
+}
+
+function goneOf(lsn: number): Patch {
+  return { lsn, gone: true, deliveries: 0, failures: 0, due: 0 }
+}
+
+function writePatch(writer: ByteWriter, { lsn, gone, deliveries, failures, due }: Patch): void {
+  writer.putVarint(lsn)
+  writer.putByte(gone ? 1 : 0)
+  writer.putVarint(deliveries)
+  writer.putVarint(failures)
+  writer.putVarint(due)
+}
+
+/** Many queues have a chunk that is not full: what they have room for, and do not use, adds up. */
+function nextSize(size: number): number {
+  return size === 0 ? INITIAL_SLOTS : Math.min(CHUNK_SLOTS, size * 2)
 }
 
 function enlarged<T extends Float64Array | Uint32Array | Uint16Array | Uint8Array>(from: T, to: T): T {

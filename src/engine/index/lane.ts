@@ -1,9 +1,19 @@
 import { CHUNK_SLOTS, Chunk } from './chunk.ts'
 
-/** Chunks of all lanes that are full and in memory; the pager keeps it within its budget. */
+/** Hears of chunks that are full and in memory; the pager keeps them within its budget. */
 export interface Residency {
-  chunks: number
+  filled(lane: Lane, chunk: Chunk): void
+  /** One of those has gone, with its last entry. */
+  emptied(): void
 }
+
+/** Whose lane it is. */
+export interface Holder {
+  readonly consumers: readonly unknown[]
+}
+
+/** Dead chunks stay in the row until they are half of it, and more than these. */
+const FEW_DEAD = 32
 
 /**
  * The messages of one priority of one queue, oldest first, as a row of chunks. Memory follows the chunks that are resident,
@@ -12,6 +22,8 @@ export interface Residency {
 export class Lane {
   readonly priority: number
   private readonly residency: Residency
+  private readonly holder: Holder
+  /** By rising number; some of them may hold nothing any more. */
   chunks: Chunk[] = []
   live = 0
   ready = 0
@@ -19,16 +31,19 @@ export class Lane {
   private nextNumber = 0
   /** Number of the first chunk that may have a ready entry. */
   private cursor = 0
-  /** Number of the first chunk that has not been considered for paging. */
-  private inner = 0
+  /** Chunks in the row that hold nothing, and the index of the first that does. */
+  private dead = 0
+  private head = 0
+  /** Where the last chunk was that was asked for by its number. */
+  private hint = 0
 
-  constructor(priority: number, residency: Residency) {
+  constructor(priority: number, residency: Residency, holder: Holder) {
     this.priority = priority
     this.residency = residency
+    this.holder = holder
   }
 
-  /** Appends an entry; answers whether another chunk was full before. */
-  append(lsn: number, size: number, expiry: number, flags: number, group = 0): boolean {
+  append(lsn: number, size: number, expiry: number, flags: number, group = 0): void {
     let tail = this.chunks[this.chunks.length - 1]
     const isFull = tail !== undefined && (tail.length === CHUNK_SLOTS || !tail.resident)
     if (tail === undefined || isFull) tail = this.addChunk()
@@ -36,7 +51,6 @@ export class Lane {
     this.live++
     this.ready++
     this.bytes += size
-    return isFull
   }
 
   private addChunk(): Chunk {
@@ -48,9 +62,10 @@ export class Lane {
   /** The chunk is the tail from now on; the one before it counts as in memory until it goes to a page or dies. */
   private push(chunk: Chunk): void {
     const tail = this.chunks[this.chunks.length - 1]
-    if (tail !== undefined && tail.live === 0) tail.clear()
-    else if (tail?.resident) this.residency.chunks++
     this.chunks.push(chunk)
+    if (tail === undefined) return
+    if (tail.live === 0) this.bury(tail)
+    else if (tail.resident) this.residency.filled(this, tail)
   }
 
   /** Takes over a chunk from a snapshot, behind those taken over before. */
@@ -85,30 +100,71 @@ export class Lane {
     this.bytes += chunk.liveBytes - bytes
     if (chunk.ready > ready && chunk.number < this.cursor) this.cursor = chunk.number
     if (chunk.live === 0 && chunk !== this.chunks[this.chunks.length - 1]) {
-      if (chunk.resident) this.residency.chunks--
-      chunk.clear()
-      this.trim()
+      if (chunk.resident) this.residency.emptied()
+      this.bury(chunk)
     }
+  }
+
+  /**
+   * Gives back the memory of a chunk that holds nothing any more. One message that stays for long must not keep those that
+   * came after it, so the row is cleared of dead ones wherever they are.
+   */
+  private bury(chunk: Chunk): void {
+    chunk.clear()
+    this.dead++
+    if (this.dead <= FEW_DEAD || this.dead * 2 <= this.chunks.length) return
+    const tail = this.chunks[this.chunks.length - 1]
+    this.chunks = this.chunks.filter((one) => one.live > 0 || one === tail)
+    this.dead = 0
+    this.head = 0
   }
 
   /** First chunk with a ready entry, at or after chunk `number`; it may have to be loaded first. */
   chunkWithReady(number: number): Chunk | null {
-    const first = this.chunks[0]
-    if (first === undefined || this.ready === 0) return null
+    if (this.ready === 0) return null
     const fromCursor = number <= this.cursor
-    let at = Math.max(fromCursor ? this.cursor : number, first.number) - first.number
+    let at = this.indexFrom(fromCursor ? this.cursor : number)
     while (at < this.chunks.length && this.chunks[at]!.ready === 0) at++
     const chunk = this.chunks[at]
+    this.hint = at
     if (fromCursor && chunk !== undefined) this.cursor = chunk.number
     return chunk ?? null
   }
 
   after(chunk: Chunk): Chunk | undefined {
-    return this.chunks[chunk.number - this.chunks[0]!.number + 1]
+    return this.chunks[this.indexFrom(chunk.number + 1)]
+  }
+
+  /** The first chunk with this number or a higher one. */
+  numbered(number: number): Chunk | undefined {
+    return this.chunks[this.indexFrom(number)]
+  }
+
+  private indexFrom(number: number): number {
+    const { chunks, hint } = this
+    if (chunks[hint]?.number === number) return hint
+    // Without gaps it is where its number says.
+    const guess = number - (chunks[0]?.number ?? 0)
+    if (chunks[guess]?.number === number) return guess
+    let low = 0
+    let high = chunks.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (chunks[middle]!.number < number) low = middle + 1
+      else high = middle
+    }
+    return low
   }
 
   /** First chunk that holds something and reaches `lsn` or beyond; it may have to be loaded first. */
   chunkFrom(lsn: number): Chunk | null {
+    let at = this.reaching(lsn)
+    while (at < this.chunks.length && this.chunks[at]!.live === 0) at++
+    return this.chunks[at] ?? null
+  }
+
+  /** Index of the first chunk that reaches `lsn` or beyond. */
+  private reaching(lsn: number): number {
     let low = 0
     let high = this.chunks.length
     while (low < high) {
@@ -116,12 +172,13 @@ export class Lane {
       if (this.chunks[middle]!.lastLsn < lsn) low = middle + 1
       else high = middle
     }
-    while (low < this.chunks.length && this.chunks[low]!.live === 0) low++
-    return this.chunks[low] ?? null
+    return low
   }
 
-  /** Dispatch will need the chunk soon. */
-  isNear(chunk: Chunk): boolean {
+  /** The chunk is being filled, or somebody consumes from the lane and will need it soon. */
+  isNeeded(chunk: Chunk): boolean {
+    if (chunk === this.chunks[this.chunks.length - 1]) return true
+    if (this.holder.consumers.length === 0) return false
     return chunk.number <= this.cursor + 1 && chunk.number >= this.cursor
   }
 
@@ -139,34 +196,19 @@ export class Lane {
     return null
   }
 
-  /** The first chunk that lies far enough from both ends not to be needed soon, and has not been passed yet. */
-  nextInner(): Chunk | null {
-    const first = this.chunks[0]
-    if (first === undefined) return null
-    const number = Math.max(this.inner, this.cursor + 2, first.number)
-    const chunk = this.chunks[number - first.number]
-    return chunk === undefined || chunk === this.chunks[this.chunks.length - 1] ? null : chunk
-  }
-
-  passInner(chunk: Chunk): void {
-    this.inner = chunk.number + 1
-  }
-
-  /** The chunk was passed because it held entries that could not go to a page; now they can. */
-  reconsider(chunk: Chunk): void {
-    if (chunk.number < this.inner) this.inner = chunk.number
-  }
-
   /** LSN of the oldest live entry; of one that lies in a page, the oldest that the page had. */
   oldestLsn(): number | undefined {
-    for (const chunk of this.chunks) if (chunk.live > 0) return chunk.oldestLsn()
+    for (const chunk of this.living()) return chunk.oldestLsn()
     return undefined
   }
 
-  /** Forgets chunks at the head that hold nothing any more; the tail stays to be appended to. */
-  private trim(): void {
-    let dead = 0
-    while (dead < this.chunks.length - 1 && this.chunks[dead]!.live === 0) dead++
-    if (dead > 0) this.chunks.splice(0, dead)
+  /** Chunks that hold something and reach beyond `after`, oldest first. */
+  *living(after = 0): Generator<Chunk> {
+    const { chunks } = this
+    // The tail may be empty now and hold something later.
+    while (this.head < chunks.length - 1 && chunks[this.head]!.live === 0) this.head++
+    for (let at = Math.max(this.head, this.reaching(after + 1)); at < chunks.length; at++) {
+      if (chunks[at]!.live > 0) yield chunks[at]!
+    }
   }
 }

@@ -1,13 +1,13 @@
 import type { Clock } from '../ports/clock.ts'
 import type { OperationBatch } from '../ports/operations.ts'
 import {
-  forEachSettled,
   OPERATION_HEADER,
   OperationReader,
   OperationType,
   PublishHead,
   readPublish,
 } from '../ports/operations.ts'
+import { forEachSettled } from '../ports/settle-operation.ts'
 import type { RecoveryReport, Store, StoreClient, StoreStatus } from '../ports/store.ts'
 import { Slice } from '../ports/store.ts'
 
@@ -134,6 +134,7 @@ export class MemoryStore implements Store {
       segments: 0,
       quarantined: 0,
       spaceAvailable: true,
+      lasting: false,
     }
   }
 

@@ -1,5 +1,6 @@
 import { type DeadLetterReason, deadLetterReasons, type Outcome } from '../../model/delivery.ts'
-import { type ByteWriter, type OperationReader, writeRuns } from './operations.ts'
+import type { ByteWriter, OperationReader } from './operations.ts'
+import { writeRuns } from './settle-operation.ts'
 
 /**
  * decide := varint transaction | u8 decision
@@ -19,6 +20,8 @@ export function writeDecision(writer: ByteWriter, transaction: number, decision:
 export interface JournalledSettlement {
   readonly outcome: Outcome
   readonly deliveryFailed?: boolean | undefined
+  /** Milliseconds; 0 is none. */
+  readonly delay?: number | undefined
   readonly reason?: DeadLetterReason | undefined
   readonly description?: string | undefined
 }
@@ -27,12 +30,16 @@ const kinds: readonly JournalledSettlement[] = [
   { outcome: 'accepted' },
   { outcome: 'rejected' },
   { outcome: 'modified', deliveryFailed: true },
+  { outcome: 'modified', deliveryFailed: true, delay: 1 },
+  { outcome: 'modified', delay: 1 },
 ]
 
 function kindOf(settlement: JournalledSettlement): number {
   return kinds.findIndex(
-    ({ outcome, deliveryFailed }) =>
-      outcome === settlement.outcome && (deliveryFailed ?? false) === (settlement.deliveryFailed ?? false),
+    ({ outcome, deliveryFailed = false, delay = 0 }) =>
+      outcome === settlement.outcome &&
+      deliveryFailed === (settlement.deliveryFailed ?? false) &&
+      delay > 0 === (settlement.delay ?? 0) > 0,
   )
 }
 
@@ -42,12 +49,14 @@ export function leavesTrace(settlement: JournalledSettlement): boolean {
 }
 
 /**
- * settlement := u8 kind (0 accepted, 1 rejected, 2 failed) | unless accepted: u8 reason (0: none) | text description
+ * settlement := u8 kind (0 accepted, 1 rejected, 2 failed, 3 failed and not before, 4 given back and not before)
+ *   | of 3 and 4: varint delay | unless accepted: u8 reason (0: none) | text description
  */
 export function writeSettlement(writer: ByteWriter, settlement: JournalledSettlement): void {
   const kind = kindOf(settlement)
   writer.putByte(kind)
   if (kind === 0) return
+  if (settlement.delay) writer.putVarint(Math.ceil(settlement.delay))
   writer.putByte(settlement.reason === undefined ? 0 : deadLetterReasons.indexOf(settlement.reason) + 1)
   writer.putText(settlement.description ?? '')
 }
@@ -57,8 +66,9 @@ export function readSettlement(reader: OperationReader): JournalledSettlement {
   const settlement = kinds[kind]
   if (settlement === undefined) reader.failed = true
   if (settlement === undefined || kind === 0) return kinds[0]!
+  const delay = settlement.delay === undefined ? undefined : reader.varint()
   const reason = deadLetterReasons[reader.byte() - 1]
-  return { ...settlement, reason, description: reader.text() }
+  return { ...settlement, delay, reason, description: reader.text() }
 }
 
 /** enlist := varint transaction | varint queue | u8 priority | settlement | runs of LSNs, as in settle */

@@ -71,7 +71,7 @@ export class ByteWriter {
     for (let i = 0; i < values.length; i++) this.putVarint(values[i]!)
   }
 
-  protected reserve(size: number): void {
+  reserve(size: number): void {
     const needed = this.length + size
     if (needed <= this.bytes.length) return
     const grown = Buffer.allocUnsafeSlow(Math.max(needed, this.bytes.length * 2))
@@ -125,6 +125,21 @@ export class OperationBatch extends ByteWriter {
 
   bodyEnd(index: number): number {
     return index + 1 < this.count ? this.offsets[index + 1]! : this.length
+  }
+
+  /** Moves the operations into a batch that is no larger than they are; this one is empty then, with the memory that it had. */
+  takeOut(): OperationBatch {
+    const { count, length } = this
+    const batch = new OperationBatch(length, count)
+    batch.count = count
+    batch.length = length
+    batch.bytes.set(this.bytes.subarray(0, length))
+    batch.lsns.set(this.lsns.subarray(0, count))
+    batch.offsets.set(this.offsets.subarray(0, count))
+    batch.types.set(this.types.subarray(0, count))
+    this.count = 0
+    this.length = 0
+    return batch
   }
 
   private growOperations(): void {
@@ -189,13 +204,18 @@ export class OperationReader {
   }
 
   private longVarint(): number {
-    let value = 0
-    let scale = 1
-    for (let i = 0; i < 8; i++) {
+    // In halves, so that it is whole numbers of 32 bits that are shifted.
+    let low = 0
+    for (let shift = 0; shift < 28; shift += 7) {
       const byte = this.byte()
-      value += (byte & 0x7f) * scale
-      if (byte < 0x80) return value
-      scale *= 128
+      low |= (byte & 0x7f) << shift
+      if (byte < 0x80) return low
+    }
+    let high = 0
+    for (let shift = 0; shift < 28; shift += 7) {
+      const byte = this.byte()
+      high |= (byte & 0x7f) << shift
+      if (byte < 0x80) return high * 0x1000_0000 + low
     }
     this.failed = true
     return 0
@@ -255,6 +275,8 @@ export interface QueueKey {
 }
 
 const noKeys: readonly QueueKey[] = []
+/** Lists in a head are replaced and not changed: emptying an array costs more than making one. */
+const noNumbers: readonly number[] = []
 
 /**
  * publish := varint flags | u8 priority | varint format | varint publishedAt
@@ -274,11 +296,11 @@ export class PublishHead {
   priority = 4
   format = 0
   publishedAt = 0
-  queues: number[] = []
+  queues: readonly number[] = noNumbers
   expiry = 0
   due = 0
   /** Queues that a scheduled message goes to when it is due. */
-  targets: number[] = []
+  targets: readonly number[] = noNumbers
   producer = 0
   sequence = 0
   replacedQueue = 0
@@ -297,7 +319,7 @@ export class PublishHead {
   annotations = ''
   /** Size of the whole body and the LSNs of its chunks, when chunked. */
   size = 0
-  chunks: number[] = []
+  chunks: readonly number[] = noNumbers
   /** Where an unchunked payload lies in the bytes that were read. */
   payloadStart = 0
   payloadEnd = 0
@@ -310,7 +332,7 @@ export function readPublish(reader: OperationReader, head: PublishHead): boolean
   head.priority = reader.byte()
   head.format = reader.varint()
   head.publishedAt = reader.varint()
-  readList(reader, head.queues)
+  head.queues = readList(reader)
   head.expiry = flags & PublishFlag.expires ? reader.varint() : 0
   readDue(reader, flags & PublishFlag.due, head)
   const produced = flags & PublishFlag.producer
@@ -332,8 +354,7 @@ export function readPublish(reader: OperationReader, head: PublishHead): boolean
   head.annotations = flags & PublishFlag.annotated ? reader.text() : ''
   const chunked = flags & PublishFlag.chunked
   head.size = chunked ? reader.varint() : reader.end - reader.at
-  if (chunked) readList(reader, head.chunks)
-  else head.chunks.length = 0
+  head.chunks = chunked ? readList(reader) : noNumbers
   head.payloadStart = reader.at
   head.payloadEnd = chunked ? reader.at : reader.end
   return !reader.failed
@@ -362,23 +383,41 @@ export function isSentTo(head: PublishHead, queue: string): boolean {
 
 function readDue(reader: OperationReader, scheduled: number, head: PublishHead): void {
   head.due = scheduled ? reader.varint() : 0
-  if (scheduled) readList(reader, head.targets)
-  else head.targets.length = 0
+  head.targets = scheduled ? readList(reader) : noNumbers
 }
 
 /** Reads a counted list of varints; a count that cannot fit in the bytes left marks the reader as failed. */
-export function readList(reader: OperationReader, into: number[]): void {
-  into.length = 0
+export function readList(reader: OperationReader): readonly number[] {
   const count = reader.varint()
+  if (count === 1) return listOf(reader.varint())
   if (count > reader.end - reader.at) {
     reader.failed = true
-    return
+    return noNumbers
   }
-  for (let i = 0; i < count; i++) into.push(reader.varint())
+  const list: number[] = []
+  for (let i = 0; i < count; i++) list.push(reader.varint())
+  return list
 }
+
+/** Lists of one are mostly those of the same queue, and are shared. */
+let single: readonly number[] = [0]
+
+function listOf(value: number): readonly number[] {
+  if (single[0] !== value) single = [value]
+  return single
+}
+
+/** Flags of messages in whose heads there is nothing of variable length. */
+const ORDINARY = PublishFlag.os | PublishFlag.expires | PublishFlag.producer | PublishFlag.direct
+/** More than the head of an ordinary message takes, beside its queues. */
+const ORDINARY_BYTES = 64
 
 export function writePublish(batch: ByteWriter, head: PublishHead, payload: Uint8Array): void {
   const flags = head.flags
+  if ((flags & ~ORDINARY) === 0 && flags & PublishFlag.direct) {
+    writeOrdinary(batch, head, payload)
+    return
+  }
   batch.putVarint(flags)
   batch.putByte(head.priority)
   batch.putVarint(head.format)
@@ -417,66 +456,36 @@ export function writePublish(batch: ByteWriter, head: PublishHead, payload: Uint
   }
 }
 
-/** How messages left a queue, as written in settle operations. */
-export const departures = [
-  'accepted',
-  'expired',
-  'dead-lettered',
-  'dropped',
-  'purged',
-  'quarantined',
-  'moved',
-  'rolled-back',
-  'cancelled',
-  'replaced',
-] as const
-
-/**
- * settle := varint queue | u8 departure | varint n, (varint gap, varint length)[n]
- *   | of the schedule: varint m, varint target[m]        (the queues that they were for)
- *
- * Run i covers `length` consecutive LSNs starting `gap` after the end of run i - 1 (of LSN 0 at first).
- * Every LSN in a run is a message that the queue held. Queue 0 stands for chunks of a body that was given up.
- * `below` is the operation's own LSN: what it settles came before it, so damaged bytes cannot name a run without end.
- */
-export function forEachSettled(
-  reader: OperationReader,
-  visit: (lsn: number) => void,
-  below: number = Number.MAX_SAFE_INTEGER,
-): boolean {
-  forEachInRuns(reader, visit, below)
-  return !reader.failed
-}
-
-/** runs := varint n, (varint gap, varint length)[n] */
-export function forEachInRuns(reader: OperationReader, visit: (lsn: number) => void, below: number): void {
-  const runs = reader.varint()
-  let lsn = 0
-  for (let i = 0; i < runs && !reader.failed; i++) {
-    lsn += reader.varint()
-    const length = reader.varint()
-    if (lsn + length > below) reader.failed = true
-    if (reader.failed) break
-    for (let j = 0; j < length; j++) visit(lsn++)
+/** The same for nearly all messages, at once. */
+function writeOrdinary(batch: ByteWriter, head: PublishHead, payload: Uint8Array): void {
+  const { flags, queues } = head
+  batch.reserve(ORDINARY_BYTES + queues.length * 8 + payload.length)
+  const { bytes } = batch
+  let at = writeVarint(bytes, batch.length, flags)
+  bytes[at++] = head.priority
+  at = writeVarint(bytes, at, head.format)
+  at = writeTime(bytes, at, head.publishedAt)
+  at = writeVarint(bytes, at, queues.length)
+  for (let i = 0; i < queues.length; i++) at = writeVarint(bytes, at, queues[i]!)
+  if (flags & PublishFlag.expires) at = writeVarint(bytes, at, head.expiry)
+  if (flags & PublishFlag.producer) {
+    at = writeVarint(bytes, at, head.producer)
+    at = writeVarint(bytes, at, head.sequence)
   }
+  bytes.set(payload, at)
+  batch.length = at + payload.length
 }
 
-/** Writes LSNs, all different and rising, as forEachInRuns reads them. */
-export function writeRuns(writer: ByteWriter, lsns: Float64Array): void {
-  writer.putVarint(countRuns(lsns))
-  let end = 0
-  for (let from = 0; from < lsns.length; ) {
-    let to = from + 1
-    while (to < lsns.length && lsns[to] === lsns[to - 1]! + 1) to++
-    writer.putVarint(lsns[from]! - end)
-    writer.putVarint(to - from)
-    end = lsns[to - 1]! + 1
-    from = to
+/** The varint that was written last of a time: it is the same throughout a turn. */
+const lastTime = new Uint8Array(8)
+let lastTimeValue = -1
+let lastTimeBytes = 0
+
+function writeTime(bytes: Uint8Array, at: number, time: number): number {
+  if (time !== lastTimeValue) {
+    lastTimeBytes = writeVarint(lastTime, 0, time)
+    lastTimeValue = time
   }
-}
-
-function countRuns(lsns: Float64Array): number {
-  let runs = lsns.length === 0 ? 0 : 1
-  for (let i = 1; i < lsns.length; i++) if (lsns[i] !== lsns[i - 1]! + 1) runs++
-  return runs
+  for (let i = 0; i < lastTimeBytes; i++) bytes[at + i] = lastTime[i]!
+  return at + lastTimeBytes
 }

@@ -34,9 +34,16 @@ export interface Store {
   chunk(lsn: number, into: Slice): boolean
   /**
    * Brings messages of one queue (or chunks, with queue 0) into memory, reading ahead as it sees fit. `done` is called in
-   * a later turn; until it returns, `read` and `chunk` succeed for all of `lsns` that are not listed in `damaged`.
+   * a later turn; until it returns, `read` and `chunk` succeed for the first `certain` of `lsns` (all when absent) that are
+   * not listed in `damaged`; what is committed before the end of the turn is not damaged. Those behind come along if they lie near, the first ones first: who goes through a queue from
+   * its head need not know how far apart its messages are.
    */
-  load(queue: number, lsns: readonly number[], done: (damaged: readonly number[]) => void): void
+  load(
+    queue: number,
+    lsns: readonly number[],
+    done: (damaged: readonly number[]) => void,
+    certain?: number,
+  ): void
   /**
    * Visits, in LSN order, the messages in [first, last] that `queue` may still hold, reading whatever it takes; for
    * rebuilding a damaged page. A message held by several queues may be visited though this one has let it go.
@@ -72,6 +79,11 @@ export interface StoreClient {
   restore(section: Uint8Array): void
   /** One operation that the checkpoint may not cover, in LSN order. Idempotence is by each section's own LSN. */
   apply(lsn: number, type: number, bytes: Uint8Array, start: number, end: number): void
+  /**
+   * The pages that what was restored and applied names, asked for once, before `open` resolves. All others are free: they were
+   * written, or freed, while the checkpoint was.
+   */
+  pages(): Iterable<number>
   /**
    * The engine's state for a checkpoint, a section at a time. The store pulls sections over several turns while commits go
    * on (the iteration itself may commit), so each section says up to which LSN it is; the store replays from the LSN at which the iteration began.
@@ -109,6 +121,17 @@ export interface QuarantineEntry {
   readonly keptAs: string
 }
 
+/** What a store has done to its files since it was opened: numbers, and bytes. */
+export interface UpkeepStatus {
+  readonly checkpoints: number
+  readonly checkpointBytes: number
+  readonly compactions: number
+  readonly compactionBytesRead: number
+  readonly compactionBytesWritten: number
+  /** Bytes of files that wait to be rewritten. */
+  readonly compactionBytesPending: number
+}
+
 export interface StoreStatus {
   readonly durableLsn: number
   /** Bytes committed and not yet durable; the engine holds publishes above its bound. */
@@ -118,4 +141,8 @@ export interface StoreStatus {
   readonly segments: number
   readonly quarantined: number
   readonly spaceAvailable: boolean
+  /** Undefined for stores without files. */
+  readonly upkeep?: UpkeepStatus | undefined
+  /** What is durable is there after a restart. */
+  readonly lasting: boolean
 }

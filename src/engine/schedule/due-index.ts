@@ -21,6 +21,9 @@ export interface DueIndexOptions {
   readonly isStopped: () => boolean
 }
 
+/** What an entry is found by: its flags say whether it may be in a page. */
+type IndexedKey = Pick<DueEntry, 'at' | 'lsn' | 'flags'>
+
 /** What `take` came to: nothing is due; what is, is not durable yet; a page has to be loaded first. */
 export type Taken = 'taken' | 'none' | 'undurable' | 'unloaded'
 
@@ -115,38 +118,57 @@ export class DueIndex {
     return this.fresh.has(lsn) || this.kept.has(lsn)
   }
 
-  has(key: DueKey, done: (found: boolean) => void): void {
+  /** What stays in memory is looked for nowhere else: while a page is read it may be taken, and be added again. */
+  has(key: IndexedKey, done: (found: boolean) => void): void {
     if (this.isInMemory(key.lsn)) done(true)
+    else if (key.flags !== 0) done(false)
     else this.runs.find(key, done)
   }
 
-  /** Takes out an entry that may be anywhere; false: it is not there any more. */
-  remove(key: DueKey, done: (removed: boolean) => void): void {
+  /**
+   * Takes out an entry that may be anywhere; false: it is not there any more. Stopped, it does neither, and tells nothing: nobody
+   * could write any more that the entry has left, and the last checkpoint is to have it.
+   */
+  remove(key: IndexedKey, done: (removed: boolean) => void): void {
+    const { isStopped } = this.options
+    if (isStopped()) return
     if (this.fresh.delete(key.lsn) || this.kept.delete(key.lsn)) {
       done(true)
       return
     }
+    if (key.flags !== 0) {
+      done(false)
+      return
+    }
     this.runs.find(key, (found) => {
+      if (isStopped()) return
       if (found) this.runs.remove(key.lsn)
       done(found)
     })
   }
 
-  /** Takes out what a scan has found; false: it has left since. */
+  /** Takes out what a scan has found, as `remove`; false: it has left since. */
   discard({ entry, run }: ScannedEntry, done: (removed: boolean) => void): void {
     if (run === null || !this.runs.has(run)) {
       this.remove(entry, done)
       return
     }
+    if (this.options.isStopped()) return
     const holds = this.runs.holds(run, entry)
     if (holds) this.runs.remove(entry.lsn)
     done(holds)
   }
 
-  scan(bounds: ScanBounds, wants: (entry: DueEntry) => boolean, done: ScanResult): void {
+  /** `beside`: entries that are not in the index any more, and are to be found all the same. */
+  scan(
+    bounds: ScanBounds,
+    beside: Iterable<DueEntry>,
+    wants: (entry: DueEntry) => boolean,
+    done: ScanResult,
+  ): void {
     const memory: DueEntry[] = []
-    for (const heap of [this.fresh, this.kept]) {
-      for (const entry of heap.entries()) if (comesBefore(bounds.after, entry)) memory.push(entry.copy())
+    for (const entries of [this.fresh.entries(), this.kept.entries(), beside]) {
+      for (const entry of entries) if (comesBefore(bounds.after, entry)) memory.push(entry.copy())
     }
     const { pages, runs } = this
     const readers = Array.from(runs.runs, (run) => {
@@ -187,6 +209,10 @@ export class DueIndex {
     }
     // Nothing can be written to pages yet.
     this.flushAt = this.fresh.count + this.options.entries
+  }
+
+  namedPages(): Iterable<number> {
+    return this.runs.namedPages()
   }
 
   /** Recovery is over: runs may be merged. */

@@ -45,7 +45,6 @@ export class Firing {
   private readonly settlements: Settlements
   private readonly overflow: Overflow
   private readonly reader = new OperationReader()
-  private readonly slice = new Slice()
   private readonly entry = new DueEntry()
   private head = new PublishHead()
   private started = false
@@ -125,25 +124,28 @@ export class Firing {
   private read(batch: readonly DueEntry[]): void {
     const { core, schedule } = this
     for (const entry of batch) schedule.firing.set(entry.lsn, entry)
-    const missing = batch.filter(({ lsn }) => !schedule.read(lsn, this.slice)).map(({ lsn }) => lsn)
-    if (missing.length === 0) {
-      this.fireAll(batch)
+    const messages = this.messagesOf(batch)
+    if (messages.every((message) => message !== null)) {
+      this.fireAll(batch, messages)
       return
     }
     // What is in memory now may be gone from there when the others have come.
     const stored = batch.filter(({ flags }) => !(flags & DueFlag.memory)).map(({ lsn }) => lsn)
     core.store.load(SCHEDULE_QUEUE, stored, () => {
-      if (core.ended === null) this.fireAll(batch)
+      if (core.ended === null) this.fireAll(batch, this.messagesOf(batch))
     })
   }
 
-  private fireAll(batch: readonly DueEntry[]): void {
-    const { schedule } = this
-    // All of them before anything is written, which may take the place of others in memory.
-    const messages = batch.map(({ lsn }) => {
+  /** All of them before anything is written, which may take the place of others in memory; and once, since to read one may do so too. */
+  private messagesOf(batch: readonly DueEntry[]): (Slice | null)[] {
+    return batch.map(({ lsn }) => {
       const message = new Slice()
-      return schedule.read(lsn, message) ? message : null
+      return this.schedule.read(lsn, message) ? message : null
     })
+  }
+
+  private fireAll(batch: readonly DueEntry[], messages: readonly (Slice | null)[]): void {
+    const { schedule } = this
     for (const [i, entry] of batch.entries()) {
       // Otherwise it was cancelled meanwhile.
       if (schedule.firing.delete(entry.lsn)) this.fire(entry, messages[i]!)
@@ -165,32 +167,40 @@ export class Firing {
       schedule.leave(lsn, flags & DueFlag.memory, head.targets, 'purged')
       return
     }
-    const isExpired = head.expiry > 0 && head.expiry <= this.core.clock.wall()
+    const isExpired = this.isExpired(entry, head)
     const next = isExpired ? undefined : this.next(lsn, head)
     const payload = message.bytes.subarray(head.payloadStart, head.payloadEnd)
     this.head = head
+    // What nobody will see replaces nothing.
+    if (isExpired) head.flags &= ~PublishFlag.keyed
     if (next === undefined) {
       this.end(entry, queues)
       this.deliver(entry, payload, queues, true)
       if (isExpired) for (const queue of queues) this.expireNewest(queue)
     } else {
-      this.deliver(entry, payload, this.takers(queues), false)
+      this.deliver(entry, payload, this.takers(queues, flags & DueFlag.memory ? message : null), false)
       this.repeat(lsn, next)
     }
     for (const queue of queues) this.overflow.trim(queue)
   }
 
-  /** A queue that is full and keeps what it has takes no further copy of what repeats, or nothing would bound it. */
-  private takers(queues: readonly Queue[]): readonly Queue[] {
+  /** Something taken before its time was taken because it expires before: it has, though the clock was set back meanwhile. */
+  private isExpired({ at, lsn }: DueEntry, { due, expiry }: PublishHead): boolean {
+    if (expiry === 0) return false
+    return expiry <= this.core.clock.wall() || at < (this.schedule.repeating.get(lsn)?.due ?? due)
+  }
+
+  /**
+   * A queue that is full and keeps what it has takes no further copy of what repeats, nor does any when the copy would be
+   * kept in memory and there is no room: nothing would bound it. `kept`: as it is kept in memory.
+   */
+  private takers(queues: readonly Queue[], kept: Slice | null): readonly Queue[] {
     const { size } = this.head
+    const hasMemory = kept === null || this.core.volatile.hasRoomFor(kept.end - kept.start)
     return queues.filter((queue) => {
       const { overflow } = queue.definition.policy
-      if (
-        hasRoom(queue, size, replacedIn(queue, this.head)) ||
-        overflow === 'drop-oldest' ||
-        overflow === 'dead-letter'
-      )
-        return true
+      const makesRoom = overflow === 'drop-oldest' || overflow === 'dead-letter'
+      if (hasMemory && (makesRoom || hasRoom(queue, size, replacedIn(queue, this.head)))) return true
       queue.published++
       queue.departed.dropped++
       return false
@@ -250,7 +260,7 @@ export class Firing {
     const { head } = this
     const { volatile, log } = this.core
     const holders = head.queues.length
-    head.queues.length = 0
+    head.queues = []
     const lsn = log.skip()
     volatile.add(lsn, encodeVolatile(head, payload), holders)
     if (moves) volatile.release(old)

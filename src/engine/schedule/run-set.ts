@@ -129,13 +129,14 @@ export class RunSet {
 
   read(reader: OperationReader): void {
     for (let left = reader.varint(); left > 0 && !reader.failed; left--) this.adopt(DueRun.read(reader))
-    const gone: number[] = []
-    readList(reader, gone)
-    for (const lsn of gone) this.gone.add(lsn)
+    for (const lsn of readList(reader)) this.gone.add(lsn)
     // The merge begins anew.
-    const abandoned: number[] = []
-    readList(reader, abandoned)
-    for (const page of abandoned) this.pages.free({ page })
+    for (const page of readList(reader)) this.pages.free({ page })
+  }
+
+  *namedPages(): Generator<number> {
+    for (const run of this.runs) for (const { page } of run.pages.slice(run.freed)) yield page
+    for (const { page } of this.merge?.written ?? []) yield page
   }
 
   /** Begins a merge where one is called for. */

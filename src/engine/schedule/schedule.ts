@@ -95,10 +95,8 @@ export class Schedule {
   ): void {
     head.flags |= PublishFlag.due
     head.due = due
-    head.targets.length = 0
-    for (const { id } of targets) head.targets.push(id)
-    head.queues.length = 0
-    head.queues.push(SCHEDULE_QUEUE)
+    head.targets = targets.map(({ id }) => id)
+    head.queues = [SCHEDULE_QUEUE]
     if (repetition === undefined) return
     head.flags |= PublishFlag.repeating
     head.repetition = JSON.stringify(repetition)

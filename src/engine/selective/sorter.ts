@@ -120,18 +120,19 @@ export class Sorter {
     const { committedLsn } = this.core.log
     const stored: number[] = []
     for (const position of positions) {
-      const isLater = lsnOf(position) > committedLsn && !this.isVolatile(assortment.queue, position)
+      const isLater = lsnOf(position) > committedLsn && this.awaitsStore(assortment.queue, position)
       if (isLater) assortment.arrive(position)
       else stored.push(position)
     }
     return stored
   }
 
-  private isVolatile(queue: Queue, position: number): boolean {
+  /** What has left meanwhile, and was never to be stored, waits for nothing. */
+  private awaitsStore(queue: Queue, position: number): boolean {
     const lsn = lsnOf(position)
     const chunk = queue.lanes[priorityOf(position)]?.chunkOf(lsn)
     const slot = chunk?.resident ? chunk.find(lsn) : -1
-    return slot >= 0 && this.core.isStored(lsn, chunk!.flags[slot]!)
+    return slot >= 0 && !this.core.isStored(lsn, chunk!.flags[slot]!)
   }
 
   private offer(assortment: Assortment, entry: Entry, values: MessageValues | null): void {

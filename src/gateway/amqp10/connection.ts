@@ -3,7 +3,7 @@ import type { Durability } from '../../model/delivery.ts'
 import { isMillraceError, MillraceError } from '../../model/errors.ts'
 import { AmqpCondition } from '../../wire/amqp10/peer/conditions.ts'
 import type { PeerEvents } from '../../wire/amqp10/peer/events.ts'
-import { Peer } from '../../wire/amqp10/peer/peer.ts'
+import { Peer, type TakenOutput } from '../../wire/amqp10/peer/peer.ts'
 import type { AmqpError, Open } from '../../wire/amqp10/peer/performatives.ts'
 import { AmqpSymbol } from '../../wire/amqp10/values.ts'
 import type { Operation } from '../permissions.ts'
@@ -22,6 +22,7 @@ import { UndecidedSends } from './undecided-sends.ts'
 /** A link that takes from the engine. */
 export interface EngineConsumer {
   deliver(deliveries: readonly Delivery[], count: number): void
+  revoked?(tag: number): void
   cancelled(error: MillraceError): void
   detached(closed: boolean): void
 }
@@ -112,10 +113,14 @@ export class AmqpConnection implements HostedConnection, ConnectionSink {
     this.guard(() => this.peer.receive(bytes, start, end))
   }
 
-  takeOutput(): Uint8Array | null {
+  takeOutput(): TakenOutput | null {
     const output = this.peer.takeOutput()
     if (this.outlet.isWaited) this.guard(() => this.outlet.wake())
     return output
+  }
+
+  written(output: TakenOutput): void {
+    this.peer.written(output)
   }
 
   get outputBytes(): number {
@@ -204,6 +209,7 @@ export class AmqpConnection implements HostedConnection, ConnectionSink {
       const { clientId } = this
       this.number = this.engine.connect(this, { clientId: clientId === '' ? undefined : clientId })
       this.peer.open(answer)
+      this.events.hurried?.()
     } catch (cause) {
       if (!isMillraceError(cause)) throw cause
       this.peer.refuse(refusal(cause))
@@ -241,6 +247,10 @@ export class AmqpConnection implements HostedConnection, ConnectionSink {
     if (link) return this.guard(() => link.deliver(deliveries, count))
     // It was detached in this turn, when these were on their way to it.
     this.engine.settle(consumer, deliveries[0]!.tag, deliveries[count - 1]!.tag, release)
+  }
+
+  revoked(consumer: number, tag: number): void {
+    this.guard(() => this.consumers.get(consumer)?.revoked?.(tag))
   }
 
   cancelled(consumer: number, error: MillraceError): void {

@@ -13,6 +13,7 @@ const DURABLE = 6
 const PRIORITY = 8
 const TTL = 10
 const NULL = 0x40
+const MAX_TTL = 0xffff_ffff
 
 type Annotated = 'plain' | 'lsn'
 
@@ -31,12 +32,15 @@ export class DeliveryPrefix {
     this.timed = template(true, annotated ? 'lsn' : 'plain')
   }
 
-  /** `ttl`: milliseconds that are left; undefined: for ever. */
-  of(delivery: Omit<Delivery, 'tag'>, ttl: number | undefined): Uint8Array {
+  /**
+   * `left`: milliseconds to live; undefined: for ever. What is more than a header can say is left to the absolute-expiry-time.
+   */
+  of(delivery: Omit<Delivery, 'tag'>, left: number | undefined): Uint8Array {
+    const ttl = left !== undefined && left > MAX_TTL ? undefined : left
     const bytes = ttl === undefined ? this.timeless : this.timed
     bytes[DURABLE] = boolean(delivery.durable)
     bytes[PRIORITY] = delivery.priority
-    if (ttl !== undefined) writeUint(bytes, TTL, Math.min(Math.ceil(ttl), 0xffff_ffff))
+    if (ttl !== undefined) writeUint(bytes, TTL, Math.ceil(ttl))
     const first = ttl === undefined ? TTL : TTL + 4
     bytes[first] = boolean(delivery.deliveryCount <= 1)
     writeUint(bytes, first + 2, delivery.deliveryCount - 1)

@@ -1,12 +1,13 @@
 import type { Clock } from '../../engine/ports/clock.ts'
 import type { Random } from '../../engine/ports/random.ts'
 import type { ConnectionReport } from '../../model/reports.ts'
+import type { TakenOutput } from '../../wire/amqp10/peer/peer.ts'
 import type { AmqpError } from '../../wire/amqp10/peer/performatives.ts'
 import type { SaslServer } from '../../wire/amqp10/sasl/sasl.ts'
 import type { Permissions } from '../permissions.ts'
 import type { Registry } from './registry.ts'
 
-export type { ConnectionReport }
+export type { ConnectionReport, TakenOutput }
 
 /** What a gateway is told about the broker that it stands before. */
 export interface GatewayOptions {
@@ -60,6 +61,8 @@ export interface ConnectionEvents {
   writable(): void
   /** `readable` has become true again. */
   resumed(): void
+  /** What `tick` has answered is too late: an open has brought deadlines with it. */
+  hurried?(): void
   /** The client is who it says. */
   authenticated?(user: string): void
   /**
@@ -81,8 +84,10 @@ export interface ConnectionEnd {
 export interface HostedConnection {
   /** Bytes that came; the buffer may be used again after the call. Never throws for what they are. */
   receive(bytes: Uint8Array, start?: number, end?: number): void
-  /** What is to be written, null when nothing is; the buffer is the host's. */
-  takeOutput(): Uint8Array | null
+  /** What is to be written, null when nothing is; it is the host's to read. */
+  takeOutput(): TakenOutput | null
+  /** The host has written that output and gives its memory back; once, and only if it likes. */
+  written(output: TakenOutput): void
   /** Bytes that wait to be taken. */
   readonly outputBytes: number
   /** False while so much is undecided that nothing more should be read; `events.resumed` says when it may be. */

@@ -37,6 +37,27 @@ const FIRST_CREDIT = 100
 
 const nothing = new Uint8Array(0)
 
+/** Filled anew for each message of any link: the engine keeps none. */
+const publication: { -readonly [K in keyof Publication]: Publication[K] } = {
+  tag: 0,
+  exchange: '',
+  key: '',
+  also: undefined,
+  durability: 'disk',
+  priority: 4,
+  format: FORMAT_AMQP10,
+  payload: nothing,
+  body: undefined,
+  expiry: 0,
+  due: undefined,
+  repeat: undefined,
+  producer: 0,
+  sequence: 0,
+  mandatory: true,
+  group: '',
+  deduplicationId: undefined,
+}
+
 /** A producer identity that a link sends under. */
 export interface Identity {
   readonly handle: number
@@ -62,17 +83,17 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
   private readonly number: number
   private readonly canReject: boolean
   private readonly head: MessageHead
-  /** Filled anew for each message: the engine keeps none. */
-  private readonly publication: { -readonly [K in keyof Publication]: Publication[K] }
   private body: IncomingBody | undefined
   /** What became of the delivery whose parts still come: they are passed over. */
   private refused = false
+  isTold = false
   private sequence = 0
   /** Of the delivery whose parts come. */
   private transaction: Transaction | undefined
   /** Posted and not decided, by delivery-id; undefined on a link that has never seen a transaction. */
   private posted: Map<number, Transaction> | undefined
-  private readonly blocks: Set<string> = new Set()
+  /** Queues that hold its sends; undefined as long as there is none, as is asked twice with each message. */
+  private blocks: Set<string> | undefined
   /** What the client of a relay has been told: queues whose sends are held, and why. */
   private readonly held: Map<string, string> = new Map()
   private undecided = 0
@@ -83,7 +104,7 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
   private readonly unforgotten: Set<number> | undefined
 
   constructor(options: IncomingOptions) {
-    const { connection, link, attach, identity } = options
+    const { connection, link, attach } = options
     this.options = options
     this.connection = connection
     this.engine = connection.engine
@@ -96,25 +117,6 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
     this.number = connection.sends.join(this)
     connection.producers.add(this)
     connection.links++
-    this.publication = {
-      tag: 0,
-      exchange: '',
-      key: '',
-      also: undefined,
-      durability: 'disk',
-      priority: 4,
-      format: FORMAT_AMQP10,
-      payload: nothing,
-      body: undefined,
-      expiry: 0,
-      due: undefined,
-      repeat: undefined,
-      producer: identity?.handle ?? 0,
-      sequence: 0,
-      mandatory: true,
-      group: '',
-      deduplicationId: undefined,
-    }
   }
 
   transfer(part: TransferPart): void {
@@ -148,7 +150,7 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
   }
 
   private whole({ id, settled, bytes, start, end }: TransferPart): void {
-    const { head, publication } = this
+    const { head } = this
     head.read(bytes, start, end, this.options.destination instanceof Relay)
     publication.payload = bytes.subarray(head.payloadStart, end)
     publication.body = undefined
@@ -164,17 +166,19 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
     })
     this.body.append(part.bytes, part.start, part.end)
     if (part.more) return
-    const { body, publication } = this
+    const { body } = this
     this.body = undefined
     body.end()
     publication.payload = body.payload
     publication.body = body.number
     publication.deduplicationId = body.deduplicationId
     this.publish(part.id, part.settled, body.size)
+    body.release()
+    publication.payload = nothing
   }
 
   private publish(id: number, settled: boolean, size: number): void {
-    const { publication, head, connection, options } = this
+    const { head, connection, options } = this
     const { destination } = options
     const route =
       destination instanceof Relay ? destination.routeOf(head.to, head.toKind) : (destination as Route)
@@ -190,11 +194,11 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
     publication.group = head.group
     publication.due = head.schedule.due(connection.gateway.wall)
     publication.repeat = head.schedule.repetition
-    this.identify(publication, id)
+    this.identify(id)
     publication.tag = connection.sends.add(this.number, id, size, settled)
     this.undecided++
     this.undecidedBytes += size
-    if (this.blocks.size === 0) connection.intake.add(size)
+    if (!this.blocks) connection.intake.add(size)
     this.averageSize += (size - this.averageSize) / 16
     try {
       this.engine.publish(connection.number, publication)
@@ -205,7 +209,7 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
   }
 
   /** What may be rolled back has no identity: its sequence must not count as stored. */
-  private identify(publication: IncomingLink['publication'], id: number): void {
+  private identify(id: number): void {
     const { transaction } = this
     const { prepare } = this.head
     const certain = transaction === undefined && prepare === undefined
@@ -239,7 +243,7 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
   ): void {
     this.undecided--
     this.undecidedBytes -= size
-    if (this.blocks.size === 0) this.connection.intake.remove(size)
+    if (!this.blocks) this.connection.intake.remove(size)
     const transaction = this.posted?.get(id)
     if (transaction) {
       this.posted!.delete(id)
@@ -302,7 +306,7 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
 
   /** Lets the sender send more, as far as what is undecided allows in messages and in bytes. */
   replenish(): void {
-    if (this.over || this.blocks.size > 0) return
+    if (this.over || this.blocks) return
     const { connection, link, averageSize } = this
     const { creditWindow, unsettledBytes } = connection.gateway.limits
     const target = Math.min(creditWindow, Math.max(1, Math.floor(unsettledBytes / averageSize)))
@@ -315,15 +319,17 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
   /** Sends to the queue are held: no more are asked for, and the sender is told why. */
   blocked(queue: string, reason: string): void {
     if (this.tellsQueues) this.tellHeld(this.held.set(queue, reason))
-    if (!this.concerns(queue) || this.blocks.has(queue)) return
-    if (this.blocks.size === 0) this.connection.intake.remove(this.undecidedBytes)
+    if (!this.concerns(queue) || this.blocks?.has(queue)) return
+    if (!this.blocks) this.connection.intake.remove(this.undecidedBytes)
+    this.blocks ??= new Set()
     this.blocks.add(queue)
     this.link.tell(new Map([[BLOCKED_KEY, reason]]))
   }
 
   unblocked(queue: string): void {
     if (this.held.delete(queue)) this.tellHeld(this.held)
-    if (!this.blocks.delete(queue) || this.blocks.size > 0) return
+    if (!this.blocks?.delete(queue) || this.blocks.size > 0) return
+    this.blocks = undefined
     this.connection.intake.add(this.undecidedBytes)
     this.link.tell(new Map([[BLOCKED_KEY, '']]))
     this.replenish()

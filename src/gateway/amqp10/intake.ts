@@ -13,7 +13,8 @@ export interface Starved {
 export class Intake {
   private readonly soft: number
   private readonly resumed: () => void
-  private readonly starved: Set<Starved> = new Set()
+  /** Undefined as long as there is none, as with each message is asked. */
+  private starved: Set<Starved> | undefined
   private bytes = 0
   private brakes = 0
   private paused = false
@@ -35,22 +36,25 @@ export class Intake {
   remove(bytes: number): void {
     this.bytes -= bytes
     if (this.bytes > this.soft) return
-    for (const link of this.starved) {
-      this.starved.delete(link)
-      link.replenish()
-    }
+    if (this.starved) this.feed(this.starved)
     this.resume()
+  }
+
+  private feed(starved: Set<Starved>): void {
+    this.starved = undefined
+    for (const link of starved) link.replenish()
   }
 
   /** Whether credit may be granted now; otherwise `link` is told when it may. */
   hasRoomFor(link: Starved): boolean {
     if (this.bytes <= this.soft) return true
+    this.starved ??= new Set()
     this.starved.add(link)
     return false
   }
 
   forget(link: Starved): void {
-    this.starved.delete(link)
+    this.starved?.delete(link)
   }
 
   /** Somebody cannot take more for another reason, until `release`. */

@@ -15,9 +15,31 @@ const levels: ReadonlySet<unknown> = new Set<Durability>(['disk', 'os', 'memory'
 const DEFAULT_PRIORITY = 4
 
 const SYMBOL_8 = 0xa3
-const [D, J, L, P, R] = [0x64, 0x6a, 0x6c, 0x70, 0x72]
+const [D, L, P, R] = [0x64, 0x6c, 0x70, 0x72]
 
 const reader = new Reader()
+const destinationKey = Uint8Array.of(SYMBOL_8, DESTINATION_KEY.length, ...Buffer.from(DESTINATION_KEY))
+
+/** What messages in a row mostly have in common: the last is recognized by its encoding, and is one value for all of them. */
+class Latest {
+  value: string | undefined
+  private readonly encoded: Uint8Array = new Uint8Array(64)
+  private size = 0
+
+  /** Whether the reader stood before the same again; it has then passed over it. */
+  isNext(): boolean {
+    return this.size > 0 && reader.skipIf(this.encoded, this.size)
+  }
+
+  /** What the reader has decoded since it stood at `from`. */
+  note(from: number, value: string | undefined): void {
+    const { bytes, at } = reader
+    if (at - from > this.encoded.length) return
+    for (let i = from; i < at; i++) this.encoded[i - from] = bytes[i]!
+    this.size = at - from
+    this.value = value
+  }
+}
 
 /**
  * What the broker reads of a message that is sent to it (core 3.2.1, 3.2.2, 3.2.4); one object serves all messages of a link.
@@ -40,6 +62,9 @@ export class MessageHead {
   toKind: string | undefined
 
   readonly schedule: ScheduleHead = new ScheduleHead()
+  private latestTo: Latest | undefined
+  /** Annotations that say nothing but the kind of `to`. */
+  private latestAnnotations: Latest | undefined
   private readonly unsaidDurability: Durability
 
   /** `unsaidDurability`: of a message that does not say whether it is durable. */
@@ -130,19 +155,45 @@ export class MessageHead {
       throw new MillraceError('message-invalid', `${PREPARE_KEY} is the name of a group of producers`)
   }
 
-  /** What nobody asks for is passed over without being decoded. */
+  private readTo(): string | undefined {
+    this.latestTo ??= new Latest()
+    const latest = this.latestTo
+    if (latest.isNext()) return latest.value
+    const from = reader.at
+    const to = symbolText(reader.value())
+    latest.note(from, to)
+    return to
+  }
+
   private readAnnotations(addressed: boolean): void {
+    this.latestAnnotations ??= new Latest()
+    const latest = this.latestAnnotations
+    if (latest.isNext()) {
+      this.toKind = latest.value
+      return
+    }
+    const from = reader.at
+    this.decodeAnnotations(addressed)
+    if (this.schedule.isUnsaid) latest.note(from, this.toKind)
+  }
+
+  /** What nobody asks for is passed over without being decoded. */
+  private decodeAnnotations(addressed: boolean): void {
     const count = reader.compound()
     const { limit } = reader
     for (let i = 0; i < count; i += 2) {
-      if (!isOfInterest(addressed)) {
+      if (addressed && reader.skipIf(destinationKey)) {
+        this.toKind = destinationKinds[Number(reader.value())]
+        continue
+      }
+      if (!isOfInterest()) {
         reader.skip()
         reader.skip()
         continue
       }
       const key = symbolText(reader.value()) ?? ''
       const value = reader.value()
-      if (!this.schedule.read(key, value) && key === DESTINATION_KEY)
+      if (!this.schedule.read(key, value) && addressed && key === DESTINATION_KEY)
         this.toKind = destinationKinds[Number(value)]
     }
     this.leave(limit)
@@ -153,7 +204,7 @@ export class MessageHead {
     let at = 0
     if (addressed && count > Field.to) {
       for (; at < Field.to; at++) reader.skip()
-      this.to = symbolText(reader.value())
+      this.to = this.readTo()
       at++
     }
     if (this.ttl === 0 && count > Field.absoluteExpiry) {
@@ -176,13 +227,13 @@ export class MessageHead {
   }
 }
 
-/** Whether the key at which the reader stands may be one that is read: x-opt-delivery-…, x-opt-repeat-…, x-opt-jms-dest. */
-function isOfInterest(addressed: boolean): boolean {
+/** Whether the key at which the reader stands may be one that says when: x-opt-delivery-…, x-opt-repeat-…. */
+function isOfInterest(): boolean {
   const { bytes, at } = reader
   if (bytes[at] !== SYMBOL_8) return true
   const first = bytes[at + 8]
   const third = bytes[at + 10]
-  return (first === D && third === L) || (first === R && third === P) || (first === J && addressed)
+  return (first === D && third === L) || (first === R && third === P)
 }
 
 function symbolText(value: unknown): string | undefined {

@@ -22,7 +22,7 @@ const offered = ['ANONYMOUS-RELAY', DELAYED_DELIVERY, SHARED_SUBSCRIPTIONS, SOLE
  * Our open in answer to the client's, once its container may be here. Throws `client-id-invalid` when it may not.
  */
 export function answerOpen(connection: AmqpConnection, open: Open): Partial<Open> & { containerId: string } {
-  const { options, limits, registry } = connection.gateway
+  const { engine, options, limits, registry } = connection.gateway
   registry.join(open.containerId, connection, enforcementOf(open))
   return {
     containerId: options.containerId,
@@ -31,6 +31,7 @@ export function answerOpen(connection: AmqpConnection, open: Open): Partial<Open
       ['product', MILLRACE],
       ['version', options.version],
       ['max-message-size', new Typed('ulong', limits.maxMessageBytes)],
+      ['millrace:lasting', engine.store().lasting],
     ]),
   }
 }

@@ -12,6 +12,9 @@ const DESCRIPTION_KEY = 'x-opt-description'
 /** Message annotation of modified, delivery-failed: true for a rollback, which waits for no backoff. */
 const IMMEDIATELY_KEY = 'x-opt-immediately'
 
+/** Message annotation of modified: not to be delivered again for so many milliseconds; a number of any type. */
+const DELAY_KEY = 'x-opt-delivery-delay'
+
 /** Reasons that a consumer may give as the condition of a rejection. */
 const reasons: ReadonlySet<string> = new Set<DeadLetterReason>(['rejected', 'invalid-body'])
 
@@ -30,6 +33,7 @@ export function settlementOf(state: DeliveryState): Settlement | undefined {
         deliveryFailed: state.deliveryFailed,
         undeliverableHere: state.undeliverableHere,
         immediately: state.messageAnnotations?.get(IMMEDIATELY_KEY) === true,
+        delay: delayIn(state.messageAnnotations),
         description: descriptionIn(state.messageAnnotations),
       }
     default:
@@ -40,6 +44,11 @@ export function settlementOf(state: DeliveryState): Settlement | undefined {
 function descriptionIn(annotations: Fields | undefined): string | undefined {
   const description = annotations?.get(DESCRIPTION_KEY)
   return typeof description === 'string' ? description : undefined
+}
+
+function delayIn(annotations: Fields | undefined): number | undefined {
+  const delay = Number(annotations?.get(DELAY_KEY) ?? 0)
+  return delay > 0 ? delay : undefined
 }
 
 function rejection(error: AmqpError | undefined): Settlement {

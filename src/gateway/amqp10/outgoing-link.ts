@@ -38,6 +38,8 @@ export class OutgoingLink implements SenderEvents, EngineConsumer, Waiting, Stea
   private readonly maxSize: number
   private readonly otherwise: Settlement
   private readonly prefix: DeliveryPrefix
+  /** The receiver wants to know when a delivery is taken back; others take no disposition that they have not asked for. */
+  private readonly tellsRevoked: boolean
   /** Unsettled deliveries by the engine's tags. */
   private readonly window = new Window()
   /** Deliveries that wait for a large one in front of them, which is being sent. */
@@ -64,7 +66,8 @@ export class OutgoingLink implements SenderEvents, EngineConsumer, Waiting, Stea
     this.maxSize = attach.maxMessageSize || Number.POSITIVE_INFINITY
     const { defaultOutcome } = attach.source!
     this.otherwise = (defaultOutcome && settlementOf(defaultOutcome)) ?? release
-    this.prefix = new DeliveryPrefix(attach.desiredCapabilities.includes(MILLRACE))
+    this.tellsRevoked = attach.desiredCapabilities.includes(MILLRACE)
+    this.prefix = new DeliveryPrefix(this.tellsRevoked)
     connection.consumers.set(consumer, this)
     connection.links++
   }
@@ -287,6 +290,15 @@ export class OutgoingLink implements SenderEvents, EngineConsumer, Waiting, Stea
       engine.cancel(consumer, { release: true })
       this.node.left?.(closed)
     })
+  }
+
+  /** It took the receiver too long. What the receiver still says of it is not answered. */
+  revoked(tag: number): void {
+    const { window, link } = this
+    if (this.over || !this.tellsRevoked || !window.take(tag)) return
+    this.connection.outlet.settled(1, window.size)
+    link.settle(window.id, window.id, released)
+    this.connection.outlet.wake()
   }
 
   /** The engine has ended the consumer. */

@@ -12,7 +12,8 @@ export class Outlet {
   private bytes = 0
   private readonly limit: number
   private readonly outputBytes: () => number
-  private readonly waiting: Set<Waiting> = new Set()
+  /** Undefined as long as there is none, as is asked with each output. */
+  private waiting: Set<Waiting> | undefined
 
   constructor(limit: number, outputBytes: () => number) {
     this.limit = limit
@@ -20,7 +21,7 @@ export class Outlet {
   }
 
   get isWaited(): boolean {
-    return this.waiting.size > 0
+    return this.waiting !== undefined
   }
 
   /** Bytes that may still be unsettled; 0 when there is no room for them or for output. */
@@ -34,19 +35,20 @@ export class Outlet {
   }
 
   wait(link: Waiting): void {
+    this.waiting ??= new Set()
     this.waiting.add(link)
   }
 
   forget(link: Waiting): void {
-    this.waiting.delete(link)
+    this.waiting?.delete(link)
   }
 
   /** There may be room: those that wait try again. */
   wake(): void {
-    if (this.waiting.size === 0 || !this.flows) return
-    const links = [...this.waiting]
-    this.waiting.clear()
-    for (const link of links) link.pump()
+    const { waiting } = this
+    if (!waiting || !this.flows) return
+    this.waiting = undefined
+    for (const link of waiting) link.pump()
   }
 
   delivered(size: number): void {

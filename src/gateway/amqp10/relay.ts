@@ -10,6 +10,10 @@ const MAX_ROUTES = 1_000
 export class Relay {
   private readonly connection: AmqpConnection
   private readonly routes: Map<string, Route> = new Map()
+  /** What was asked for last is mostly asked for next. */
+  private lastAddress: string | undefined
+  private lastKind: string | undefined
+  private lastRoute: Route | undefined
 
   constructor(connection: AmqpConnection) {
     this.connection = connection
@@ -17,6 +21,14 @@ export class Relay {
 
   /** `kind` is the capability that names the kind of `address`, when the message says it. Throws what it is refused with. */
   routeOf(address: string | undefined, kind: string | undefined): Route {
+    if (this.lastRoute && address === this.lastAddress && kind === this.lastKind) return this.lastRoute
+    this.lastRoute = this.lookUp(address, kind)
+    this.lastAddress = address
+    this.lastKind = kind
+    return this.lastRoute
+  }
+
+  private lookUp(address: string | undefined, kind: string | undefined): Route {
     if (address === undefined)
       throw new MillraceError('message-unroutable', 'a message to no fixed address needs the property to')
     const key = `${kind ?? ''} ${address}`

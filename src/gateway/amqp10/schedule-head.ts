@@ -24,6 +24,11 @@ export class ScheduleHead {
     this.fields = undefined
   }
 
+  /** Nothing has been said of it since the reset. */
+  get isUnsaid(): boolean {
+    return this.time === 0 && this.delay === 0 && this.fields === undefined
+  }
+
   /** Whether the annotation says something of it. Throws `schedule-invalid` for what cannot be understood. */
   read(key: string, value: unknown): boolean {
     if (key === DELIVERY_TIME_KEY) this.time = numberOf(key, value)

@@ -25,6 +25,8 @@ export interface SourceNode {
   readonly lapses: boolean
   /** Only one link at a time is the subscriber: a later one steals it. */
   readonly stealable: boolean
+  /** Its subscription outlives everybody: it is not said to be there before it is durable. */
+  readonly durable?: boolean | undefined
   /** The link has ended; `closed`: for good. */
   readonly left?: ((closed: boolean) => void) | undefined
 }
@@ -105,12 +107,17 @@ function serve(connection: AmqpConnection, link: SenderLink, attach: Attach, nod
   const outgoing = new OutgoingLink(connection, link, attach, node, consumer)
   if (node.stealable) gateway.registry.hold(queue, outgoing)
   link.events = outgoing
-  link.accept({
-    ...offerTo(attach),
-    sndSettleMode: attach.sndSettleMode === 'settled' ? 'settled' : 'unsettled',
-    source: answer(attach.source!, node.source),
-    maxMessageSize: gateway.limits.maxMessageBytes,
-  })
+  const accept = (): void => {
+    link.accept({
+      ...offerTo(attach),
+      sndSettleMode: attach.sndSettleMode === 'settled' ? 'settled' : 'unsettled',
+      source: answer(attach.source!, node.source),
+      maxMessageSize: gateway.limits.maxMessageBytes,
+    })
+  }
+  if (!node.durable) return accept()
+  // When the journal fails, the connection ends.
+  engine.whenDurable((error) => connection.guard(() => error ?? accept()))
 }
 
 /** Throws `argument-invalid`. */

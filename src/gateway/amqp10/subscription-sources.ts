@@ -72,6 +72,7 @@ function durableNode(
     source: { filter: filters.answer({ noLocal }) },
     lapses: engine.queue(queue)?.definition.policy.deliveryTimeout !== undefined,
     stealable: !shared,
+    durable: true,
     left: (closed) => {
       if (closed) unsubscribe(connection, queue)
     },

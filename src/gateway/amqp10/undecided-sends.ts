@@ -16,6 +16,8 @@ export interface Sender {
     prepared: string | undefined,
     scheduled: number | undefined,
   ): void
+  /** It is to hear of the end of this turn; its sends keep this. */
+  isTold: boolean
   /** All decisions of this turn have been told. */
   decidedAll(): void
 }
@@ -24,7 +26,10 @@ export interface Sender {
 export class UndecidedSends {
   private readonly window = new Window()
   private readonly senders = new Map<number, Sender>()
-  private readonly told = new Set<Sender>()
+  private readonly told: Sender[] = []
+  /** Of the decision before: what comes in a row is mostly of one sender. 0: of none. */
+  private latestNumber = 0
+  private latest: Sender | undefined
   private nextTag = 1
   private nextNumber = 1
 
@@ -40,6 +45,8 @@ export class UndecidedSends {
 
   leave(number: number): void {
     this.senders.delete(number)
+    this.latestNumber = 0
+    this.latest = undefined
   }
 
   /** Answers the tag of the publication. `settled`: nobody waits for the answer. */
@@ -59,17 +66,33 @@ export class UndecidedSends {
   }
 
   published(outcomes: readonly PublishOutcome[]): void {
-    const { window } = this
     for (let i = 0; i < outcomes.length; i++) {
-      const { tag, error, prepared, scheduled } = outcomes[i]!
-      if (!window.take(tag)) continue
-      const { id, size, label } = window
-      const sender = this.senders.get(label >>> 1)
-      if (sender === undefined) continue
-      sender.decided(id, size, (label & 1) === 1, error, prepared, scheduled)
-      this.told.add(sender)
+      const outcome = outcomes[i]!
+      for (let tag = outcome.tag; tag <= outcome.last; tag++) this.decided(tag, outcome)
     }
-    for (const sender of this.told) sender.decidedAll()
-    this.told.clear()
+    const { told } = this
+    for (let sender = told.pop(); sender; sender = told.pop()) {
+      sender.isTold = false
+      sender.decidedAll()
+    }
+  }
+
+  private decided(tag: number, { error, prepared, scheduled }: PublishOutcome): void {
+    const { window } = this
+    if (!window.take(tag)) return
+    const { id, size, label } = window
+    const number = label >>> 1
+    if (number !== this.latestNumber) this.turnTo(number)
+    const sender = this.latest
+    if (!sender) return
+    sender.decided(id, size, (label & 1) === 1, error, prepared, scheduled)
+    if (sender.isTold) return
+    sender.isTold = true
+    this.told.push(sender)
+  }
+
+  private turnTo(number: number): void {
+    this.latestNumber = number
+    this.latest = this.senders.get(number)
   }
 }

@@ -1,3 +1,7 @@
+const STRIDE = 4
+const SIZE = 1
+const LABEL = 2
+
 /**
  * What is on its way under numbers that rise: a sliding window over typed arrays, so that neither a message nor its
  * settlement leaves an object behind. An entry has an id (a serial number of 32 bits, not falling from entry to entry), a size
@@ -12,23 +16,24 @@ export class Window {
   label = 0
   private first = 1
   private next = 1
-  private mask = 15
-  private ids = new Uint32Array(16)
-  private sizes = new Uint32Array(16)
-  private labels = new Uint32Array(16)
+  private mask = 3
+  /** Of each entry id, size and label, side by side: with many connections each look at other memory takes its time. */
+  private entries = new Uint32Array(4 * STRIDE)
 
   /** `key` is higher than all before. */
   put(key: number, id: number, size: number, label: number): void {
     if (this.count === 0) this.first = this.next = key
     while (key - this.first > this.mask) this.grow()
+    const { entries, mask } = this
     for (; this.next < key; this.next++) {
-      this.ids[this.next & this.mask] = id
-      this.labels[this.next & this.mask] = 0
+      const gap = (this.next & mask) * STRIDE
+      entries[gap] = id
+      entries[gap + LABEL] = 0
     }
-    const at = this.next++ & this.mask
-    this.ids[at] = id
-    this.sizes[at] = size
-    this.labels[at] = label
+    const at = (this.next++ & mask) * STRIDE
+    entries[at] = id
+    entries[at + SIZE] = size
+    entries[at + LABEL] = label
     this.count++
     this.bytes += size
   }
@@ -36,48 +41,51 @@ export class Window {
   /** Removes the entry and shows it in `id`, `size` and `label`. False when there is none. */
   take(key: number): boolean {
     if (key < this.first || key >= this.next) return false
-    const at = key & this.mask
-    const label = this.labels[at]!
+    const { entries, mask } = this
+    const at = (key & mask) * STRIDE
+    const label = entries[at + LABEL]!
     if (label === 0) return false
     this.label = label
-    this.id = this.ids[at]!
-    this.size = this.sizes[at]!
-    this.labels[at] = 0
+    this.id = entries[at]!
+    this.size = entries[at + SIZE]!
+    entries[at + LABEL] = 0
     this.count--
     this.bytes -= this.size
-    while (this.first < this.next && this.labels[this.first & this.mask] === 0) this.first++
+    while (this.first < this.next && entries[(this.first & mask) * STRIDE + LABEL] === 0) this.first++
     return true
   }
 
   /** The lowest key whose id is not before `id`; one beyond the last when all are. */
   keyFrom(id: number): number {
-    const { first, ids, mask } = this
+    const { first } = this
     let low = first
     let high = this.next
     // Nearly always ids and keys rise together.
-    const guess = first + ((id - ids[first & mask]!) | 0)
-    if (guess > low && guess < high && ids[guess & mask] === id && ids[(guess - 1) & mask] === (id - 1) >>> 0)
+    const guess = first + ((id - this.idAt(first)) | 0)
+    if (guess > low && guess < high && this.idAt(guess) === id && this.idAt(guess - 1) === (id - 1) >>> 0)
       return guess
     while (low < high) {
       const middle = Math.floor((low + high) / 2)
-      if (((ids[middle & mask]! - id) | 0) < 0) low = middle + 1
+      if (((this.idAt(middle) - id) | 0) < 0) low = middle + 1
       else high = middle
     }
     return low
   }
 
+  private idAt(key: number): number {
+    return this.entries[(key & this.mask) * STRIDE]!
+  }
+
   private grow(): void {
-    const size = (this.mask + 1) * 2
-    const mask = size - 1
-    const [ids, sizes, labels] = [new Uint32Array(size), new Uint32Array(size), new Uint32Array(size)]
+    const { entries, mask } = this
+    const size = (mask + 1) * 2
+    const grown = new Uint32Array(size * STRIDE)
     for (let key = this.first; key < this.next; key++) {
-      ids[key & mask] = this.ids[key & this.mask]!
-      sizes[key & mask] = this.sizes[key & this.mask]!
-      labels[key & mask] = this.labels[key & this.mask]!
+      const from = (key & mask) * STRIDE
+      const to = (key & (size - 1)) * STRIDE
+      for (let i = 0; i < STRIDE; i++) grown[to + i] = entries[from + i]!
     }
-    this.ids = ids
-    this.sizes = sizes
-    this.labels = labels
-    this.mask = mask
+    this.entries = grown
+    this.mask = size - 1
   }
 }

@@ -12,6 +12,7 @@ import type {
   TopicReport,
 } from '../../model/reports.ts'
 import { MessageView } from '../../wire/amqp10/message-view.ts'
+import { durable } from './durable.ts'
 
 /** Messages of one page, when nobody says how many. */
 const PAGE = 100
@@ -97,25 +98,32 @@ export class Operations {
   }
 
   purge(queue: string, options: Pick<MoveOptions, 'selector'> = {}): Promise<number> {
-    return new Promise((resolve) => this.engine.purgeQueue(queue, resolve, options.selector))
+    return this.finished((done) => this.engine.purgeQueue(queue, done, options.selector))
   }
 
   delete(queue: string): Promise<number> {
     return new Promise((resolve) => this.engine.deleteQueue(queue, {}, resolve))
   }
 
-  move(from: string, to: string, choice: MoveChoice = {}): Promise<number> {
+  async move(from: string, to: string, choice: MoveChoice = {}): Promise<number> {
     const options = moveOptions(choice)
-    return new Promise((resolve) => this.engine.moveMessages(from, to, options, resolve))
+    return this.finished((done) => this.engine.moveMessages(from, to, options, done))
   }
 
-  redrive(queue: string, choice: MoveChoice = {}): Promise<number> {
+  async redrive(queue: string, choice: MoveChoice = {}): Promise<number> {
     const options = moveOptions(choice)
-    return new Promise((resolve) => this.engine.moveMessages(queue, undefined, options, resolve))
+    return this.finished((done) => this.engine.moveMessages(queue, undefined, options, done))
+  }
+
+  /** What a step at a time has done is not said to be done before it is durable. */
+  private async finished(work: (done: (messages: number) => void) => void): Promise<number> {
+    const messages = await new Promise<number>((resolve) => work(resolve))
+    await durable(this.engine)
+    return messages
   }
 
   /** Of the queue, or (undefined) of all. */
-  scheduled(queue?: string, after = '', limit: number = PAGE): Promise<ScheduledReportPage> {
+  async scheduled(queue?: string, after = '', limit: number = PAGE): Promise<ScheduledReportPage> {
     checkLimit(limit)
     return new Promise((resolve) =>
       this.engine.scheduled(queue, after, limit, ({ messages, next }) =>

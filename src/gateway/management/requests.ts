@@ -3,6 +3,7 @@ import { TOPIC_EXCHANGE } from '../../model/destination.ts'
 import { MillraceError } from '../../model/errors.ts'
 import type { Operation } from '../permissions.ts'
 import type { Arguments } from './arguments.ts'
+import { durable } from './durable.ts'
 import type { MoveChoice, Operations } from './operations.ts'
 import { ensureSubscription, subscribedInterest, subscriptionQueue } from './subscriptions.ts'
 
@@ -61,7 +62,9 @@ const handlers: Readonly<Record<string, Handler>> = {
   async declare({ engine, assertPermitted }, given) {
     const name = given.text('queue')
     assertPermitted('create', 'queue', name)
-    return engine.declareQueue({ name, policy: given.policy('policy') })
+    const definition = engine.declareQueue({ name, policy: given.policy('policy') })
+    await durable(engine)
+    return definition
   },
   async delete({ operations, assertPermitted }, given) {
     const name = given.text('queue')
@@ -147,7 +150,9 @@ const handlers: Readonly<Record<string, Handler>> = {
       selector: given.optionalText('selector'),
       noLocal: noLocal ? clientId : undefined,
     }
-    return ensureSubscription(engine, subscription, interest, { policy: given.policy('policy') })
+    const queue = ensureSubscription(engine, subscription, interest, { policy: given.policy('policy') })
+    await durable(engine)
+    return queue
   },
   async unsubscribe({ engine, clientId, assertPermitted }, given) {
     const queue = subscriptionQueue({ clientId, name: given.text('name'), shared: given.flag('shared') })

@@ -1,31 +1,7 @@
-import { type PolicyOptions, resolvePolicy } from '../../client/policy.ts'
+import { backoffFields, type PolicyOptions, policyFields, resolvePolicy } from '../../client/policy.ts'
 import type { PolicyRule } from '../../engine/options.ts'
 import { isMillraceError } from '../../model/errors.ts'
 import { type Kind, Mistake, record, show } from './kinds.ts'
-
-const fields: readonly (keyof PolicyOptions)[] = [
-  'ttl',
-  'maxMessages',
-  'maxBytes',
-  'overflow',
-  'blockTimeout',
-  'maxDeliveries',
-  'backoff',
-  'deadLetter',
-  'expired',
-  'singleActiveConsumer',
-  'deduplication',
-  'lastValue',
-  'deliveryTimeout',
-]
-
-const backoffFields: readonly (keyof NonNullable<PolicyOptions['backoff']>)[] = [
-  'delays',
-  'delay',
-  'multiplier',
-  'maxDelay',
-  'jitter',
-]
 
 /** The list `policies` of millrace.yaml: what queues get that are created without a policy of their own. */
 export const policyRules: Kind<readonly PolicyRule[]> = {
@@ -36,19 +12,12 @@ export const policyRules: Kind<readonly PolicyRule[]> = {
 }
 
 function readRule(value: unknown, at: string): PolicyRule {
-  const { match, ...policy } = record(value, at, ['match', ...fields])
+  const { match, ...policy } = record(value, at, ['match', ...policyFields])
   if (typeof match !== 'string' || match === '')
     throw new Mistake(`${at}.match is a name or a pattern such as orders.* or '#', not ${show(match)}`)
   if (policy['backoff'] !== undefined) record(policy['backoff'], `${at}.backoff`, backoffFields)
   if (typeof policy['deduplication'] === 'object')
     record(policy['deduplication'], `${at}.deduplication`, ['window', 'count'])
-  for (const name of ['deadLetter', 'expired'] as const) {
-    const to = policy[name]
-    if (to !== undefined && to !== false && (typeof to !== 'string' || to === ''))
-      throw new Mistake(
-        `${at}.${name} is the name of a queue such as '{queue}.${name}', or false, not ${show(to)}`,
-      )
-  }
   try {
     return { match, policy: resolvePolicy(policy as PolicyOptions) }
   } catch (error) {

@@ -41,7 +41,12 @@ export interface Configuration {
   readonly limitsMaxMessageBytes: number
   readonly limitsHandshakeTimeout: number
   readonly limitsIdleTimeout: number
+  readonly limitsMemoryBytes: number
   readonly limitsTransactionTimeout: number
+  readonly limitsMaxTransactions: number
+  readonly limitsMaxTransactionOperations: number
+  readonly limitsOpenOperations: number
+  readonly limitsMaxPrepared: number
   readonly preparedFirstCheck: number
   readonly preparedCheckInterval: number
   readonly preparedMaxChecks: number
@@ -179,11 +184,41 @@ export const settings: Settings = {
     fallback: 60_000,
     help: 'clients that are silent for so long are taken for dead',
   },
+  limitsMemoryBytes: {
+    path: 'limits.memoryBytes',
+    kind: bytes(64 * 1024),
+    fallback: 256 * MiB,
+    help: 'messages of level memory, of all queues together',
+  },
   limitsTransactionTimeout: {
     path: 'limits.transactionTimeout',
     kind: duration,
     fallback: 5 * 60_000,
     help: 'a transaction in which nothing happens for so long is rolled back',
+  },
+  limitsMaxTransactions: {
+    path: 'limits.maxTransactions',
+    kind: count(1),
+    fallback: 10_000,
+    help: 'transactions that are open at a time',
+  },
+  limitsMaxTransactionOperations: {
+    path: 'limits.maxTransactionOperations',
+    kind: count(1),
+    fallback: 1_000_000,
+    help: 'of one transaction: messages it settles, and messages it sends times the queues they go to',
+  },
+  limitsOpenOperations: {
+    path: 'limits.openOperations',
+    kind: count(1),
+    fallback: 4_000_000,
+    help: 'the same of all open transactions together',
+  },
+  limitsMaxPrepared: {
+    path: 'limits.maxPrepared',
+    kind: count(1),
+    fallback: 10_000,
+    help: 'half messages that are undecided',
   },
   preparedFirstCheck: {
     path: 'prepared.firstCheck',

@@ -1,5 +1,4 @@
 import {
-  forEachSettled,
   OperationBatch,
   OperationReader,
   OperationType,
@@ -8,6 +7,7 @@ import {
   readPublish,
   writePublish,
 } from '../../engine/ports/operations.ts'
+import { forEachSettled } from '../../engine/ports/settle-operation.ts'
 import type { Slice, Store, StoreClient } from '../../engine/ports/store.ts'
 import type { MillraceError } from '../../model/errors.ts'
 
@@ -30,6 +30,8 @@ export class BookKeeper implements StoreClient {
   readonly held: Map<number, Set<number>> = new Map()
   applied = 0
   readonly losses: [number, number][] = []
+  /** Pages that it names, in whatever its sections say. */
+  readonly named: Set<number> = new Set()
   onWritten: (lsn: number) => void = () => {}
   onDurable: (lsn: number) => void = () => {}
   private waiters: { readonly lsn: number; readonly resolve: () => void }[] = []
@@ -49,6 +51,10 @@ export class BookKeeper implements StoreClient {
     this.appliedLsn = lsn
     const isNew = (message: number) => lsn > this.asOf[message % SECTIONS]!
     decode(type, bytes, start, end, lsn, this.held, isNew)
+  }
+
+  pages(): Iterable<number> {
+    return this.named
   }
 
   /** Messages fall into sections by their LSN; each section is as of the moment when it is asked for. */

@@ -15,6 +15,30 @@ import {
 export function testConsumers(subject: ProviderSubject): void {
   contract(
     subject,
+    ['policies', 'redelivery'],
+    'a handler is told when its delivery is taken back, and settles nothing any more',
+    async (bench) => {
+      const mq = await bench.connect()
+      const policy = { deliveryTimeout: 20, maxDeliveries: 9 }
+      const texts = bench.queue({ policy })
+      const unsettled = once(mq, 'error')
+      const [told, again] = [Promise.withResolvers<{ code: string }>(), Promise.withResolvers<void>()]
+      const worker = mq.consume(texts, { concurrency: 2 }, async ({ deliveryCount }, { signal }) => {
+        if (deliveryCount > 1) return again.resolve()
+        await once(signal, 'abort')
+        told.resolve(signal.reason)
+      })
+      await mq.send(texts, 'x')
+      assert.equal((await told.promise).code, 'delivery-settled')
+      assert.equal((await unsettled)[0].code, 'delivery-settled')
+      await again.promise
+      await worker.close()
+      await assertEmpty(mq, texts)
+    },
+  )
+
+  contract(
+    subject,
     [],
     'receive waits for a message, or until its deadline, or until its signal',
     async (bench) => {

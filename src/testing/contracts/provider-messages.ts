@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
+import { setTimeout as pause } from 'node:timers/promises'
 import type { Message } from '../../client/message.ts'
-import type { StandardSchema } from '../../client/standard-schema.ts'
 import { typed } from '../../client/typed.ts'
 import type { PropertyValue } from '../../model/message.ts'
 import { assertEmpty, contract, deadLettersOf, one, type ProviderSubject, take } from './provider-subject.ts'
@@ -149,7 +149,6 @@ export function testMessages(subject: ProviderSubject): void {
   testKinds(subject)
   testHeaders(subject)
   testLevels(subject)
-  testSchemas(subject)
   testDeduplication(subject)
 }
 
@@ -349,13 +348,18 @@ function testHeaders(subject: ProviderSubject): void {
     const again = await one(mq, texts)
     assert.deepEqual(again.body, Uint8Array.of(1, 2), 'redelivery gives the original')
     await again.acknowledge()
-    await mq.send(texts, { list: [1] })
+    const properties = { bytes: Uint8Array.of(1), date: new Date(5) }
+    await mq.send(texts, { list: [1] }, { properties })
     const session = mq.connection.createSession()
     const consumer = await session.createConsumer(texts)
-    const changed = (await consumer.receive())!.body as { list: number[] }
-    changed.list.push(2)
+    const shown = (await consumer.receive())!
+    ;(shown.body as { list: number[] }).list.push(2)
+    ;(shown.properties['bytes'] as Uint8Array)[0] = 99
+    ;(shown.properties['date'] as Date).setTime(99)
     session.recover()
-    assert.deepEqual((await consumer.receive())!.body, { list: [1] }, 'and so does recover')
+    const recovered = (await consumer.receive())!
+    assert.deepEqual(recovered.body, { list: [1] }, 'and so does recover')
+    assert.deepEqual(recovered.properties, properties)
   })
 }
 
@@ -369,6 +373,11 @@ function testLevels(subject: ProviderSubject): void {
       assert.equal(message.deliveryMode, durability === 'memory' ? 'non-persistent' : 'persistent')
       await message.acknowledge()
     }
+  })
+
+  contract(subject, [], 'it says whether what is on disk outlives the broker', async (bench) => {
+    const mq = await bench.connect()
+    assert.equal(mq.capabilities.lasting, subject.capabilities.lasting)
   })
 
   contract(
@@ -402,11 +411,44 @@ function testLevels(subject: ProviderSubject): void {
     const dead = await one(mq, late)
     assert.equal(dead.body, 'short')
     assert.equal(dead.deadLetter?.reason, 'expired')
+    assert.equal(dead.expiration, undefined, 'it does not expire again')
     const alive = await one(mq, texts)
     assert.equal(alive.body, 'long')
     assert.ok(alive.expiration! > Date.now())
     await assertEmpty(mq, texts)
   })
+
+  contract(subject, ['ttl'], 'JMS 3.4.9: a time to live may be longer than 49 days', async (bench) => {
+    const mq = await bench.connect()
+    const texts = bench.queue()
+    const day = 24 * 3_600_000
+    const before = Date.now()
+    await mq.send(texts, 'x', { ttl: 100 * day })
+    const lives = (await one(mq, texts)).expiration! - before
+    assert.ok(lives >= 100 * day && lives < 101 * day, `it lives ${lives / day} days`)
+  })
+
+  contract(
+    subject,
+    ['ttl', 'policies'],
+    'JMS 3.4.9: what expires while it is fetched ahead is not shown, and goes where expired messages go',
+    async (bench) => {
+      const mq = await bench.connect()
+      const texts = bench.queue({ policy: { expired: '{queue}.dlq' } })
+      const consumer = await mq.createConsumer(texts)
+      const ttl = 30
+      await mq.send(texts, 'short', { ttl })
+      await mq.send(texts, 'long', { ttl: '1h' })
+      // By the time this is confirmed both have been handed out.
+      await mq.send(bench.queue(), 'turn')
+      await pause(ttl + 1)
+      const message = await consumer.receive()
+      assert.equal(message!.body, 'long')
+      await message!.acknowledge()
+      assert.equal((await one(mq, deadLettersOf(texts))).deadLetter?.reason, 'expired')
+      assert.equal(await consumer.receiveNoWait(), undefined)
+    },
+  )
 
   contract(
     subject,
@@ -419,64 +461,4 @@ function testLevels(subject: ProviderSubject): void {
       assert.equal((await one(mq, deadLettersOf(texts))).deadLetter?.reason, 'expired')
     },
   )
-}
-
-/** A schema as a library would make one: text of digits in, number out. */
-function digits(late: boolean): StandardSchema<string, number> {
-  const check = (value: unknown) =>
-    typeof value === 'string' && /^\d+$/.test(value)
-      ? { value: Number(value) }
-      : { issues: [{ message: 'not digits', path: ['body'] }] }
-  const validate = (value: unknown) => (late ? Promise.resolve(check(value)) : check(value))
-  return { '~standard': { version: 1, vendor: 'contract', validate } }
-}
-
-function testSchemas(subject: ProviderSubject): void {
-  for (const late of [false, true]) {
-    const kind = late ? 'an asynchronous' : 'a synchronous'
-
-    contract(
-      subject,
-      [],
-      `with ${kind} schema an invalid body is not sent, in order with valid ones`,
-      async (bench) => {
-        const mq = await bench.connect()
-        const numbers = bench.queue({ body: digits(late) })
-        const sent = ['1', 'no', '2', '3'].map((body) => mq.send(numbers, body))
-        const outcomes = await Promise.allSettled(sent)
-        assert.deepEqual(
-          outcomes.map(({ status }) => status),
-          ['fulfilled', 'rejected', 'fulfilled', 'fulfilled'],
-        )
-        await assert.rejects(sent[1]!, { code: 'message-invalid', message: /body: not digits/ })
-        const received = await take(mq, numbers, 3)
-        assert.deepEqual(
-          received.map(({ body }) => body),
-          [1, 2, 3],
-          'what is received is the output of the schema',
-        )
-      },
-    )
-
-    contract(
-      subject,
-      ['redelivery'],
-      `with ${kind} schema an invalid body is dead-lettered at once`,
-      async (bench) => {
-        const mq = await bench.connect()
-        const numbers = bench.queue({ body: digits(late) })
-        const raw = { kind: 'queue', name: numbers.name } as const
-        await assertEmpty(mq, numbers)
-        for (const body of ['1', 'no', '2']) await mq.send(raw, body)
-        const received = await take(mq, numbers, 2)
-        assert.deepEqual(
-          received.map(({ body }) => body),
-          [1, 2],
-        )
-        const dead = await one(mq, deadLettersOf(raw))
-        assert.deepEqual([dead.body, dead.deadLetter?.reason], ['no', 'invalid-body'])
-        assert.match(dead.deadLetter!.description, /not digits/)
-      },
-    )
-  }
 }

@@ -55,6 +55,7 @@ export function testQueues(subject: ProviderSubject): void {
     await assert.rejects(mq.browse(queue('nowhere'))[Symbol.asyncIterator]().next(), {
       code: 'destination-not-found',
     })
+    assert.throws(() => mq.browse(topic('news') as never), { code: 'destination-invalid' })
   })
 
   testManagement(subject)
@@ -90,6 +91,8 @@ function testManagement(subject: ProviderSubject): void {
       assert.equal(await management.delete(other.name), 0)
       await assert.rejects(management.purge(other.name), { code: 'destination-not-found' })
       await assert.rejects(management.move(texts.name, other.name), { code: 'destination-not-found' })
+      for (const wrong of [{ limit: 0 }, { rate: -1 }, { brokerId: 'x' }])
+        await assert.rejects(management.redrive('letters', wrong), { code: 'argument-invalid' })
     },
   )
 

@@ -18,8 +18,9 @@ export function testSchedule(subject: ProviderSubject): void {
       const before = Date.now()
       const receipt = await mq.send(queue, 'later', { delay: 60 })
       await mq.send(queue, 'now')
-      assert.equal((await one(mq, queue)).body, 'now')
-      const message = await one(mq, queue)
+      // Whichever of them comes first: where the sends take longer than the delay, the other one.
+      let message = await one(mq, queue)
+      if (message.body !== 'later') message = await one(mq, queue)
       const after = Date.now()
       assert.equal(message.body, 'later')
       assert.ok(message.deliveryTime! >= before + 60, 'the delay counts from the call')

@@ -282,6 +282,10 @@ function testWrongSelectors(subject: ProviderSubject): void {
         async () => mq.subscribe(news, { name: 't', shared: true, noLocal: true }),
         refused,
       )
+      const selector = 5 as unknown as string
+      await assert.rejects(mq.createConsumer(bench.queue(), { selector }), refused)
+      await assert.rejects(async () => mq.subscribe(news, { name: 't', selector }), refused)
+      assert.throws(() => mq.browse(bench.queue(), { selector }), refused)
     },
   )
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import type { Message } from '../../client/message.ts'
 import type { AcknowledgeMode } from '../../client/session.ts'
 import {
   assertEmpty,
@@ -92,6 +93,55 @@ function testRedelivery(subject: ProviderSubject): void {
         assert.deepEqual([again.body, again.deliveryCount, again.redelivered], ['a', 2, true])
         return
       }
+    },
+  )
+
+  contract(
+    subject,
+    ['redelivery', 'retryDelay', 'policies'],
+    'whoever gives a message back may say when it comes again',
+    async (bench) => {
+      const mq = await bench.connect()
+      const texts = bench.queue({ policy: { backoff: { delay: '1h', jitter: 0 }, maxDeliveries: 2 } })
+      await mq.send(texts, 'x')
+      const waits: [least: number, waited: number, count: number][] = []
+      const comesAgain = async (least: number, giveBack: (message: Message) => Promise<void>) => {
+        const message = await one(mq, texts)
+        const given = performance.now()
+        await giveBack(message)
+        const again = await one(mq, texts)
+        waits.push([least, performance.now() - given, again.deliveryCount])
+        await again.release()
+      }
+      await comesAgain(60, (message) => message.release({ after: 60 }))
+      await comesAgain(0, (message) => message.release({ after: 0 }))
+      await comesAgain(80, (message) => message.fail('busy', { after: '80ms' }))
+      for (const [least, waited] of waits)
+        assert.ok(waited >= least * 0.9, `${waited} ms are less than ${least} ms`)
+      assert.deepEqual(
+        waits.map(([, , count]) => count),
+        [1, 1, 2],
+        'what was not used does not count',
+      )
+      await (await one(mq, texts)).fail('busy still', { after: '1h' })
+      const [dead] = await take(mq, deadLettersOf(texts), 1)
+      assert.equal(dead?.deadLetter?.description, 'busy still', 'the limit of deliveries holds all the same')
+      await assert.rejects(dead!.release({ after: '25h' }), { code: 'argument-invalid' })
+    },
+  )
+
+  contract(
+    subject,
+    ['redelivery', 'retryDelay', 'policies'],
+    'a failure that is to come again at once takes its old place',
+    async (bench) => {
+      const mq = await bench.connect()
+      const texts = bench.queue({ policy: { backoff: { delay: '1h' } } })
+      await mq.send(texts, 'a')
+      await mq.send(texts, 'b')
+      await (await one(mq, texts)).fail('again', { after: 0 })
+      const again = await one(mq, texts)
+      assert.deepEqual([again.body, again.deliveryCount], ['a', 2])
     },
   )
 
@@ -239,6 +289,41 @@ function testModes(subject: ProviderSubject): void {
       await again[2]!.acknowledge()
       assert.equal(await consumer.receiveNoWait(), undefined)
       await early!.acknowledge()
+    },
+  )
+
+  contract(
+    subject,
+    [],
+    'recover, however often, leaves to others what prefetch leaves to them',
+    async (bench) => {
+      const mq = await bench.connect()
+      const texts = bench.queue()
+      const bodies = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h']
+      for (const body of bodies) await mq.send(texts, body)
+      const client = await mq.createContext({ acknowledge: 'client' })
+      const consumer = await client.createConsumer(texts, { prefetch: 2 })
+      for (let round = 1; round <= 10; round++) {
+        for (const body of ['a', 'b']) {
+          const message = await consumer.receive()
+          assert.deepEqual([message!.body, message!.deliveryCount], [body, round])
+        }
+        client.recover()
+      }
+      // By the time this is confirmed the broker knows what the consumer has asked for.
+      await mq.send(bench.queue(), 'turn')
+      const others = await take(mq, texts, 4)
+      assert.deepEqual(
+        others.map(({ body }) => body),
+        ['e', 'f', 'g', 'h'],
+      )
+      for (const message of others) await message.release()
+      // What was fetched in place of those that are settled comes as ever.
+      for (const body of bodies) {
+        const message = await consumer.receive()
+        assert.equal(message!.body, body)
+        await message!.acknowledge()
+      }
     },
   )
 

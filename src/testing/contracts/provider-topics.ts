@@ -128,6 +128,7 @@ function testDurable(subject: ProviderSubject): void {
       const events = topic<number>('events')
       await assert.rejects(anonymous.subscribe(events, { name: 'audit' }), { code: 'client-id-invalid' })
       await assert.rejects(anonymous.subscribe(events, { name: 'no spaces' }), { code: 'argument-invalid' })
+      await assert.rejects(anonymous.unsubscribe('no spaces'), { code: 'argument-invalid' })
       const mq = await bench.connect('app')
       const audit = await mq.subscribe(events, { name: 'audit' })
       const consumer = await mq.createConsumer(audit)

@@ -1,12 +1,14 @@
+import type { StartReport } from '../../engine/api.ts'
 import { Broker } from '../../engine/broker.ts'
 import type { EngineOptions } from '../../engine/options.ts'
-import type { RecoveryReport, Store } from '../../engine/ports/store.ts'
+import type { Store } from '../../engine/ports/store.ts'
 import type { Disk } from '../../storage/disk.ts'
 import { Journal } from '../../storage/journal.ts'
 import type { JournalOptions } from '../../storage/options.ts'
 import { FaultyDisk } from '../faulty-disk.ts'
 import type { SeededRandom } from '../random.ts'
 import type { VirtualClock } from '../virtual-clock.ts'
+import { property, selectable } from './choices.ts'
 import { Violation } from './violation.ts'
 
 /** Collaborators to put between the real parts, for tests of the simulation itself. */
@@ -27,9 +29,12 @@ export class Machine {
   readonly disk: FaultyDisk
   /** Null while there is none that answers. */
   broker: Broker | null = null
+  /** A broker that has ended had found damage while it ran, and said so. */
+  hasReportedDamage = false
   private readonly random: SeededRandom
   private readonly options: { journal: Partial<JournalOptions>; engine: EngineOptions; tampering: Tampering }
   private fault: Error | null = null
+  private damageAtStart = 0
   /** Rises when the present process ends. */
   private life = 0
 
@@ -44,15 +49,15 @@ export class Machine {
   }
 
   /** Starts the broker. Undefined when the machine ended meanwhile; throws what the broker's `open` throws. */
-  async boot(): Promise<RecoveryReport | undefined> {
+  async boot(): Promise<StartReport | undefined> {
     const { tampering, journal, engine } = this.options
     const mount = this.disk.mount()
     const disk = tampering.disk?.(mount) ?? mount
     const real = new Journal({ disk, clock: this.clock, options: journal })
     const store = tampering.store?.(real) ?? real
     const contents = {
-      property: () => undefined,
-      selectable: () => undefined,
+      property,
+      selectable,
       deduplicationId: () => undefined,
     }
     const whole = new Broker({ store, clock: this.clock, random: this.random, contents }, engine)
@@ -61,6 +66,7 @@ export class Machine {
     const report = await this.complete(broker.open(), 'open')
     if (life !== this.life) return undefined
     this.broker = broker
+    this.damageAtStart = report?.quarantined.length ?? 0
     return report
   }
 
@@ -70,6 +76,7 @@ export class Machine {
     if (broker === null) return false
     this.broker = null
     await this.complete(broker.close(), 'close')
+    this.lookForDamage(broker)
     if (life !== this.life) return false
     this.end()
     return true
@@ -118,8 +125,13 @@ export class Machine {
     if (this.fault !== null) throw this.fault
   }
 
+  private lookForDamage(broker: Broker): void {
+    if (broker.store().quarantined > this.damageAtStart) this.hasReportedDamage = true
+  }
+
   private end(): void {
     this.life++
+    if (this.broker !== null) this.lookForDamage(this.broker)
     this.broker = null
     this.clock.clear()
   }

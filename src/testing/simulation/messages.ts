@@ -1,4 +1,7 @@
 import type { Durability } from '../../model/delivery.ts'
+import { isMillraceError } from '../../model/errors.ts'
+import type { RepetitionByInterval } from '../../model/schedule.ts'
+import { type Traits, traitsOf } from './choices.ts'
 
 /** Where a producer sends to. */
 export interface Target {
@@ -12,6 +15,8 @@ export interface Copy {
   /** The queue that it was routed to. */
   readonly queue: string
   readonly level: Durability
+  /** Bindings changed between two sends, or while it waited for room: it may be in memory only, or not. */
+  mayBeVolatile: boolean
   /** It is certain to have been stored, and to survive what may come. */
   certain: boolean
   /** It is certain to be nowhere, and must stay so. */
@@ -34,7 +39,7 @@ export interface Copy {
 }
 
 /** What may take a message away, other than a consumer. */
-export type Licence = 'purged' | 'deleted' | 'dropped'
+export type Licence = 'purged' | 'deleted' | 'dropped' | 'cancelled'
 
 export interface SentMessage {
   /** Travels as the number of its format, which the engine only passes on. */
@@ -43,10 +48,22 @@ export interface SentMessage {
   readonly producer: string
   readonly target: Target
   readonly priority: number
+  /** Of messages that one consumer is to have; '': none. */
+  readonly group: string
   readonly level: Durability
+  /** A queue that knows it does not take the message. */
+  readonly deduplicationId?: string | undefined
   readonly size: number
+  /** Its body is handed over in pieces. */
+  readonly streamed: boolean
+  /** Sent as a half message, which is journalled whatever its level and its queues are. */
+  readonly half?: boolean
   /** Wall time after which it must not be delivered; 0: never. */
   readonly expiry: number
+  /** Whole wall milliseconds before which it must not be delivered; undefined: at once. */
+  readonly due?: number | undefined
+  /** It comes again and again, from `due` on. */
+  readonly repeat?: RepetitionByInterval | undefined
   readonly copies: Copy[]
   /** Position among the producer's sends. */
   readonly position: number
@@ -62,6 +79,31 @@ export interface SentMessage {
   displaced: boolean
   /** 'hidden': part of a transaction, or half, and not to be seen before somebody asks for its commit. */
   outcome: 'open' | 'hidden' | 'confirmed' | 'refused' | 'unknown'
+}
+
+/** What selectors can ask of it. */
+export function traitsOfMessage({ number, id }: SentMessage): Traits {
+  return traitsOf(number, id.charCodeAt(0))
+}
+
+export function newCopy(message: SentMessage, queue: string, level: Copy['level'], expiry: number): Copy {
+  return {
+    message,
+    queue,
+    level,
+    certain: false,
+    gone: false,
+    doubtful: false,
+    licence: null,
+    accepting: false,
+    holder: 0,
+    heldSince: 0,
+    delivered: false,
+    deliveries: 0,
+    expiry,
+    lsn: 0,
+    mayBeVolatile: false,
+  }
 }
 
 /** The bytes of a message: its name, over and over. */
@@ -84,4 +126,9 @@ export function isContent(
     if (++at === text.length) at = 0
   }
   return true
+}
+
+/** Whether it is not known after the error if the message was stored. */
+export function leavesUnknown(error: unknown): boolean {
+  return isMillraceError(error) && (error.code === 'journal-failed' || error.code === 'closed')
 }

@@ -1,5 +1,7 @@
 import type { Broker } from '../../engine/broker.ts'
+import { CHOICES } from './choices.ts'
 import { contentOf, isContent, type SentMessage } from './messages.ts'
+import { CHOOSY } from './plan.ts'
 import { Violation } from './violation.ts'
 import type { Actor, World } from './world.ts'
 
@@ -45,8 +47,8 @@ export class Operator implements Actor {
   /** The broker is back: what it says about bindings and queues is true, whatever was being changed. */
   started(broker: Broker): void {
     const { plan, reference } = this.world
-    plan.bindings = [...broker.bindings()]
-    reference.topology++
+    if (plan.isDeclared) plan.bindings = [...broker.bindings()]
+    reference.rebound()
     if (this.temporary !== null && broker.queue(this.temporary) === undefined) {
       // Its declaration had not become durable, so that nothing in it had either; or its deletion had.
       this.temporary = null
@@ -56,10 +58,12 @@ export class Operator implements Actor {
   private changeBinding(broker: Broker): void {
     const { plan, random, reference } = this.world
     const key = random.pick(['a.*', '#', '*.c.#', 'z', 'a.b'])
-    const binding = { exchange: 'amq.topic', queue: random.pick(['fan-1', 'fan-2', 'aging']), key }
+    const queue = random.pick(['fan-1', 'fan-2', 'aging', CHOOSY])
+    const selection = queue === CHOOSY ? { selector: random.pick(CHOICES).text } : {}
+    const binding = { exchange: 'amq.topic', queue, key, ...selection }
     const known = plan.bindings.find((one) => one.queue === binding.queue && one.key === key)
-    reference.topology++
-    this.world.note(known ? 'unbind' : 'bind', binding.queue, key)
+    reference.rebound()
+    this.world.note(known ? 'unbind' : 'bind', queue, key)
     if (known === undefined) {
       broker.bind(binding)
       plan.bindings.push(binding)
@@ -90,7 +94,10 @@ export class Operator implements Actor {
       volatile: false,
       ttl: never,
       dropsOldest: false,
+      keepsLast: false,
+      deduplication: undefined,
       deliveryTimeout: never,
+      maxDeliveries: 1,
     })
     broker.declareQueue({ name: this.temporary })
   }
@@ -100,7 +107,8 @@ export class Operator implements Actor {
     this.connection ||= broker.connect(
       world.sink({
         published: (outcomes) => {
-          for (const { tag, error } of outcomes) this.answered(tag, error === undefined)
+          for (const { tag: first, last, error } of outcomes)
+            for (let tag = first; tag <= last; tag++) this.answered(tag, error === undefined)
         },
       }),
     )
@@ -120,6 +128,7 @@ export class Operator implements Actor {
         format: message.number,
         payload: contentOf(message.id, message.size),
         expiry: 0,
+        due: message.due,
         producer: 0,
         sequence: 0,
         mandatory: true,
@@ -128,23 +137,27 @@ export class Operator implements Actor {
   }
 
   private compose(queue: string, tag: number): SentMessage {
-    const { random, reference } = this.world
+    const { random, reference, plan, clock } = this.world
+    const due = random.chance(0.1) ? plan.soon(random, clock.wall()) : undefined
     return {
       number: reference.messages.size + 1,
       id: `operator/${tag}`,
       producer: 'operator',
       target: { exchange: '', key: queue },
       priority: 4,
+      group: '',
       level: 'disk',
       size: random.between(12, 300),
+      streamed: false,
       expiry: 0,
+      due,
       copies: [],
       position: tag,
       sends: 0,
       topology: 0,
       ambiguous: false,
       insistent: false,
-      displaced: false,
+      displaced: due !== undefined,
       outcome: 'open',
     }
   }

@@ -1,14 +1,10 @@
 import type { PublishOutcome } from '../../engine/api.ts'
 import type { Broker } from '../../engine/broker.ts'
 import type { Durability } from '../../model/delivery.ts'
-import { isMillraceError } from '../../model/errors.ts'
-import { contentOf, type SentMessage, type Target } from './messages.ts'
-import { ONCE } from './plan.ts'
+import { contentOf, leavesUnknown, type SentMessage, type Target } from './messages.ts'
+import { ONCE, RECENT } from './plan.ts'
 import { Violation } from './violation.ts'
 import type { Actor, World } from './world.ts'
-
-/** Errors after which it is not known whether the message was stored. */
-const UNKNOWN = new Set(['journal-failed', 'closed'])
 
 /**
  * Sends, in bursts. An insistent one has an identity and sends again, with the same sequences, whatever was not answered
@@ -91,6 +87,7 @@ export class Producer implements Actor {
         priority: 4,
         level: 'disk',
         size: this.world.random.between(12, 40),
+        streamed: false,
       })
     }
   }
@@ -120,26 +117,38 @@ export class Producer implements Actor {
   }
 
   private compose(target: Target): SentMessage {
-    const { random, reference, clock } = this.world
+    const { random, reference, clock, plan } = this.world
     const sequence = this.nextSequence++
+    const level = plan.levelFor(target, this.level())
+    const size = this.size()
+    const due = random.chance(0.06) ? plan.soon(random, clock.wall()) : undefined
     return {
       number: reference.messages.size + 1,
       id: `${this.name}/${sequence}`,
       producer: this.name,
       target,
       priority: random.chance(0.8) ? 4 : random.between(0, 9),
-      level: this.level(),
-      size: this.size(),
+      group: plan.groupFor(target, random),
+      level,
+      size,
+      deduplicationId: this.idFor(target),
+      streamed: size > 4000 && level !== 'memory' && random.chance(0.5),
       expiry: random.chance(0.05) ? Math.floor(clock.wall()) + random.between(5, 500) : 0,
+      due,
       copies: [],
       position: ++this.position,
       sends: 0,
       topology: 0,
       ambiguous: false,
       insistent: this.insistent,
-      displaced: false,
+      displaced: due !== undefined,
       outcome: 'open',
     }
+  }
+
+  /** Of a few, so that they come again. Who insists has sequences, by which what he sends again is known. */
+  private idFor({ key }: Target): string | undefined {
+    return key === RECENT && !this.insistent ? `id-${this.world.random.between(1, 12)}` : undefined
   }
 
   /** Level 'memory' is at most once: who insists does not use it. */
@@ -162,16 +171,21 @@ export class Producer implements Actor {
     const { target } = message
     const tag = this.nextTag++
     message.outcome = 'open'
-    const queues = world.plan.route(target)
+    const queues = world.plan.route(message)
     world.reference.sent(message, queues)
     this.open.set(tag, message)
     world.report.count('sent')
-    world.note('send', message.id, target.exchange, target.key, message.level, message.size)
+    world.note(
+      'send',
+      message.id,
+      target.exchange,
+      target.key,
+      message.level,
+      message.size,
+      message.due ?? '',
+    )
     const payload = contentOf(message.id, message.size)
-    const body =
-      message.size > 4000 && message.level !== 'memory' && world.random.chance(0.5)
-        ? this.stream(broker, payload)
-        : undefined
+    const body = message.streamed ? this.stream(broker, payload) : undefined
     broker.publish(this.connection, {
       tag,
       ...target,
@@ -181,10 +195,12 @@ export class Producer implements Actor {
       payload: body === undefined ? payload : new Uint8Array(0),
       body,
       expiry: message.expiry,
+      due: message.due,
       producer: this.handle,
       sequence: this.insistent ? Number(message.id.split('/')[1]) : 0,
       mandatory: false,
-      deduplicationId: target.key === ONCE ? message.id : undefined,
+      group: message.group,
+      deduplicationId: target.key === ONCE ? message.id : message.deduplicationId,
     })
     // The sender may use its buffer again.
     payload.fill(0)
@@ -201,23 +217,25 @@ export class Producer implements Actor {
   }
 
   private published(outcomes: readonly PublishOutcome[]): void {
-    for (const { tag, error } of outcomes) {
-      const message = this.open.get(tag)
-      if (message === undefined)
-        throw new Violation('counts', `${this.name} was answered twice for tag ${tag}`)
-      this.open.delete(tag)
-      if (error === undefined) {
-        this.world.report.count('confirmed')
-        this.world.note('confirmed', message.id)
-        this.world.reference.confirmed(message)
-        if (!this.insistent && message.target.key === ONCE && message.level === 'disk')
-          this.known.push(message)
-      } else if (!isMillraceError(error) || !UNKNOWN.has(error.code)) {
-        this.refused(message, error.code)
-      } else if (this.insistent) {
-        message.outcome = 'unknown'
-        this.again.push(message)
-      }
+    for (const outcome of outcomes)
+      for (let tag = outcome.tag; tag <= outcome.last; tag++) this.decided(tag, outcome)
+  }
+
+  private decided(tag: number, { error, scheduled }: PublishOutcome): void {
+    const message = this.open.get(tag)
+    if (message === undefined) throw new Violation('counts', `${this.name} was answered twice for tag ${tag}`)
+    this.open.delete(tag)
+    if (error === undefined) {
+      this.world.report.count('confirmed')
+      this.world.note('confirmed', message.id)
+      if (scheduled !== undefined) this.world.reference.schedules.numbered(message, scheduled)
+      this.world.reference.confirmed(message)
+      if (!this.insistent && message.target.key === ONCE && message.level === 'disk') this.known.push(message)
+    } else if (!leavesUnknown(error)) {
+      this.refused(message, error.code)
+    } else if (this.insistent) {
+      message.outcome = 'unknown'
+      this.again.push(message)
     }
   }
 

@@ -11,6 +11,12 @@ const counts = [
   'refused',
   'deliveries',
   'redeliveries',
+  'selected',
+  'groupMembers',
+  'ranked',
+  'preferences',
+  'idleQueues',
+  'leaves',
   'accepted',
   'released',
   'failed',
@@ -18,7 +24,10 @@ const counts = [
   'deadLettered',
   'expired',
   'dropped',
+  'replaced',
   'purged',
+  'scheduled',
+  'cancelled',
   'committed',
   'rolledBack',
   'checkedBack',
@@ -37,6 +46,7 @@ const counts = [
   'damageReports',
   'lostToDamage',
   'backByDamage',
+  'recoveredQueues',
 ] as const
 
 export type Count = (typeof counts)[number]

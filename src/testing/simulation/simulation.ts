@@ -4,12 +4,15 @@ import { SeededRandom } from '../random.ts'
 import { VirtualClock } from '../virtual-clock.ts'
 import { Consumer } from './consumer.ts'
 import { checkDisk } from './disk-bound.ts'
+import { checkIdleness } from './idleness.ts'
 import { Machine, type Tampering } from './machine.ts'
 import { Operator } from './operator.ts'
-import { Plan } from './plan.ts'
+import { CHOOSY, Plan, SOLO } from './plan.ts'
 import { Producer } from './producer.ts'
 import { Reference } from './reference.ts'
 import { Report } from './report.ts'
+import { listScheduled } from './schedule-stock.ts'
+import { Scheduler } from './scheduler.ts'
 import { isReported, takeStock } from './stock.ts'
 import { Trace } from './trace.ts'
 import { Transactor } from './transactor.ts'
@@ -53,7 +56,7 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
     return {
       seed,
       report: simulation.finish(),
-      failure: { error: cause, events: simulation.trace.lines(50) },
+      failure: { error: cause, events: simulation.trace.lines(4000) },
     }
   } finally {
     process.off('unhandledRejection', fault)
@@ -70,6 +73,7 @@ class Simulation {
   private readonly producers: Producer[]
   private readonly consumers: Consumer[]
   private readonly transactors: Transactor[]
+  private readonly scheduler: Scheduler
   private readonly operations: number
 
   constructor(options: SimulationOptions) {
@@ -86,8 +90,15 @@ class Simulation {
     this.producers = this.makeProducers()
     this.consumers = this.makeConsumers()
     this.transactors = ['transactor-0', 'transactor-1'].map((name) => new Transactor(this.world, name))
+    this.scheduler = new Scheduler(this.world)
     this.operator = new Operator(this.world)
-    this.world.actors = [...this.producers, ...this.consumers, ...this.transactors, this.operator]
+    this.world.actors = [
+      ...this.producers,
+      ...this.consumers,
+      ...this.transactors,
+      this.scheduler,
+      this.operator,
+    ]
     const climate = {
       crashes: random.between(3, 5),
       flips: random.chance(0.35) ? random.between(1, 3) : 0,
@@ -136,18 +147,31 @@ class Simulation {
     const names = consumed.flatMap(({ name }) => (random.chance(0.5) ? [name, `${name}.dlq`] : [name]))
     return names.flatMap((queue) =>
       Array.from(
-        { length: random.pick([0, 1, 1, 2, 3]) },
-        (_, i) => new Consumer(this.world, queue, `consumer-${queue}-${i}`),
+        // Somebody has to choose, and somebody to stand by.
+        { length: random.pick(queue === CHOOSY || queue === SOLO ? [2, 3] : [0, 1, 1, 2, 3]) },
+        (_, i) =>
+          new Consumer(this.world, queue, {
+            name: `consumer-${queue}-${i}`,
+            choosiness: queue === CHOOSY ? 0.8 : 0.2,
+          }),
       ),
     )
   }
 
   private act(broker: Broker): void {
     const { random } = this.world
-    const kind = random.weighted({ produce: 40, consume: 55, transact: 25, operate: 4, reconnect: 1 })
+    const kind = random.weighted({
+      produce: 40,
+      consume: 55,
+      transact: 25,
+      schedule: 8,
+      operate: 4,
+      reconnect: 1,
+    })
     if (this.world.plan.floods && random.chance(0.008))
       random.pick(this.producers).flood(broker, 'deep', 1000)
     else if (kind === 'transact') random.pick(this.transactors).act(broker)
+    else if (kind === 'schedule') this.scheduler.act(broker)
     else if (kind === 'operate') this.operator.act(broker)
     else if (kind === 'reconnect') random.pick(this.producers).reconnect(broker)
     else if (kind === 'produce') random.pick(this.producers).act(broker)
@@ -167,13 +191,17 @@ class Simulation {
       // Whoever runs a machine gives it room and a good disk in the end.
       if (attempt > STARTS / 3) weather.giveSpace()
       if (attempt > STARTS / 2) weather.calm()
+      const names: string[] = []
       try {
         const recovered = await machine.boot()
         if (recovered === undefined) continue
         world.note('started', recovered)
         report.count('restarts')
+        world.reference.schedules.started()
         report.count('damageReports', recovered.quarantined.length)
-        world.reference.reported.push(...recovered.quarantined)
+        world.reference.started(recovered)
+        names.push(...recovered.recoveredQueues.map(({ name }) => name))
+        report.count('recoveredQueues', names.length)
         // Somebody is always there to hear that the journal has failed; it may have failed already.
         machine.broker?.connect(world.sink({}))
       } catch (error) {
@@ -184,7 +212,8 @@ class Simulation {
         continue
       }
       const { broker } = machine
-      if (broker !== null && (await takeStock(world, broker)) && !world.failing) {
+      const isKnown = broker !== null && (await world.homes.started(world, broker, names))
+      if (isKnown && (await takeStock(world, broker)) !== undefined && !world.failing) {
         this.operator.started(broker)
         world.plan.declareAt(broker)
         return
@@ -205,7 +234,10 @@ class Simulation {
       const waiting = world.actors.filter(({ awaited }) => awaited > 0).length
       throw new Violation('progress', `${waiting} wait in vain for an answer`)
     }
-    if (machine.broker === broker && !world.failing) await takeStock(world, broker)
+    if (machine.broker !== broker || world.failing) return
+    const stock = await takeStock(world, broker)
+    if (stock !== undefined && machine.broker === broker && !world.failing)
+      await checkIdleness(world, broker, stock)
   }
 
   /** The end: everything is repaired, restarted in good order, looked at, consumed, and must be gone then. */
@@ -219,6 +251,7 @@ class Simulation {
     await this.rest()
     await this.resend()
     for (const transactor of this.transactors) transactor.settleUp(machine.broker!)
+    this.scheduler.settleUp(machine.broker!)
     await this.rest()
     if (!(await machine.shutDown())) throw new Violation('progress', 'the broker failed on a good disk')
     world.endActors('closed')
@@ -254,17 +287,21 @@ class Simulation {
     const broker = machine.broker!
     const consumers = new Map<string, Consumer>()
     const isEmpty = (): boolean => broker.queues().every(({ messages }) => messages === 0)
-    for (let round = 0; round < 2000 && !isEmpty(); round++) {
+    for (let round = 0; round < 2000; round++) {
+      if (isEmpty() && (await this.isNothingScheduled(broker))) break
       // Dead-letter queues come into being on the way.
       for (const { definition } of broker.queues()) {
         const { name } = definition
-        if (!consumers.has(name)) consumers.set(name, new Consumer(world, name, `last-${name}`))
+        if (!consumers.has(name))
+          consumers.set(name, new Consumer(world, name, { name: `last-${name}`, choosiness: 0 }))
       }
       world.actors = [...this.producers, ...consumers.values(), this.operator]
       for (const consumer of consumers.values()) consumer.devour(broker)
       await machine.run(30)
     }
     await this.rest()
+    if (!(await this.isNothingScheduled(broker)))
+      throw new Violation('schedule', 'something is scheduled for ever')
     for (const copy of world.reference.alive) {
       if (world.reference.isDue(copy) && !isReported(world, broker, copy)) {
         throw new Violation(
@@ -277,5 +314,12 @@ class Simulation {
       const left = broker.queues().filter(({ messages }) => messages > 0)
       throw new Violation('counts', `nothing is left, and yet: ${JSON.stringify(left)}`)
     }
+  }
+
+  private async isNothingScheduled(broker: Broker): Promise<boolean> {
+    const { world } = this
+    // Of what was damaged in the schedule nobody can say which queues count it.
+    if (!world.reference.damaged) return broker.queues().every(({ scheduled }) => scheduled === 0)
+    return (await listScheduled(world, broker))?.length === 0
   }
 }

@@ -1,4 +1,4 @@
-const SIZE = 128
+const SIZE = 4096
 
 /** The last events of a run, kept as they came and made into text only when somebody asks. */
 export class Trace {

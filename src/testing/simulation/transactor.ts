@@ -123,8 +123,8 @@ export class Transactor implements Actor {
   ): SentMessage {
     const { world } = this
     const isHidden = more.transaction !== undefined || more.prepare !== undefined
-    const message = this.compose(target, isHidden)
-    world.reference.sent(message, world.plan.route(target))
+    const message = this.compose(target, isHidden, more.prepare !== undefined)
+    world.reference.sent(message, world.plan.route(message))
     world.report.count('sent')
     world.note('send', message.id, target.exchange, target.key, JSON.stringify(more))
     this.open.set(this.nextTag, message)
@@ -136,6 +136,7 @@ export class Transactor implements Actor {
       format: message.number,
       payload: contentOf(message.id, message.size),
       expiry: message.expiry,
+      due: message.due,
       producer: 0,
       sequence: 0,
       mandatory: false,
@@ -144,7 +145,7 @@ export class Transactor implements Actor {
     return message
   }
 
-  private compose(target: Target, isHidden: boolean): SentMessage {
+  private compose(target: Target, isHidden: boolean, half: boolean): SentMessage {
     const { random, reference } = this.world
     const position = ++this.position
     return {
@@ -153,9 +154,13 @@ export class Transactor implements Actor {
       producer: this.name,
       target,
       priority: random.chance(0.8) ? 4 : random.between(0, 9),
+      group: '',
       level: 'disk',
       size: random.chance(0.9) ? random.between(12, 300) : random.between(300, 9_000),
+      streamed: false,
+      half,
       expiry: 0,
+      due: random.chance(0.12) ? this.world.plan.soon(random, this.world.clock.wall()) : undefined,
       copies: [],
       position,
       sends: 0,
@@ -169,24 +174,28 @@ export class Transactor implements Actor {
   }
 
   private published(outcomes: readonly PublishOutcome[]): void {
+    for (const outcome of outcomes)
+      for (let tag = outcome.tag; tag <= outcome.last; tag++) this.answered(tag, outcome)
+  }
+
+  private answered(tag: number, { error, prepared, scheduled }: PublishOutcome): void {
     const { reference, note } = { reference: this.world.reference, note: this.world.note.bind(this.world) }
-    for (const { tag, error, prepared } of outcomes) {
-      const message = this.open.get(tag)
-      if (message === undefined) throw new Violation('counts', `${this.name} was answered twice for ${tag}`)
-      this.open.delete(tag)
-      note(error === undefined ? 'taken' : 'refused', message.id, prepared ?? '', error?.code ?? '')
-      if (error !== undefined) {
-        this.world.report.count('refused')
-        const messages = this.work?.messages
-        if (messages?.includes(message)) messages.splice(messages.indexOf(message), 1)
-        if (message.outcome !== 'refused') reference.refused(message)
-      } else if (prepared !== undefined) {
-        // Somebody else may have decided it in the same turn.
-        if (message.outcome === 'hidden') this.world.units.halves.set(prepared, message)
-      } else if (message.outcome === 'open' && message.target.key === ORDERS) {
-        // Of what is sent in a transaction the commit says when it counts.
-        if (!this.world.units.isPart(message)) reference.confirmed(message)
-      }
+    const message = this.open.get(tag)
+    if (message === undefined) throw new Violation('counts', `${this.name} was answered twice for ${tag}`)
+    this.open.delete(tag)
+    if (scheduled !== undefined) reference.schedules.numbered(message, scheduled)
+    note(error === undefined ? 'taken' : 'refused', message.id, prepared ?? '', error?.code ?? '')
+    if (error !== undefined) {
+      this.world.report.count('refused')
+      const messages = this.work?.messages
+      if (messages?.includes(message)) messages.splice(messages.indexOf(message), 1)
+      if (message.outcome !== 'refused') reference.refused(message)
+    } else if (prepared !== undefined) {
+      // Somebody else may have decided it in the same turn.
+      if (message.outcome === 'hidden') this.world.units.halves.set(prepared, message)
+    } else if (message.outcome === 'open' && message.target.key === ORDERS) {
+      // Of what is sent in a transaction the commit says when it counts.
+      if (!this.world.units.isPart(message)) reference.confirmed(message)
     }
   }
 
@@ -197,6 +206,7 @@ export class Transactor implements Actor {
       const copy = world.identify(delivery)
       world.report.count('deliveries')
       world.note('deliver', copy.message.id, 'to', this.name)
+      world.precedence.handedOut(copy, ORDERS, this)
       world.reference.handedOut(copy, this.consumer)
       this.held.set(delivery.tag, copy)
     }
@@ -285,7 +295,7 @@ export class Transactor implements Actor {
   private disconnect(broker: Broker): void {
     const { world } = this
     world.note(this.name, 'disconnects')
-    world.departed()
+    world.departed(ORDERS)
     broker.disconnect(this.connection)
     this.giveUpWaiting()
     this.cutOff()
@@ -330,11 +340,12 @@ export class Transactor implements Actor {
       report.count('checkedBack')
       if (units.isDeciding(id)) continue
       const message = reference.messages.get(format)
-      if (message?.outcome !== 'hidden')
+      if (message === undefined || (message.outcome !== 'hidden' && !reference.damaged))
         throw new Violation(
           'nothing comes back',
           `half message ${id} (lsn ${lsn}) was asked for, and is decided`,
         )
+      if (message.outcome !== 'hidden') reference.undecided(message)
       // Its own answer may have been lost with the broker.
       units.halves.set(id, message)
       if (random.chance(0.7)) this.decide(broker, id, random.pick(['commit', 'rollback']))

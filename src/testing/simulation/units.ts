@@ -1,6 +1,6 @@
 import type { Broker } from '../../engine/broker.ts'
 import type { Copy, SentMessage } from './messages.ts'
-import type { Reference } from './reference.ts'
+import { isLasting, type Reference } from './reference.ts'
 import { Violation } from './violation.ts'
 
 /** What is there wholly or not at all. */
@@ -139,10 +139,11 @@ export class Units {
       )
   }
 
-  /** It would be there if it were committed. */
+  /** It would be there if it were committed: unless it was only in memory, or somebody has had it since. */
   private isSolid(copy: Copy): boolean {
     const { reference } = this
-    if (copy.licence !== null || reference.factsOf(copy.queue).dropsOldest) return false
+    if (copy.gone || !isLasting(copy) || copy.licence !== null) return false
+    if (reference.factsOf(copy.queue).dropsOldest || reference.lastValues.mayBeReplaced(copy)) return false
     const { message } = copy
     return message.topology === reference.topology && !message.ambiguous && !reference.mayHaveExpired(copy)
   }

@@ -122,7 +122,10 @@ export class Weather {
     if (operation === 'write' && path === 'pages') report.count('pagesWritten')
     if (operation === 'open' && path.includes('cluster')) report.count('compactions')
     if (this.trap === null || this.trap.operation !== operation || this.trap.left-- > 0) return
-    if (this.world.machine.broker === null) report.count('crashesInRecovery')
+    if (this.world.machine.broker === null) {
+      report.count('crashesInRecovery')
+      this.world.reference.startCutOff()
+    }
     this.world.note('trapped', operation, path)
     this.spring(this.trap.how)
   }
@@ -155,6 +158,6 @@ export class Weather {
     const flipped = this.world.machine.disk.flip()
     if (flipped === undefined) return
     this.world.note('flipped bit', flipped.path, flipped.position)
-    this.world.reference.damaged = true
+    this.world.reference.bitFlipped()
   }
 }

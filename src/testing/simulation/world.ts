@@ -1,11 +1,15 @@
-import type { ConnectionSink, Delivery } from '../../engine/api.ts'
+import type { ConnectionSink, Delivery, ScheduledMessage } from '../../engine/api.ts'
 import type { Broker } from '../../engine/broker.ts'
 import type { MillraceError } from '../../model/errors.ts'
 import type { SeededRandom } from '../random.ts'
 import type { VirtualClock } from '../virtual-clock.ts'
+import { Attendance } from './attendance.ts'
+import { GroupWatch } from './group-watch.ts'
 import type { Machine, MachineEnd } from './machine.ts'
-import { type Copy, isContent } from './messages.ts'
+import { type Copy, isContent, type SentMessage } from './messages.ts'
 import { ORDERS, type Plan } from './plan.ts'
+import { Precedence } from './precedence.ts'
+import { RecoveredHomes } from './recovered-homes.ts'
 import type { Reference } from './reference.ts'
 import type { Report } from './report.ts'
 import type { Trace } from './trace.ts'
@@ -41,6 +45,10 @@ export class World {
   departures = 0
   /** When the last of them went. Monotonic. */
   departedAt = -1
+  readonly attendance: Attendance = new Attendance()
+  readonly groups: GroupWatch
+  readonly homes: RecoveredHomes
+  readonly precedence: Precedence
 
   constructor(
     parts: Pick<World, 'clock' | 'random' | 'machine' | 'plan' | 'reference' | 'report' | 'trace'>,
@@ -51,6 +59,9 @@ export class World {
     this.plan = parts.plan
     this.reference = parts.reference
     this.units = new Units(parts.reference, ORDERS)
+    this.homes = new RecoveredHomes(parts.reference)
+    this.groups = new GroupWatch(parts.clock, parts.reference)
+    this.precedence = new Precedence(parts, this.attendance)
     this.report = parts.report
     this.trace = parts.trace
   }
@@ -63,12 +74,14 @@ export class World {
   endActors(how: MachineEnd): void {
     this.failing = false
     this.reference.ended(how)
+    this.groups.ended()
     for (const actor of this.actors) actor.ended(how)
   }
 
-  /** A consumer goes away, and what it has not settled goes back. */
-  departed(): void {
+  /** A consumer of the queue goes away, and what it has not settled goes back. */
+  departed(queue: string): void {
     this.departures++
+    this.precedence.forget(queue)
     this.departedAt = this.clock.monotonic()
   }
 
@@ -89,9 +102,40 @@ export class World {
   /** Whose copy it is that somebody sees in a queue; checks that it is what was sent. */
   identify(delivery: Omit<Delivery, 'tag'>): Copy {
     const { annotations, queue, format } = delivery
-    const origin = annotations === '' ? queue : originOf(annotations)
+    const origin =
+      annotations === ''
+        ? { queue: this.homes.of(queue, this.reference.messages.get(format)), lsn: delivery.lsn }
+        : originOf(annotations)
     const copy = this.reference.seen(format, origin, queue)
     const { message } = copy
+    // What has no name any more has no time to live either.
+    if (queue !== origin.queue && annotations === '') copy.expiry = message.expiry || Number.POSITIVE_INFINITY
+    // A queue may have it expire sooner.
+    if (
+      annotations === '' &&
+      message.expiry > 0 &&
+      !(delivery.expiry <= message.expiry && delivery.expiry > 0)
+    )
+      throw new Violation('content', `${message.id} expires at ${delivery.expiry}, not ${message.expiry}`)
+    copy.lsn = delivery.lsn
+    if (queue === copy.queue) this.reference.lastValues.seen(copy, delivery.lsn)
+    this.checkContent(message, delivery)
+    return copy
+  }
+
+  /** The copies for which an entry of the schedule stands; checks that it is what was sent. */
+  identifyScheduled(scheduled: ScheduledMessage): Copy[] {
+    const { format, targets } = scheduled
+    const known = this.reference.messages.get(format)
+    const copies = targets.map((queue) => this.reference.listed(format, this.homes.of(queue, known)))
+    const message = this.reference.messages.get(format)!
+    this.reference.schedules.listed(message, scheduled)
+    for (const copy of copies) copy.lsn = scheduled.lsn
+    this.checkContent(message, scheduled)
+    return copies
+  }
+
+  private checkContent(message: SentMessage, delivery: Omit<Delivery, 'tag'>): void {
     if (delivery.size !== message.size) {
       throw new Violation('content', `${message.id} has ${delivery.size} bytes instead of ${message.size}`)
     }
@@ -101,9 +145,7 @@ export class World {
         `${message.id} has priority ${delivery.priority}, not ${message.priority}`,
       )
     }
-    copy.lsn = delivery.lsn
-    if (delivery.chunks.length === 0) this.compare(copy, delivery.bytes, delivery.start, delivery.end, 0)
-    return copy
+    if (delivery.chunks.length === 0) this.compare(message, delivery.bytes, delivery.start, delivery.end, 0)
   }
 
   /** Reads and checks a body in chunks; `done(false)` when a chunk is damaged. */
@@ -120,7 +162,7 @@ export class World {
           done(false)
           return
         }
-        this.compare(copy, bytes, 0, bytes.length, offset)
+        this.compare(copy.message, bytes, 0, bytes.length, offset)
         offset += bytes.length
         next(index + 1)
       })
@@ -128,9 +170,9 @@ export class World {
     next(0)
   }
 
-  private compare(copy: Copy, bytes: Uint8Array, start: number, end: number, offset: number): void {
-    if (isContent(copy.message.id, bytes, start, end, offset)) return
-    throw new Violation('content', `${copy.message.id} has other bytes than were sent`)
+  private compare({ id }: SentMessage, bytes: Uint8Array, start: number, end: number, offset: number): void {
+    if (isContent(id, bytes, start, end, offset)) return
+    throw new Violation('content', `${id} has other bytes than were sent`)
   }
 
   private journalFailed(error: MillraceError): void {
@@ -141,9 +183,9 @@ export class World {
   }
 }
 
-function originOf(annotations: string): string {
+function originOf(annotations: string): { queue: string; lsn: number } {
   try {
-    return (JSON.parse(annotations) as { origin: { queue: string } }).origin.queue
+    return (JSON.parse(annotations) as { origin: { queue: string; lsn: number } }).origin
   } catch {
     throw new Violation('content', `a dead letter says of its origin: ${annotations}`)
   }

@@ -1,6 +1,8 @@
-import type { Body, MessageContent, SentValue } from '../../model/message.ts'
+import type { Destination } from '../../model/destination.ts'
+import { type Body, type MessageContent, PlainContent, type SentValue } from '../../model/message.ts'
 import type { Repetition } from '../../model/schedule.ts'
 import { formatInvalid, invalid } from './checks.ts'
+import { headOf } from './plain-heads.ts'
 import {
   DEDUPLICATION_KEY,
   DELIVERY_TIME_KEY,
@@ -21,7 +23,10 @@ import { Writer } from './writer.ts'
 /** A writer that has grown for a large message goes back to this size afterwards. */
 const KEPT_BYTES = 1 << 20
 
-const shared = new Writer(4096)
+/** Of the shared writer. */
+const FIRST_BYTES = 4096
+
+const shared = new Writer(FIRST_BYTES)
 
 /** The sections of `content` in a buffer of its own. Throws `message-invalid`, `message-format-invalid`. */
 export function encodeMessage(content: MessageContent): Buffer {
@@ -29,17 +34,55 @@ export function encodeMessage(content: MessageContent): Buffer {
 }
 
 /**
- * The same in memory that the next call overwrites, for a caller that copies or sends at once.
+ * The same in memory that the next call overwrites, for a caller that copies or sends at once. `to` is the destination that
+ * the message names.
  */
-export function encodeShared(content: MessageContent): Buffer {
-  if (shared.bytes.length > KEPT_BYTES) shared.bytes = Buffer.allocUnsafeSlow(4096)
-  writeMessage(shared.reset(), content)
-  return shared.slice()
+export function encodeShared(content: MessageContent, to: Destination | undefined = content.to): Buffer {
+  if (shared.bytes.length > KEPT_BYTES) shared.bytes = Buffer.allocUnsafeSlow(FIRST_BYTES)
+  const head = content instanceof PlainContent ? headOf(content, to, encodePlain) : undefined
+  if (head === undefined) writeMessage(shared.reset(), content, to)
+  else {
+    head.write(shared.reset(), content as PlainContent)
+    writeBody(shared, content.body)
+  }
+  return viewOfShared()
 }
 
-function writeMessage(writer: Writer, content: MessageContent): void {
-  writeAnnotations(writer, content)
-  writeProperties(writer, content)
+/**
+ * Leaves the memory of what was encoded last to whoever has it, when that fills at least half of it: the next message is
+ * written elsewhere. False when it must be copied.
+ */
+export function keepEncoded(): boolean {
+  if (shared.at * 2 < shared.bytes.length) return false
+  shared.bytes = Buffer.allocUnsafeSlow(FIRST_BYTES)
+  return true
+}
+
+/** Views of the shared writer's bytes, by length: most messages resemble one that came before. */
+const views: (Buffer | undefined)[] = new Array(4096)
+let viewed = shared.bytes
+
+function viewOfShared(): Buffer {
+  const { bytes, at } = shared
+  if (at >= views.length) return shared.slice()
+  if (bytes !== viewed) {
+    views.fill(undefined)
+    viewed = bytes
+  }
+  const view = views[at] ?? shared.slice()
+  views[at] = view
+  return view
+}
+
+function encodePlain(content: PlainContent, to: Destination | undefined): Buffer {
+  const writer = new Writer()
+  writeMessage(writer, content, to)
+  return writer.slice()
+}
+
+function writeMessage(writer: Writer, content: MessageContent, to: Destination | undefined): void {
+  writeAnnotations(writer, content, to)
+  writeProperties(writer, content, to)
   if (content.properties) writeApplicationProperties(writer, content.properties)
   writeBody(writer, content.body)
 }
@@ -58,9 +101,9 @@ function annotationPrefix(): Uint8Array {
   return Uint8Array.from(writer.slice().subarray(0, -1))
 }
 
-function writeAnnotations(writer: Writer, content: MessageContent): void {
+function writeAnnotations(writer: Writer, content: MessageContent, to: Destination | undefined): void {
   const type = jmsType(content.body)
-  const { to, replyTo, deduplicationId, deliveryTime, repetition } = content
+  const { replyTo, deduplicationId, deliveryTime, repetition } = content
   const isScheduled = deliveryTime !== undefined || repetition !== undefined
   if (!to && !replyTo && deduplicationId === undefined && !isScheduled && type !== undefined) {
     writer.raw(typeAnnotation)
@@ -127,7 +170,7 @@ function jmsType(body: Body): number | undefined {
   }
 }
 
-function writeProperties(writer: Writer, content: MessageContent): void {
+function writeProperties(writer: Writer, content: MessageContent, to: Destination | undefined): void {
   const contentType = content.contentType ?? (content.body.kind === 'json' ? JSON_CONTENT_TYPE : undefined)
   const start = writer.at
   writer.descriptor(Section.properties)
@@ -135,7 +178,7 @@ function writeProperties(writer: Writer, content: MessageContent): void {
   const list = fields.begin(writer)
   if (content.messageId !== undefined) writeId(list.at(Field.messageId), content.messageId)
   if (content.userId !== undefined) list.at(Field.userId).utf8(content.userId)
-  if (content.to !== undefined) list.at(Field.to).string(content.to.name)
+  if (to !== undefined) list.at(Field.to).string(to.name)
   if (content.type !== undefined) list.at(Field.subject).string(content.type)
   if (content.replyTo !== undefined) list.at(Field.replyTo).string(content.replyTo.name)
   if (content.correlationId !== undefined) writeId(list.at(Field.correlationId), content.correlationId)

@@ -70,9 +70,12 @@ export class MessageView implements ReceivedContent {
     return bodyOf(reader.value())
   }
 
+  /** Decoded once, unless something in it could be changed by whoever looks at it. */
   get properties(): Readonly<Record<string, PropertyValue>> {
-    this.decodedProperties ??= this.decodeProperties()
-    return this.decodedProperties
+    if (this.decodedProperties !== undefined) return this.decodedProperties
+    const properties = this.decodeProperties()
+    if (!Object.values(properties).some(isChangeable)) this.decodedProperties = properties
+    return properties
   }
 
   get messageId(): string | undefined {
@@ -288,6 +291,10 @@ function text(value: unknown): string | undefined {
 
 function millis(value: unknown): number | undefined {
   return value instanceof Date ? value.getTime() : undefined
+}
+
+function isChangeable(value: PropertyValue): boolean {
+  return typeof value === 'object' && value !== null
 }
 
 /** A property value in the types of the model: what only names things becomes text. */

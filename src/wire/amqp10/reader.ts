@@ -136,12 +136,23 @@ export class Reader {
   skip(depth = 0): void {
     if (depth > MAX_DEPTH) throw tooDeep()
     const code = this.byte()
+    // Most of what is passed over are fields that are absent.
+    if (code === 0x40) return
     if (code === 0x00) {
       this.skip(depth + 1)
       this.skip(depth + 1)
     } else {
       this.skipBody(code)
     }
+  }
+
+  /** Steps over the value at hand if it is encoded in just these bytes; answers whether it was. */
+  skipIf(encoded: Uint8Array, size: number = encoded.length): boolean {
+    const { bytes, at } = this
+    if (size > this.end - at) return false
+    for (let i = 0; i < size; i++) if (bytes[at + i] !== encoded[i]) return false
+    this.at = at + size
+    return true
   }
 
   private skipBody(code: number): void {
@@ -241,9 +252,9 @@ export class Reader {
         return BigInt(this.byte())
       case 0x51:
       case 0x54:
-        return bytes.readInt8(this.take(1))
+        return (this.byte() << 24) >> 24
       case 0x55:
-        return BigInt(bytes.readInt8(this.take(1)))
+        return BigInt((this.byte() << 24) >> 24)
       case 0x60:
         return bytes.readUInt16BE(this.take(2))
       case 0x61:

@@ -2,8 +2,8 @@ import { dateMillis, invalid, MAX_DEPTH, tooDeep } from './checks.ts'
 import { writeArray, writeTyped } from './typed-writer.ts'
 import { AmqpArray, AmqpChar, AmqpSymbol, Decimal, Described, Typed, Uuid } from './values.ts'
 
-/** Below this length a loop over the characters beats the call into the runtime. */
-const SHORT_TEXT = 32
+/** Below this length a loop over the characters, or the bytes, beats the call into the runtime. */
+const SHORT = 32
 
 /**
  * Writes AMQP 1.0 values into a buffer that grows, in the smallest encoding of each. One writer serves many messages:
@@ -48,9 +48,12 @@ export class Writer {
   }
 
   raw(bytes: Uint8Array): void {
-    this.reserve(bytes.length)
-    this.bytes.set(bytes, this.at)
-    this.at += bytes.length
+    const size = bytes.length
+    this.reserve(size)
+    const { at } = this
+    if (size < SHORT) for (let i = 0; i < size; i++) this.bytes[at + i] = bytes[i]!
+    else this.bytes.set(bytes, at)
+    this.at = at + size
   }
 
   null(): void {
@@ -292,7 +295,7 @@ export class Writer {
     if (length > 255) return this.longText(code, value)
     this.reserve(5 + length * 3)
     const start = this.at + 2
-    const end = length < SHORT_TEXT ? this.ascii(value, start) : -1
+    const end = length < SHORT ? this.ascii(value, start) : -1
     const size = end < 0 ? this.bytes.write(value, start) : length
     if (size > 255) return this.longText(code, value)
     this.bytes[this.at] = code

@@ -12,6 +12,33 @@ const run = promisify(execFile)
 const VERSION = '2.37.0'
 const COORDINATES = `org.apache.activemq:apache-artemis:${VERSION}:tar.gz:bin`
 
+/** An instance that is ready to be run: `bin/artemis run` in its folder. */
+export interface Instance {
+  readonly folder: string
+  readonly port: number
+  readonly url: string
+}
+
+/**
+ * Makes an instance of Artemis on a free port, with what it is an instance of, in a folder. Needs Java 17 and Maven. One that
+ * is tuned has measured the disk, which decides how long its journal gathers writes.
+ */
+export async function createArtemis(folder: string, { tuned }: { tuned: boolean }): Promise<Instance> {
+  const home = await fetchArtemis(folder)
+  const instance = join(folder, 'instance')
+  const port = await freePort()
+  await create(home, instance, port, tuned ? [] : ['--no-autotune'])
+  return { folder: instance, port, url: `amqp://user:password@127.0.0.1:${port}` }
+}
+
+/** Answers where its commands are. */
+export async function fetchArtemis(folder: string): Promise<string> {
+  const archive = await fetch(folder)
+  await run('tar', ['-xzf', archive, '-C', folder])
+  await rm(archive)
+  return join(folder, `apache-artemis-${VERSION}`)
+}
+
 /** An Apache Artemis of its own on a free port, in a temporary folder. Needs Java 17 and Maven. */
 export class Artemis {
   readonly url: string
@@ -20,24 +47,20 @@ export class Artemis {
 
   static async start(): Promise<Artemis> {
     const folder = await mkdtemp(join(tmpdir(), 'millrace-artemis-'))
-    const archive = await fetch(folder)
-    await run('tar', ['-xzf', archive, '-C', folder])
-    const instance = join(folder, 'instance')
-    const port = await freePort()
-    await create(join(folder, `apache-artemis-${VERSION}`), instance, port)
+    const { folder: instance, port, url } = await createArtemis(folder, { tuned: false })
     const process = spawn(join(instance, 'bin', 'artemis'), ['run'], {
       stdio: ['ignore', 'ignore', 'inherit'],
       env: { ...globalThis.process.env, JAVA_ARGS: '-Xmx512m' },
       detached: true,
     })
-    const artemis = new Artemis(folder, port, process)
+    const artemis = new Artemis(folder, url, process)
     await artemis.listening(port)
     return artemis
   }
 
-  private constructor(folder: string, port: number, process: ChildProcess) {
+  private constructor(folder: string, url: string, process: ChildProcess) {
     this.folder = folder
-    this.url = `amqp://user:password@127.0.0.1:${port}`
+    this.url = url
     this.process = process
   }
 
@@ -72,8 +95,13 @@ async function fetch(into: string): Promise<string> {
   return join(into, `apache-artemis-${VERSION}-bin.tar.gz`)
 }
 
-async function create(home: string, instance: string, port: number): Promise<void> {
-  const options = ['--user', 'user', '--password', 'password', '--require-login', '--no-autotune']
+async function create(
+  home: string,
+  instance: string,
+  port: number,
+  tuning: readonly string[],
+): Promise<void> {
+  const options = ['--user', 'user', '--password', 'password', '--require-login', ...tuning]
   const silent = [
     '--silent',
     '--no-web',

@@ -24,6 +24,7 @@ test('it says of itself what it can do', async () => {
       durabilities: ['disk', 'memory'],
       policies: false,
       redelivery: false,
+      retryDelay: false,
     }
     for (const [name, value] of Object.entries(expected))
       assert.deepEqual(capabilities[name as keyof Capabilities], value)

@@ -5,6 +5,7 @@ import type {
   SessionEvents,
   TransferPart,
 } from '../../../src/wire/amqp10/peer/events.ts'
+import type { TakenOutput } from '../../../src/wire/amqp10/peer/output.ts'
 import {
   Peer,
   type PeerEvents,
@@ -61,7 +62,7 @@ export class Application implements PeerEvents {
     this.awake = true
   }
 
-  takeOutput(): Uint8Array | null {
+  takeOutput(): TakenOutput | null {
     const output = this.peer.takeOutput()
     assert(output === null || this.awake, 'output comes with a call of writable')
     this.awake = false

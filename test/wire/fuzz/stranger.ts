@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import type { TakenOutput } from '../../../src/wire/amqp10/peer/output.ts'
 import { Described, Typed } from '../../../src/wire/amqp10/values.ts'
 import { amqpHeader, frame, type Parsed, parse, ubyte, ushort } from '../raw.ts'
 import { limits } from './application.ts'
@@ -254,7 +255,7 @@ export class Stranger {
   }
 
   /** What the machine has written. */
-  hear(output: Uint8Array | null): void {
+  hear(output: TakenOutput | null): void {
     for (const frame of parse(output)) {
       assert(!this.closed, 'nothing is written after close')
       if (this.strict)

@@ -66,7 +66,11 @@ export class DeliveryMap {
 
   /** Settles first..last; answers whether any was unsettled. */
   takeRange(first: number, last: number): boolean {
-    if (first === last) return this.take(first) >= 0
+    return first === last ? this.take(first) >= 0 : this.takeMany(first, last)
+  }
+
+  /** A function of its own, since what the one within sees is made anew with each call. */
+  private takeMany(first: number, last: number): boolean {
     let any = false
     this.visit(first, last, true, () => {
       any = true

@@ -16,7 +16,10 @@ export interface PeerOptions {
   handleMax?: number
   /** Milliseconds of silence that we bear, told to the other end; it is given twice as long. Default 60000, 0 none. */
   idleTimeOut?: number
-  /** Frames that a session may send us before it hears from us; default 2048. */
+  /**
+   * Frames that a session may send us before it hears from us. Default 16384, more than the usual credit: what waits for the
+   * window is copied.
+   */
   incomingWindow?: number
   /** A client without it has no SASL layer; a server without it takes no connection that has one. */
   sasl?: SaslServer | SaslClient | undefined

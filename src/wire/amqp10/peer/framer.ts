@@ -1,3 +1,5 @@
+import { SpareBlocks } from '../spare-blocks.ts'
+
 /** Who gets what a byte stream is cut into. */
 export interface FrameSink {
   /** True while a protocol header is expected and not a frame. */
@@ -20,6 +22,8 @@ export interface FrameSink {
 const HEADER = 8
 const protocol = [0x41, 0x4d, 0x51, 0x50]
 const nothing: Buffer = Buffer.alloc(0)
+/** For frames of which a good part has come: most are whole before the next of another connection begins. */
+const blocks = new SpareBlocks(0x10000, 8)
 
 /**
  * Cuts a byte stream into headers and frames (2.2, 2.3). Frames are handed over where they lie; only what the border of
@@ -46,6 +50,7 @@ export class Framer {
     const { size } = this
     this.forget()
     this.feed(bytes, 0, size)
+    blocks.give(bytes)
   }
 
   /** Adds to what is kept until that is a whole, and hands it over; answers where the rest begins. */
@@ -60,6 +65,7 @@ export class Framer {
       this.forget()
       const rest = this.cut(kept, 0, size)
       if (rest < size && !sink.over) this.keep(kept, rest, size)
+      blocks.give(kept)
     }
     return start
   }
@@ -106,7 +112,7 @@ export class Framer {
   private keep(bytes: Buffer, start: number, end: number): void {
     const needed = this.size + end - start
     if (needed > this.kept.length) {
-      const grown = Buffer.allocUnsafeSlow(Math.max(needed, Math.min(this.kept.length * 2, 0x10000), 64))
+      const grown = this.room(needed)
       this.kept.copy(grown, 0, 0, this.size)
       this.kept = grown
     }
@@ -115,7 +121,12 @@ export class Framer {
     if (this.sink.paused && needed > this.sink.largestPause) this.sink.malformed('too much came at once')
   }
 
-  /** What was kept is the receiver's now: it may be read from while new bytes are kept. */
+  private room(needed: number): Buffer {
+    if (needed > blocks.size / 4 && needed <= blocks.size) return blocks.take()
+    return Buffer.allocUnsafeSlow(Math.max(needed, Math.min(this.kept.length * 2, blocks.size / 4), 64))
+  }
+
+  /** What was kept may be read from while new bytes are kept. */
   private forget(): void {
     this.kept = nothing
     this.size = 0

@@ -8,7 +8,7 @@ import { invalidField } from './violation.ts'
 /** Stands for a field that is absent. No uint has this value. */
 export const ABSENT = -1
 
-/** 2.7.4; one object per connection, filled anew for each frame. */
+/** 2.7.4; one object for all, filled anew for each frame. */
 export class FlowFrame {
   nextIncomingId: number = ABSENT
   incomingWindow = 0

@@ -1,35 +1,92 @@
+import { SpareBlocks } from '../spare-blocks.ts'
+
 /** Least that is allocated at once. */
 const SMALLEST = 512
 
 const FRAME_HEADER = 8
 
+/** What much output is written into. */
+const blocks = new SpareBlocks(0x40000, 8)
+/** A buffer with at least so much in it is left as it is when there is no room; one with less is copied into a larger one. Bytes. */
+const WORTH_KEEPING = 16 * 1024
+
+/** What has been taken to be written: `pieces` in that order, of `length` bytes together. */
+export interface TakenOutput {
+  readonly length: number
+  readonly pieces: readonly Uint8Array[]
+  /** Memory of the pieces that may be used again when they have been written. */
+  readonly blocks: readonly Buffer[]
+}
+
 /**
- * What is to be sent, as one growing buffer per turn. Ownership of the bytes goes to whoever takes them, so an idle
- * connection holds none.
+ * What is to be sent: a growing buffer per turn, more of them when there is much, and between them what others have in memory
+ * anyway. Ownership of the bytes goes to whoever takes them, so an idle connection holds none; who has written them may recycle
+ * them.
  */
 export class Output {
   bytes: Buffer = none
   at = 0
+  /** Where the piece begins that `at` ends. */
+  private from = 0
+  private pieces: Uint8Array[] = []
+  private used: Buffer[] = []
+  /** Of the pieces. */
+  private closed = 0
+  /** Of them those that are written here. */
+  private own = 0
   private largest = SMALLEST
 
-  /** Room for `size` more bytes. */
-  reserve(size: number): void {
-    const needed = this.at + size
-    if (needed <= this.bytes.length) return
-    const grown = Buffer.allocUnsafe(Math.max(needed, this.bytes.length * 2, this.largest))
-    this.bytes.copy(grown, 0, 0, this.at)
-    this.bytes = grown
+  get length(): number {
+    return this.closed + this.at - this.from
   }
 
-  take(): Buffer | null {
-    if (this.at === 0) return null
-    const taken = this.bytes.subarray(0, this.at)
+  /** Room for `size` more bytes in a row. */
+  reserve(size: number): void {
+    const { at, bytes } = this
+    if (at + size <= bytes.length) return
+    if (at - this.from >= WORTH_KEEPING) this.close()
+    const { from } = this
+    const kept = at - from
+    const grown = allocate(Math.max(kept + size, Math.min(blocks.size, bytes.length * 2), this.largest))
+    bytes.copy(grown, 0, from, at)
+    if (from > 0) this.used.push(bytes)
+    else blocks.give(bytes)
+    this.bytes = grown
+    this.from = 0
+    this.at = kept
+  }
+
+  take(): TakenOutput | null {
+    const { length } = this
+    if (length === 0) return null
+    this.close()
+    this.used.push(this.bytes)
+    const taken = { length, pieces: this.pieces, blocks: this.used }
     // A guess at the next turn's need: quick to grow, slow to shrink.
-    this.largest = Math.max(SMALLEST, this.at, this.largest - (this.largest >> 3))
-    if (this.largest > 0x10000) this.largest = 0x10000
+    this.largest = Math.max(SMALLEST, this.own, this.largest - (this.largest >> 3))
+    if (this.largest > blocks.size) this.largest = blocks.size
     this.bytes = none
-    this.at = 0
+    this.at = this.from = this.closed = this.own = 0
+    this.pieces = []
+    this.used = []
     return taken
+  }
+
+  /** What is written next begins another piece. */
+  private close(): void {
+    const { bytes, from, at } = this
+    if (from === at) return
+    this.pieces.push(bytes.subarray(from, at))
+    this.closed += at - from
+    this.own += at - from
+    this.from = at
+  }
+
+  /** bytes[start, end) without copying them: they stay as they are until they have been written. */
+  refer(bytes: Uint8Array, start: number, end: number): void {
+    this.close()
+    this.pieces.push(bytes.subarray(start, end))
+    this.closed += end - start
   }
 
   raw(bytes: Uint8Array, start: number, end: number): void {
@@ -65,8 +122,9 @@ export class Output {
     return at
   }
 
-  endFrame(mark: number): void {
-    this.word(mark, this.at - mark)
+  /** `more`: bytes of the frame that follow without being copied. */
+  endFrame(mark: number, more = 0): void {
+    this.word(mark, this.at - mark + more)
   }
 
   byte(value: number): void {
@@ -120,3 +178,12 @@ export class Output {
 }
 
 const none: Buffer = Buffer.alloc(0)
+
+function allocate(size: number): Buffer {
+  return size < blocks.size / 4 || size > blocks.size ? Buffer.allocUnsafe(size) : blocks.take()
+}
+
+/** Whoever has taken this looks at it no more: other output may be written into its memory. */
+export function recycle(taken: TakenOutput): void {
+  for (const block of taken.blocks) blocks.give(block)
+}

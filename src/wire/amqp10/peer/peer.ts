@@ -6,7 +6,7 @@ import { Descriptor } from './descriptors.ts'
 import type { ClosedBy, PeerEvents, PeerOptions, SessionEvents } from './events.ts'
 import { FrameDecoder, type Seldom } from './frame-decoder.ts'
 import { Framer, type FrameSink } from './framer.ts'
-import { Output } from './output.ts'
+import { Output, recycle, type TakenOutput } from './output.ts'
 import type { BeginFrame } from './performative-decoder.ts'
 import { encodeClose, encodeOpen } from './performative-encoder.ts'
 import { type AmqpError, noFields, type Open } from './performatives.ts'
@@ -17,6 +17,7 @@ import { PeerSession } from './session.ts'
 import { errorOf } from './violation.ts'
 
 export type * from './events.ts'
+export type { TakenOutput } from './output.ts'
 export type { ReceiverLink } from './receiver-link.ts'
 export type { SenderLink } from './sender-link.ts'
 export type { PeerSession } from './session.ts'
@@ -25,6 +26,9 @@ export type { PeerSession } from './session.ts'
 const MIN_MAX_FRAME_SIZE = 512
 /** Shorter idle time-outs than this, in milliseconds, are refused: they cost more than they tell. */
 const MIN_IDLE_TIME_OUT = 100
+
+/** Of all connections: a frame is done with before the next is decoded. */
+const decoder = new FrameDecoder()
 
 const AMQP = 0
 const SASL = 3
@@ -42,10 +46,10 @@ export type OpenFields = Pick<Open, 'containerId'> &
  *
  *   const peer = new Peer(options, events)
  *   peer.start()                                  client: writes the header
- *   socket: data → peer.receive(chunk)            writable() → at the end of the turn: socket.write(peer.takeOutput())
+ *   socket: data → peer.receive(chunk)            writable() → at the end of the turn: write its pieces to the socket
  *   peer.tick(now) → when to tick again           also after opened and after close()
  */
-export class Peer {
+export class Peer implements FrameSink {
   /** Machine. */
   readonly output: Output = new Output()
   readonly handleMax: number
@@ -71,7 +75,6 @@ export class Peer {
   private readonly byChannel: (PeerSession | undefined)[] = []
   private readonly byRemoteChannel: (PeerSession | undefined)[] = []
   private readonly names = new Map<string, SenderLink | ReceiverLink>()
-  private readonly decoder = new FrameDecoder()
 
   constructor(options: PeerOptions, events: PeerEvents) {
     this.options = options
@@ -80,10 +83,10 @@ export class Peer {
     this.channelMax = Math.min(0xffff, options.channelMax ?? 255)
     this.handleMax = options.handleMax ?? 1023
     this.idleTimeOut = options.idleTimeOut ?? 60_000
-    this.incomingWindow = options.incomingWindow ?? 2048
+    this.incomingWindow = options.incomingWindow ?? 16_384
     this.firstId = options.firstId ?? 0
     this.deadlines = new Deadlines(options.now, options.handshakeTimeout ?? 10_000, this.idleTimeOut)
-    this.framer = new Framer(this.sink())
+    this.framer = new Framer(this)
   }
 
   /** Client: writes the first header. */
@@ -99,8 +102,8 @@ export class Peer {
     this.framer.feed(buffer, start, end)
   }
 
-  /** What is to be written; null when there is nothing. The bytes are the caller's. */
-  takeOutput(): Uint8Array | null {
+  /** What is to be written; null when there is nothing. The bytes are the caller's, to be read. */
+  takeOutput(): TakenOutput | null {
     this.isAwake = true
     if (this.live) this.flush()
     this.isAwake = false
@@ -110,9 +113,14 @@ export class Peer {
     return taken
   }
 
+  /** What was taken has been written: its memory may be used again. */
+  written(output: TakenOutput): void {
+    recycle(output)
+  }
+
   /** Bytes that wait to be taken, without what a turn still gathers. */
   get outputBytes(): number {
-    return this.output.at
+    return this.output.length
   }
 
   get sessions(): Iterable<PeerSession> {
@@ -132,7 +140,7 @@ export class Peer {
       this.output.frame(0, 0, empty)
       this.wake()
     }
-    if (this.isClosed) return Number.POSITIVE_INFINITY
+    if (this.over) return Number.POSITIVE_INFINITY
     const handshake = handshaking ? deadlines.handshakeDeadline : Number.POSITIVE_INFINITY
     return Math.min(handshake, deadlines.silenceDeadline, deadlines.keepAliveDeadline)
   }
@@ -141,14 +149,9 @@ export class Peer {
     this.violate({ condition: AmqpCondition.resourceLimitExceeded, description })
   }
 
-  /** A function, so that the compiler does not think it knows the phase from before a call. */
-  private get isClosed(): boolean {
-    return this.phase === 'closed'
-  }
-
   /** Opens our end, as soon as the handshake allows. */
   open(fields: OpenFields): void {
-    if (this.openSent || this.isClosed) return
+    if (this.openSent || this.over) return
     if (this.headerSent && (this.isAuthenticated || !this.options.sasl)) this.sendOpen(fields)
     else this.wantedOpen = fields
   }
@@ -213,7 +216,7 @@ export class Peer {
 
   /** Machine: the other end has broken a rule of the connection. */
   violate(error: AmqpError): void {
-    if (this.isClosed) return
+    if (this.over) return
     this.sendClose(error)
     this.finish(error, 'violation')
   }
@@ -276,29 +279,29 @@ export class Peer {
     this.byRemoteChannel[session.remoteChannel] = undefined
   }
 
-  private sink(): FrameSink {
-    const peer = this
-    return {
-      get expectsHeader() {
-        return peer.phase === 'header'
-      },
-      get paused() {
-        return peer.isPaused
-      },
-      get over() {
-        return peer.phase === 'closed'
-      },
-      get largestFrame() {
-        return peer.phase === 'sasl' ? MIN_MAX_FRAME_SIZE : peer.maxFrameSize
-      },
-      largestPause: this.maxFrameSize,
-      header: (bytes, start, end) => this.onHeader(bytes, start, end),
-      frame: (bytes, start, end) => this.onFrame(bytes, start, end),
-      malformed: (what) => this.malformed(what),
-    }
+  // What the framer asks, with each frame.
+
+  get expectsHeader(): boolean {
+    return this.phase === 'header'
   }
 
-  private malformed(description: string): void {
+  get paused(): boolean {
+    return this.isPaused
+  }
+
+  get over(): boolean {
+    return this.phase === 'closed'
+  }
+
+  get largestFrame(): number {
+    return this.phase === 'sasl' ? MIN_MAX_FRAME_SIZE : this.maxFrameSize
+  }
+
+  get largestPause(): number {
+    return this.maxFrameSize
+  }
+
+  malformed(description: string): void {
     this.violate({ condition: ConnectionCondition.framingError, description })
   }
 
@@ -309,7 +312,7 @@ export class Peer {
   }
 
   /** 2.2: version negotiation. */
-  private onHeader(bytes: Buffer, start: number, end: number): void {
+  header(bytes: Buffer, start: number, end: number): void {
     const { sasl, role, saslOptional } = this.options
     const isAmqp = end - start === 8 && bytes.readUInt32BE(start) === 0x414d_5150
     const is100 = isAmqp && bytes.readUIntBE(start + 5, 3) === 0x01_00_00
@@ -375,7 +378,7 @@ export class Peer {
   }
 
   /** 2.3.1: size (4), data offset in words (1), type (1), channel (2), extended header, body. */
-  private onFrame(bytes: Buffer, start: number, end: number): void {
+  frame(bytes: Buffer, start: number, end: number): void {
     const at = start + bytes[start + 4]! * 4
     const type = bytes[start + 5]!
     if (at < start + 8 || at > end) return this.malformed('the data offset of a frame lies outside of it')
@@ -385,7 +388,6 @@ export class Peer {
   }
 
   private onPerformative(bytes: Buffer, at: number, end: number, channel: number): void {
-    const { decoder } = this
     try {
       decoder.decode(bytes, at, end)
     } catch (thrown) {

@@ -34,8 +34,8 @@ export class SenderLink extends Link<SenderEvents> {
 
   /**
    * Sends one delivery, whole: `prefix` (header and delivery annotations), then bytes[start, end). `tag` of at most 32
-   * bytes, null for one of the machine's making. Answers the delivery-id. Everything is copied before the return unless
-   * session.congested, when `bytes` must stay as they are until sent. Throws `illegal-state` without credit, detached or
+   * bytes, null for one of the machine's making. Answers the delivery-id. `bytes` must stay as they are until they have been
+   * written; everything else is copied before the return. Throws `illegal-state` without credit, detached or
    * with another delivery half way.
    */
   send(
@@ -69,7 +69,7 @@ export class SenderLink extends Link<SenderEvents> {
     return id
   }
 
-  /** The next part of the delivery begun; `last` ends it. */
+  /** The next part of the delivery begun; `last` ends it. The bytes must stay as in send. */
   append(bytes: Uint8Array, start: number, end: number, last: boolean): void {
     this.ensureAttached()
     if (this.unfinished < 0) {

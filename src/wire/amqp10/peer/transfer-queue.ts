@@ -6,6 +6,15 @@ import { next } from './serial.ts'
 /** Frames larger than this are not written, however large the other end takes them: they would hold up the others. */
 const LARGEST_FRAME = 0x40000
 
+/**
+ * A payload of at least so many bytes is not copied, unless it is a small part of the memory that it lies in: one piece in
+ * so many bytes would keep all of it for as long as the other end does not read.
+ */
+const REFERRED_BYTES = 16 * 1024
+const REFERRED_SHARE = 1 / 8
+/** Less than this is copied: a piece of its own costs more. */
+const SMALLEST_PIECE = 2 * 1024
+
 const nothing = new Uint8Array(0)
 
 /** A delivery, or some of it, on its way; written parts move it on. */
@@ -18,6 +27,8 @@ class Part {
   bytes: Uint8Array = nothing
   at = 0
   end = 0
+  /** The bytes are handed on as they lie. */
+  referred = false
   /** No more of this delivery comes after it. */
   last = false
   aborted = false
@@ -112,6 +123,7 @@ export class TransferQueue {
     part.bytes = bytes
     part.at = start
     part.end = end
+    part.referred = end - start >= REFERRED_BYTES && end - start >= bytes.buffer.byteLength * REFERRED_SHARE
     part.last = last
     part.aborted = false
     if (this.waiting.length > 0 || !this.write(part, maxFrameSize)) this.waiting.push(part.keep())
@@ -183,20 +195,28 @@ export class TransferQueue {
 
   private writeFrame(part: Part, largest: number): void {
     const { output } = this
-    const size = part.prefix.length - part.prefixAt + part.end - part.at
-    beginTransfer(output, this.channel, part.handle, part.head, Math.min(size, largest))
+    const ahead = part.prefix.length - part.prefixAt
+    const size = ahead + part.end - part.at
+    const refer = part.referred && Math.min(size, largest) - ahead >= SMALLEST_PIECE
+    beginTransfer(output, this.channel, part.handle, part.head, refer ? ahead : Math.min(size, largest))
     part.head = null
     const { frame, more } = opened
     let room = Math.min(size, largest - (output.at - frame))
     output.bytes[more] = room < size || !part.last ? 0x41 : 0x42
-    if (part.prefixAt < part.prefix.length) {
+    if (ahead > 0) {
       const end = Math.min(part.prefix.length, part.prefixAt + room)
       output.copy(part.prefix, part.prefixAt, end)
       room -= end - part.prefixAt
       part.prefixAt = end
     }
-    output.copy(part.bytes, part.at, part.at + room)
+    const { bytes, at } = part
     part.at += room
-    output.endFrame(frame)
+    if (refer) {
+      output.endFrame(frame, room)
+      output.refer(bytes, at, part.at)
+    } else {
+      output.copy(bytes, at, part.at)
+      output.endFrame(frame)
+    }
   }
 }
