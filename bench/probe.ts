@@ -89,6 +89,8 @@ export function probe(): Probed {
   delay?.reset()
   const turn = longestTurn
   longestTurn = 0
+  const heap = memory()
+  // After the collection, which is ours: with much on the heap it would be a good part of what is measured next.
   before = { cpu: process.cpuUsage(), thread: process.threadCpuUsage(), at: performance.now() }
   return {
     syncs,
@@ -100,7 +102,7 @@ export function probe(): Probed {
     processor: (cpu.user + cpu.system) / 1_000,
     mainThread: (thread.user + thread.system) / 1_000,
     elapsed,
-    heap: memory(),
+    heap,
     resident: process.memoryUsage.rss(),
   }
 }
