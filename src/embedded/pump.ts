@@ -19,10 +19,16 @@ export class PumpStation {
   bytesIn = 0
   bytesOut = 0
   private waiting: Pump[] = []
+  private readonly defer: (flush: () => void) => void
+
+  /** `defer` calls back when what is to be answered in this turn of the event loop has been. */
+  constructor(defer: (flush: () => void) => void = setImmediate) {
+    this.defer = defer
+  }
 
   /** All that has output in this turn of the event loop is written after it, each with one write. */
   schedule(pump: Pump): void {
-    if (this.waiting.push(pump) === 1) setImmediate(this.flush)
+    if (this.waiting.push(pump) === 1) this.defer(this.flush)
   }
 
   private readonly flush = (): void => {

@@ -4,7 +4,7 @@ import type { Provider } from '../client/provider.ts'
 import { AttachPoint } from '../embedded/attach-point.ts'
 import { EmbeddedConnection } from '../embedded/connection.ts'
 import { canonical } from '../embedded/data-directory.ts'
-import { HostClock, hostRandom } from '../embedded/host.ts'
+import { hostRandom } from '../embedded/host.ts'
 import { type BrokerParts, SharedBroker } from '../embedded/shared-brokers.ts'
 import type { ConnectionSink, Engine } from '../engine/api.ts'
 import { MemoryStore } from '../engine/memory/store.ts'
@@ -17,11 +17,13 @@ import { lockDirectory } from '../storage/lock.ts'
 import { NodeDisk } from '../storage/node-disk.ts'
 import type { JournalWatch } from '../storage/watch.ts'
 import { IN_MEMORY } from './config/settings.ts'
+import { ServerLoop } from './loop.ts'
 
 /** The broker that a server serves, and how it fares. */
 export class ServedBroker {
   readonly engine: Engine
   readonly clock: Clock
+  readonly loop: ServerLoop
   /** Why nothing is confirmed any more, as soon as nothing is. */
   readonly failed: Promise<MillraceError>
   failure: MillraceError | undefined
@@ -29,10 +31,11 @@ export class ServedBroker {
   diskFull = false
   private readonly shared: SharedBroker
 
-  private constructor(shared: SharedBroker, clock: Clock) {
+  private constructor(shared: SharedBroker, loop: ServerLoop) {
     const failed = Promise.withResolvers<MillraceError>()
     this.shared = shared
-    this.clock = clock
+    this.loop = loop
+    this.clock = loop.engine
     this.failed = failed.promise
     this.engine = shared.engine
     shared.join(undefined)
@@ -53,9 +56,10 @@ export class ServedBroker {
 
   /** Rejects with `directory-locked`, `directory-unusable`, `journal-newer`. */
   static async open(data: string, options: EngineOptions, watch: JournalWatch): Promise<ServedBroker> {
-    const parts = data === IN_MEMORY ? memoryParts() : directoryParts(canonical(data), watch)
+    const loop = new ServerLoop()
+    const parts = data === IN_MEMORY ? memoryParts(loop) : directoryParts(canonical(data), loop, watch)
     const shared = await SharedBroker.open({ ...parts, options }, () => {})
-    return new ServedBroker(shared, parts.clock)
+    return new ServedBroker(shared, loop)
   }
 
   /** Who is connected, whatever way they came. */
@@ -88,15 +92,13 @@ export class ServedBroker {
 
 type Parts = Omit<BrokerParts, 'options'>
 
-function memoryParts(): Parts {
-  const clock = new HostClock()
-  return { store: new MemoryStore(clock), clock, random: hostRandom, release: () => {} }
+function memoryParts(loop: ServerLoop): Parts {
+  return { store: new MemoryStore(loop.store), clock: loop.engine, random: hostRandom, release: () => {} }
 }
 
-function directoryParts(directory: string, watch: JournalWatch): Parts {
-  const clock = new HostClock()
+function directoryParts(directory: string, loop: ServerLoop, watch: JournalWatch): Parts {
   const lock = lockDirectory(directory)
   const attachPoint = AttachPoint.announce(directory)
-  const store = new Journal({ disk: new NodeDisk(directory), clock, watch })
-  return { store, clock, random: hostRandom, release: () => lock.release(), attachPoint }
+  const store = new Journal({ disk: new NodeDisk(directory), clock: loop.store, watch })
+  return { store, clock: loop.engine, random: hostRandom, release: () => lock.release(), attachPoint }
 }

@@ -7,6 +7,7 @@ import type { AmqpError } from '../wire/amqp10/peer/performatives.ts'
 import type { Authenticator } from './auth/authenticator.ts'
 import { RateLimit } from './limits.ts'
 import type { Logger } from './log.ts'
+import type { ServerLoop } from './loop.ts'
 import { isLoopback } from './loopback.ts'
 import type { TrafficCounts } from './metrics.ts'
 import { TickWheel } from './tick-wheel.ts'
@@ -23,6 +24,12 @@ export interface ClientLimits {
   readonly handshakeTimeout: number
 }
 
+interface ClientsParts {
+  readonly gateway: AmqpGateway
+  readonly authenticator: Authenticator
+  readonly loop: ServerLoop
+}
+
 /** The AMQP clients of a server, whichever listener they came through. */
 export class Clients {
   private readonly gateway: AmqpGateway
@@ -30,7 +37,7 @@ export class Clients {
   private readonly logger: Logger
   private readonly limits: ClientLimits
   private readonly pumps = new Set<Pump>()
-  private readonly station = new PumpStation()
+  private readonly station: PumpStation
   private readonly rate: RateLimit
   private readonly complaints: RateLimit
   private readonly wheel: TickWheel
@@ -41,9 +48,11 @@ export class Clients {
   /** Sockets that were let in, also those in their TLS handshake. */
   private open = 0
 
-  constructor(gateway: AmqpGateway, authenticator: Authenticator, limits: ClientLimits, logger: Logger) {
+  constructor(parts: ClientsParts, limits: ClientLimits, logger: Logger) {
+    const { gateway, authenticator, loop } = parts
     this.gateway = gateway
     this.authenticator = authenticator
+    this.station = new PumpStation((flush) => loop.output.defer(flush))
     this.limits = limits
     this.logger = logger
     const now = performance.now()

@@ -70,7 +70,8 @@ export class MillraceServer {
       connectionsPerSecond: configuration.limitsConnectionsPerSecond,
       handshakeTimeout: configuration.limitsHandshakeTimeout,
     }
-    this.clients = new Clients(gateway, this.authenticator, limits, logger)
+    const { authenticator } = this
+    this.clients = new Clients({ gateway, authenticator, loop: broker.loop }, limits, logger)
   }
 
   /** A connection in this process, to be closed before the server is stopped. */
