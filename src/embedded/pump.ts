@@ -60,7 +60,7 @@ export interface PumpOptions {
 }
 
 /** Carries bytes between a socket and the protocol: reads when there is room for the answers, writes once a turn. */
-export class Pump {
+export class Pump implements ConnectionEvents {
   private readonly socket: Socket
   private readonly station: PumpStation
   private readonly options: PumpOptions
@@ -68,11 +68,13 @@ export class Pump {
   private scheduled = false
   /** What is being written. */
   private writing: TakenOutput | undefined
+  /** The last write was done when it had been asked for. */
+  private atOnce = true
   /** Output was announced while a write was under way. */
   private announced = false
   private paused = false
   private held = false
-  private ended = false
+  private isOver = false
   private isGone = false
   private due: number
   /** Of the wheel that it may stand in. */
@@ -91,31 +93,35 @@ export class Pump {
   }
 
   private begin(): HostedConnection {
-    const { connect, events } = this.options
-    this.hurry()
-    return connect({
-      writable: () => this.writable(),
-      resumed: () => this.regulate(),
-      hurried: () => this.hurry(),
-      authenticated: (user) => events.authenticated(user),
-      ended: (end) => this.end(end),
-      faulted: (cause) => events.faulted(cause),
-    })
+    this.hurried()
+    return this.options.connect(this)
   }
 
   private read(chunk: Buffer): void {
     this.station.bytesIn += chunk.length
-    if (this.ended) return
+    if (this.isOver) return
     this.connection ??= this.begin()
     this.connection.receive(chunk)
     forget(chunk)
     this.regulate()
   }
 
-  private writable(): void {
+  writable(): void {
     if (this.scheduled) return
     this.scheduled = true
     this.station.schedule(this)
+  }
+
+  resumed(): void {
+    this.regulate()
+  }
+
+  authenticated(user: string): void {
+    this.options.events.authenticated(user)
+  }
+
+  faulted(cause: unknown): void {
+    this.options.events.faulted(cause)
   }
 
   /** While a write is under way, output gathers in the connection, which therefore sees how much there is. */
@@ -127,12 +133,27 @@ export class Pump {
       return
     }
     const output = this.connection?.takeOutput()
-    if (output) {
-      this.writing = output
-      this.station.bytesOut += output.length
-      writePieces(this.socket, output.pieces, this.written)
+    if (output) this.send(output)
+    if (this.isOver) this.socket.end()
+  }
+
+  /**
+   * Mostly the kernel takes it at once. With thousands of connections, a callback that says so later would find nothing of this
+   * one in the caches any more, so it is asked for only when it took its time.
+   */
+  private send(output: TakenOutput): void {
+    const { socket, atOnce } = this
+    this.station.bytesOut += output.length
+    writePieces(socket, output.pieces, atOnce ? undefined : this.written)
+    this.atOnce = socket.writableLength === 0
+    if (atOnce && this.atOnce) {
+      this.connection?.written(output)
+      if (this.paused) this.regulate()
+      return
     }
-    if (this.ended) this.socket.end()
+    this.writing = output
+    // It comes behind the output.
+    if (atOnce) socket.write(nothing, this.written)
   }
 
   private readonly written = (error?: Error | null): void => {
@@ -151,7 +172,7 @@ export class Pump {
 
   private regulate(): void {
     const { connection } = this
-    if (this.ended || !connection) return
+    if (this.isOver || !connection) return
     const wanted = !this.held && connection.readable && connection.outputBytes < MOST_OUTPUT
     if (wanted !== this.paused) return
     this.paused = !wanted
@@ -170,18 +191,18 @@ export class Pump {
   tick(now: number): number {
     if (this.isGone) return Number.POSITIVE_INFINITY
     if (now < this.due) return this.due
-    if (this.connection && !this.ended) this.due = Math.min(this.connection.tick(now), now + LONGEST_WAIT)
+    if (this.connection && !this.isOver) this.due = Math.min(this.connection.tick(now), now + LONGEST_WAIT)
     else this.destroy()
     return this.due
   }
 
-  private hurry(): void {
+  hurried(): void {
     this.due = 0
     this.options.events.hurried?.()
   }
 
-  private end(end: ConnectionEnd): void {
-    this.ended = true
+  ended(end: ConnectionEnd): void {
+    this.isOver = true
     this.due = performance.now() + LINGER
     // What the client still sends is read and dropped: with unread bytes, closing would reset what it has not read.
     if (this.paused) this.socket.resume()
@@ -191,8 +212,8 @@ export class Pump {
 
   private gone(): void {
     this.isGone = true
-    if (!this.ended) this.connection?.closed()
-    this.ended = true
+    if (!this.isOver) this.connection?.closed()
+    this.isOver = true
     this.options.events.closed()
   }
 
@@ -201,5 +222,7 @@ export class Pump {
     this.socket.destroy()
   }
 }
+
+const nothing = new Uint8Array(0)
 
 function ignore(): void {}

@@ -11,6 +11,9 @@ import type { TakenOutput } from '../../src/wire/amqp10/peer/peer.ts'
 class FakeSocket extends EventEmitter {
   readonly done: string[] = []
   destroyed = false
+  /** The kernel takes at once what is written. */
+  quick = false
+  writableLength = 0
   private callback: ((error?: Error) => void) | undefined
 
   setNoDelay(): void {}
@@ -35,12 +38,16 @@ class FakeSocket extends EventEmitter {
     this.done.push('uncork')
   }
   write(bytes: Uint8Array, callback?: (error?: Error) => void): void {
-    this.done.push(`write ${bytes.length}`)
+    if (bytes.length > 0) this.done.push(`write ${bytes.length}`)
+    if (!this.quick) this.writableLength += bytes.length
     if (callback) this.callback = callback
   }
   /** The kernel has taken what was written. */
   taken(error?: Error): void {
-    this.callback?.(error)
+    const { callback } = this
+    this.writableLength = 0
+    this.callback = undefined
+    callback?.(error)
   }
 }
 
@@ -153,6 +160,38 @@ suite('the pump', () => {
     socket.taken()
     await turn()
     assert.deepEqual(socket.done, ['write 30', 'write 11'])
+  })
+
+  test('asks when a write is done only where it was not at once', async () => {
+    const { socket, connection } = pumped()
+    socket.quick = true
+    const write = async (bytes: number): Promise<void> => {
+      connection.say(bytes)
+      await turn()
+    }
+    await write(1)
+    await write(2)
+    assert.deepEqual(connection.recycled, [1, 2])
+    socket.quick = false
+    await write(3)
+    assert.deepEqual(connection.recycled, [1, 2])
+    socket.taken()
+    socket.quick = true
+    await write(4)
+    assert.deepEqual(connection.recycled, [1, 2, 3], 'as slow as the last')
+    socket.taken()
+    await write(5)
+    assert.deepEqual(connection.recycled, [1, 2, 3, 4, 5])
+    assert.deepEqual(socket.done, ['write 1', 'write 2', 'write 3', 'write 4', 'write 5'])
+  })
+
+  test('reads again from who has not read and now takes all at once', async () => {
+    const { socket, connection } = pumped()
+    socket.quick = true
+    connection.say(2 * 1024 * 1024)
+    socket.emit('data', Buffer.from('x'))
+    await turn()
+    assert.deepEqual(socket.done, ['pause', 'write 2097152', 'resume'])
   })
 
   test('writes what was announced while a write was under way, also when there is no output of it yet', async () => {

@@ -86,14 +86,33 @@ test('what is referred to is not copied, stands where it was said, and its memor
   assert(lent.every((byte) => byte === 8))
 })
 
-test('no more is kept than a few blocks, and nothing of other sizes', () => {
+test('no more is kept than a few blocks, and nothing of sizes between the large and the small', () => {
   const taken = Array.from({ length: 40 }, () => written(new Output(), 1))
   for (const each of taken) recycle(each.taken)
   const again = new Set(Array.from({ length: 40 }, () => written(new Output(), 2).piece.buffer))
   const kept = taken.filter(({ piece }) => again.has(piece.buffer)).length
   assert(kept > 0 && kept <= 8, `${kept} blocks were kept`)
-  const small = written(new Output(), 3, 100)
-  recycle(small.taken)
-  written(new Output(), 4, 100)
-  assert(small.piece.every((byte) => byte === 3))
+  const other = written(new Output(), 3, 10_000)
+  recycle(other.taken)
+  written(new Output(), 4, 10_000)
+  assert(other.piece.every((byte) => byte === 3))
+})
+
+test('little output is written where that of another connection was, once that is recycled', () => {
+  const first = written(new Output(), 1, 100)
+  const second = written(new Output(), 2, 100)
+  assert(first.piece.every((byte) => byte === 1))
+  recycle(first.taken)
+  const third = written(new Output(), 3, 200)
+  assert.equal(third.piece.buffer, first.piece.buffer)
+  assert(second.piece.every((byte) => byte === 2))
+})
+
+test('little output that outgrows its block leaves it to others, and is whole', () => {
+  const output = new Output()
+  output.raw(Buffer.alloc(500, 1), 0, 500)
+  const block = output.bytes.buffer
+  output.raw(Buffer.alloc(500, 2), 0, 500)
+  assert.equal(written(new Output(), 3, 100).piece.buffer, block)
+  assert(bytesOf(output.take()!).every((byte, index) => byte === (index < 500 ? 1 : 2)))
 })

@@ -4,7 +4,7 @@ import type { Socket } from 'node:net'
 export function writePieces(
   socket: Pick<Socket, 'cork' | 'uncork' | 'write'>,
   pieces: readonly Uint8Array[],
-  done: (error?: Error | null) => void,
+  done?: (error?: Error | null) => void,
 ): boolean {
   const last = pieces.length - 1
   if (last === 0) return socket.write(pieces[0]!, done)

@@ -110,7 +110,11 @@ export class AmqpConnection implements HostedConnection, ConnectionSink {
   }
 
   receive(bytes: Uint8Array, start = 0, end: number = bytes.length): void {
-    this.guard(() => this.peer.receive(bytes, start, end))
+    try {
+      this.peer.receive(bytes, start, end)
+    } catch (cause) {
+      this.fault(cause)
+    }
   }
 
   takeOutput(): TakenOutput | null {

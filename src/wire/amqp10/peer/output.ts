@@ -7,6 +7,8 @@ const FRAME_HEADER = 8
 
 /** What much output is written into. */
 const blocks = new SpareBlocks(0x40000, 8)
+/** What little is: of many connections, mostly one after the other. */
+const smallBlocks = new SpareBlocks(SMALLEST, 256)
 /** A buffer with at least so much in it is left as it is when there is no room; one with less is copied into a larger one. Bytes. */
 const WORTH_KEEPING = 16 * 1024
 
@@ -28,8 +30,9 @@ export class Output {
   at = 0
   /** Where the piece begins that `at` ends. */
   private from = 0
-  private pieces: Uint8Array[] = []
-  private used: Buffer[] = []
+  /** Undefined as long as there are none: mostly what is taken is one piece of one block. */
+  private pieces: Uint8Array[] | undefined
+  private used: Buffer[] | undefined
   /** Of the pieces. */
   private closed = 0
   /** Of them those that are written here. */
@@ -49,8 +52,8 @@ export class Output {
     const kept = at - from
     const grown = allocate(Math.max(kept + size, Math.min(blocks.size, bytes.length * 2), this.largest))
     bytes.copy(grown, 0, from, at)
-    if (from > 0) this.used.push(bytes)
-    else blocks.give(bytes)
+    if (from > 0) this.use(bytes)
+    else giveBack(bytes)
     this.bytes = grown
     this.from = 0
     this.at = kept
@@ -59,24 +62,38 @@ export class Output {
   take(): TakenOutput | null {
     const { length } = this
     if (length === 0) return null
-    this.close()
-    this.used.push(this.bytes)
-    const taken = { length, pieces: this.pieces, blocks: this.used }
+    const taken = this.pieces ? this.takeSeveral(this.pieces, length) : this.takeOne()
     // A guess at the next turn's need: quick to grow, slow to shrink.
     this.largest = Math.max(SMALLEST, this.own, this.largest - (this.largest >> 3))
     if (this.largest > blocks.size) this.largest = blocks.size
     this.bytes = none
     this.at = this.from = this.closed = this.own = 0
-    this.pieces = []
-    this.used = []
     return taken
+  }
+
+  private takeOne(): TakenOutput {
+    const { bytes, at } = this
+    this.own = at
+    return { length: at, pieces: [bytes.subarray(0, at)], blocks: [bytes] }
+  }
+
+  private takeSeveral(pieces: readonly Uint8Array[], length: number): TakenOutput {
+    this.close()
+    const taken = { length, pieces, blocks: [...(this.used ?? []), this.bytes] }
+    this.pieces = this.used = undefined
+    return taken
+  }
+
+  private use(block: Buffer): void {
+    this.used ??= []
+    this.used.push(block)
   }
 
   /** What is written next begins another piece. */
   private close(): void {
     const { bytes, from, at } = this
     if (from === at) return
-    this.pieces.push(bytes.subarray(from, at))
+    this.add(bytes.subarray(from, at))
     this.closed += at - from
     this.own += at - from
     this.from = at
@@ -85,8 +102,13 @@ export class Output {
   /** bytes[start, end) without copying them: they stay as they are until they have been written. */
   refer(bytes: Uint8Array, start: number, end: number): void {
     this.close()
-    this.pieces.push(bytes.subarray(start, end))
+    this.add(bytes.subarray(start, end))
     this.closed += end - start
+  }
+
+  private add(piece: Uint8Array): void {
+    this.pieces ??= []
+    this.pieces.push(piece)
   }
 
   raw(bytes: Uint8Array, start: number, end: number): void {
@@ -180,10 +202,16 @@ export class Output {
 const none: Buffer = Buffer.alloc(0)
 
 function allocate(size: number): Buffer {
+  if (size <= SMALLEST) return smallBlocks.take()
   return size < blocks.size / 4 || size > blocks.size ? Buffer.allocUnsafe(size) : blocks.take()
 }
 
 /** Whoever has taken this looks at it no more: other output may be written into its memory. */
 export function recycle(taken: TakenOutput): void {
-  for (const block of taken.blocks) blocks.give(block)
+  for (const block of taken.blocks) giveBack(block)
+}
+
+function giveBack(block: Buffer): void {
+  if (block.length === SMALLEST) smallBlocks.give(block)
+  else blocks.give(block)
 }
