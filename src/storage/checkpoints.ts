@@ -49,7 +49,7 @@ export class Checkpoints {
     this.base = number
     this.present = previous > 0 ? [number, previous] : [number]
     this.account(number, writer.size)
-    for (const one of obsolete) await io.remove(checkpointPath(one)).catch(() => {})
+    for (const one of obsolete) await io.removeInPieces(checkpointPath(one)).catch(() => {})
     const removable = segments.retired.filter((one) => (one.removableAt ?? Infinity) <= number)
     for (const segment of removable) await this.remove(segment)
     await pages.endCheckpoint(number)
@@ -65,7 +65,7 @@ export class Checkpoints {
     const { io, segments } = this.parts
     this.files.forget(segment.path)
     try {
-      await io.remove(segment.path)
+      await io.removeInPieces(segment.path)
       segments.retired = segments.retired.filter((one) => one !== segment)
     } catch {
       // Tried again after the next checkpoint.

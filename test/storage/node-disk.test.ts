@@ -5,6 +5,10 @@ import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { DiskIo } from '../../src/storage/disk-io.ts'
 import { NodeDisk } from '../../src/storage/node-disk.ts'
+import { FaultyDisk } from '../../src/testing/faulty-disk.ts'
+import { SeededRandom } from '../../src/testing/random.ts'
+import { VirtualClock } from '../../src/testing/virtual-clock.ts'
+import { passUntil } from './support.ts'
 
 const root = await mkdtemp(join(tmpdir(), 'millrace-disk-'))
 after(() => rm(root, { recursive: true, force: true }))
@@ -29,6 +33,19 @@ test('files are made with the folders above them, written, read, cut, renamed an
   await io.remove('deep/other')
   await io.remove('deep/other')
   assert.deepEqual(await readdir(join(root, 'data', 'deep')), ['folder'])
+})
+
+test('a large file loses its name, then its content bit by bit', async () => {
+  const clock = new VirtualClock()
+  const disk = new FaultyDisk(clock, new SeededRandom(1))
+  const io = new DiskIo(disk.mount())
+  disk.place('large', Buffer.alloc(7 * 2 ** 20))
+  const seen: string[] = []
+  disk.observer = (operation) => seen.push(operation)
+  await passUntil(clock, io.removeInPieces('large'))
+  assert.deepEqual(seen, ['open', 'remove', 'truncate', 'truncate', 'truncate', 'close'])
+  assert.deepEqual(disk.paths(), [])
+  await passUntil(clock, io.removeInPieces('large'))
 })
 
 test('errors carry the code of the system', async () => {
