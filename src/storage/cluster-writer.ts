@@ -14,9 +14,8 @@ import {
 import type { Segment } from './segment.ts'
 import type { Survivors } from './survivors.ts'
 
-const SLICE = 1024 * 1024
-/** Synced in between, so that the journal's own syncs do not wait for all of it. */
-const SYNC_EVERY = 4 * SLICE
+/** Written and synced together: so much the journal's own syncs may have to wait for. */
+const SLICE = 224 * 1024
 const MOST_DELTA = 0xffffff
 
 /** Writes survivors to a new cluster, run by run. */
@@ -27,15 +26,18 @@ export class ClusterWriter {
   private readonly epoch: number
   private readonly header = new FrameHeader()
   private buffers: Uint8Array[] = []
+  /** Where payloads are put together, one slice after the other. */
+  private readonly memory: Buffer
+  private used = 0
   private flushed = 0
-  private synced = 0
   private position: number = FILE_HEADER
 
-  constructor(io: DiskIo, cluster: Segment, survivors: Survivors, epoch: number) {
+  constructor(io: DiskIo, cluster: Segment, survivors: Survivors, epoch: number, memory: Buffer) {
     this.io = io
     this.cluster = cluster
     this.survivors = survivors
     this.epoch = epoch
+    this.memory = memory
   }
 
   /** Resolves when the cluster is durable; rejects with a disk's error. */
@@ -50,7 +52,6 @@ export class ClusterWriter {
         if (this.position - this.flushed >= SLICE) await this.flush(file)
       }
       await this.flush(file)
-      await io.sync(file)
     } finally {
       await io.close(file)
     }
@@ -69,7 +70,7 @@ export class ClusterWriter {
       length += survivors.length(sorted[to]!)
       to++
     }
-    const payload = Buffer.allocUnsafe(length + padding(length)).fill(0, length)
+    const payload = this.take(length + padding(length)).fill(0, length)
     let at = 0
     for (let i = from; i < to; i++) {
       const index = sorted[i]!
@@ -85,6 +86,12 @@ export class ClusterWriter {
     header.epoch = this.epoch
     this.push(payload)
     return to
+  }
+
+  private take(size: number): Buffer {
+    if (this.used + size > this.memory.length) return Buffer.allocUnsafeSlow(size)
+    this.used += size
+    return this.memory.subarray(this.used - size, this.used)
   }
 
   private follows(sorted: Uint32Array, index: number, queue: number): boolean {
@@ -108,8 +115,7 @@ export class ClusterWriter {
     this.buffers = []
     this.flushed = this.position
     await this.io.write(file, buffers, position)
-    if (this.flushed - this.synced < SYNC_EVERY) return
     await this.io.sync(file)
-    this.synced = this.flushed
+    this.used = 0
   }
 }

@@ -18,9 +18,16 @@ import { Survivors } from './survivors.ts'
 const SMALL = 0.25
 /** So many small files side by side are worth being made one. */
 const SMALL_RUN = 8
+/** What is read of a file at a time, and what is put together of a cluster. */
+const WINDOW = 256 * 1024
 /** A segment of which so much has been read, and more than that is still alive, is read in the wrong order. */
 const READ = 0.5
 const STILL_ALIVE = 0.7
+
+interface Memory {
+  readonly survivors: Survivors
+  readonly window: Buffer
+}
 
 /**
  * Gives back the room of dead messages, and puts the messages of each queue side by side. Survivors of neighbouring
@@ -37,6 +44,8 @@ export class Compaction {
   private readonly damaged: DamageListener
   private readonly reader = new OperationReader()
   private readonly facts = new PublishFacts()
+  /** Kept from one run to the next: the collector stops everything more often the more memory is asked for, and pages are dear. */
+  private memory: Memory | undefined
   /** So often files were rewritten, or found to be empty; bytes that this read, and wrote. */
   runs = 0
   bytesRead = 0
@@ -79,8 +88,10 @@ export class Compaction {
 
   /** Rewrites files that `pick` gave. Rejects with a disk's error; nothing has changed then. */
   async compact(sources: readonly Segment[]): Promise<void> {
-    const survivors = new Survivors()
-    for (const source of sources) await this.gather(source, survivors)
+    this.memory ??= { survivors: new Survivors(), window: Buffer.allocUnsafeSlow(WINDOW) }
+    const { survivors, window } = this.memory
+    survivors.clear()
+    for (const source of sources) await this.gather(source, this.memory)
     this.runs++
     for (const source of sources) this.bytesRead += source.size
     if (survivors.count === 0) {
@@ -89,7 +100,7 @@ export class Compaction {
     }
     const cluster = new Segment(FileKind.cluster, this.segments.nextNumber++)
     try {
-      await new ClusterWriter(this.io, cluster, survivors, this.epoch).write()
+      await new ClusterWriter(this.io, cluster, survivors, this.epoch, window).write()
     } catch (error) {
       await this.io.remove(cluster.path).catch(() => {})
       throw error
@@ -97,6 +108,11 @@ export class Compaction {
     this.bytesWritten += cluster.size
     this.segments.replace(sources, cluster)
     for (const source of sources) this.files.forget(source.path)
+  }
+
+  /** There is nothing more to do for a while. */
+  rest(): void {
+    this.memory = undefined
   }
 
   /** Bytes of the files that are to be rewritten. */
@@ -144,19 +160,19 @@ export class Compaction {
     return all.slice(from, to)
   }
 
-  private async gather(source: Segment, into: Survivors): Promise<void> {
+  private async gather(source: Segment, memory: Memory): Promise<void> {
     const { file } = await this.io.open(source.path, 'read')
     try {
-      await this.gatherFrom(file, source, into)
+      await this.gatherFrom(file, source, memory)
     } finally {
       await this.io.close(file)
     }
   }
 
-  private async gatherFrom(file: DiskFile, source: Segment, into: Survivors): Promise<void> {
-    const scanner = new FrameScanner(this.io, file, source.number, FILE_HEADER, source.written)
+  private async gatherFrom(file: DiskFile, source: Segment, { survivors, window }: Memory): Promise<void> {
+    const scanner = new FrameScanner(this.io, file, source.number, FILE_HEADER, source.written, window)
     for (let frame = await scanner.next(); frame; frame = await scanner.next()) {
-      if (frame.whole) this.takeSurvivors(frame, into)
+      if (frame.whole) this.takeSurvivors(frame, survivors)
       else if (frame.unreadable) throw unreadable(source.path, frame.start)
       else this.damaged(source, frame.start, frame.end, 'checksum failed')
     }

@@ -74,9 +74,13 @@ export class DiskIo {
     })
   }
 
-  /** Up to `length` bytes at `position`; fewer only at the end of the file. */
-  read(file: DiskFile, position: number, length: number): Promise<Buffer> {
-    const into = Buffer.allocUnsafeSlow(length)
+  /** Up to `length` bytes at `position`, in `into` when given; fewer only at the end of the file. */
+  read(
+    file: DiskFile,
+    position: number,
+    length: number,
+    into: Buffer = Buffer.allocUnsafeSlow(length),
+  ): Promise<Buffer> {
     return new Promise((resolve, reject) => {
       this.disk.read(file, into, position, (error, count) => {
         if (error) reject(error)
@@ -90,10 +94,11 @@ export class DiskIo {
     file: DiskFile,
     position: number,
     length: number,
+    into?: Buffer,
   ): Promise<{ bytes: Buffer; unreadable: boolean }> {
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       try {
-        return { bytes: await this.read(file, position, length), unreadable: false }
+        return { bytes: await this.read(file, position, length, into), unreadable: false }
       } catch {
         // Asked again, then in smaller pieces.
       }

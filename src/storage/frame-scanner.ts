@@ -28,7 +28,8 @@ export class ScannedFrame {
 
 /**
  * Reads the frames of a file one after the other, and finds the next whole one after damage by searching for its
- * magic. Holds one window of the file, or one frame, in memory.
+ * magic. Holds one window of the file, or one frame, in memory: its own, or that of its owner, who has done with a frame
+ * when he asks for the next.
  */
 export class FrameScanner {
   private readonly io: DiskIo
@@ -39,14 +40,16 @@ export class FrameScanner {
   private windowStart = 0
   private windowUnreadable = false
   private position: number
+  private readonly memory: Buffer | undefined
   private readonly found = new ScannedFrame()
 
-  constructor(io: DiskIo, file: DiskFile, segment: number, from: number, size: number) {
+  constructor(io: DiskIo, file: DiskFile, segment: number, from: number, size: number, memory?: Buffer) {
     this.io = io
     this.file = file
     this.segment = segment
     this.position = from
     this.size = size
+    this.memory = memory
   }
 
   /** The next frame or damaged range; undefined at the end. */
@@ -104,8 +107,10 @@ export class FrameScanner {
   private async ensure(position: number, length: number): Promise<void> {
     const end = Math.min(this.size, position + length)
     if (position >= this.windowStart && end <= this.windowStart + this.window.length) return
-    const size = Math.min(this.size - position, Math.max(WINDOW, length))
-    const { bytes, unreadable } = await this.io.readPatiently(this.file, position, size)
+    const { memory } = this
+    const size = Math.min(this.size - position, Math.max(memory?.length ?? WINDOW, length))
+    const into = memory && size <= memory.length ? memory.subarray(0, size) : undefined
+    const { bytes, unreadable } = await this.io.readPatiently(this.file, position, size, into)
     this.window = bytes
     this.windowStart = position
     this.windowUnreadable = unreadable

@@ -142,6 +142,7 @@ export class Maintenance {
   private run(): void {
     if (this.running || this.stopped) return
     this.running = this.work().finally(() => {
+      this.parts.compaction.rest()
       this.running = undefined
     })
   }

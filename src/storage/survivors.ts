@@ -1,12 +1,14 @@
 const SLAB = 4 * 1024 * 1024
 
-/** Operations gathered from segments that are to move, copied, with the run that each belongs to. */
+/** Operations gathered from segments that are to move, copied, with the run that each belongs to. Used again, it keeps its memory. */
 export class Survivors {
   count = 0
   /** Queue of each run, by ordinal. */
   readonly queues: number[] = []
   private readonly ordinals = new Map<number, number>()
   private readonly slabs: Buffer[] = []
+  private slab = -1
+  /** Of the slab that is being filled. */
   private used = SLAB
   private lsns: Float64Array = new Float64Array(1024)
   private runs: Uint32Array = new Uint32Array(1024)
@@ -18,18 +20,23 @@ export class Survivors {
   add(queue: number, lsn: number, bytes: Buffer, start: number, end: number): void {
     if (this.count === this.lsns.length) this.grow()
     const length = end - start
-    if (this.used + length > SLAB) {
-      this.slabs.push(Buffer.allocUnsafeSlow(Math.max(SLAB, length)))
-      this.used = 0
-    }
-    bytes.copy(this.slabs.at(-1)!, this.used, start, end)
+    if (this.used + length > SLAB) this.nextSlab(length)
+    bytes.copy(this.slabs[this.slab]!, this.used, start, end)
     const index = this.count++
     this.lsns[index] = lsn
     this.runs[index] = this.ordinalOf(queue)
-    this.slabOf[index] = this.slabs.length - 1
+    this.slabOf[index] = this.slab
     this.starts[index] = this.used
     this.lengths[index] = length
     this.used += length
+  }
+
+  clear(): void {
+    this.count = 0
+    this.queues.length = 0
+    this.ordinals.clear()
+    this.slab = -1
+    this.used = SLAB
   }
 
   /** Indexes by rising queue, and by LSN within a queue: a counting sort, which keeps the order of addition. */
@@ -66,6 +73,12 @@ export class Survivors {
     const start = this.starts[index]!
     slab.copy(target, at, start, start + this.lengths[index]!)
     target.writeUInt32LE((target[at]! | (lsnDelta << 8)) >>> 0, at)
+  }
+
+  private nextSlab(length: number): void {
+    const next = this.slabs[++this.slab]
+    if (!next || next.length < length) this.slabs[this.slab] = Buffer.allocUnsafeSlow(Math.max(SLAB, length))
+    this.used = 0
   }
 
   private ordinalOf(queue: number): number {

@@ -273,25 +273,34 @@ test('blocks are handed out once, given back, and forgotten at the end', () => {
   )
 })
 
-test('survivors come out by queue, then by LSN, each with its bytes', () => {
+test('survivors come out by queue, then by LSN, each with its bytes, also of memory that was used before', () => {
+  const survivors = new Survivors()
   fc.assert(
     fc.property(
       fc.array(fc.record({ queue: fc.nat(1e6), size: fc.integer({ min: 8, max: 200 }) }), { minLength: 1 }),
-      (list) => {
-        const survivors = new Survivors()
+      fc.nat(255),
+      (list, fill) => {
+        survivors.clear()
         list.forEach(({ queue, size }, i) => {
-          const bytes = Buffer.alloc(size + 10, i & 0xff)
+          const bytes = Buffer.alloc(size + 10, i ^ fill)
           bytes[5] = OperationType.publish
           survivors.add(queue, 100 + i, bytes, 5, 5 + size)
         })
-        const order = [...survivors.inRuns()].map((index) => [survivors.queue(index), survivors.lsn(index)])
+        const order = [...survivors.inRuns()]
         const expected = list
           .map(({ queue }, i) => [queue, 100 + i])
           .sort((a, b) => a[0]! - b[0]! || a[1]! - b[1]!)
-        assert.deepEqual(order, expected)
+        assert.deepEqual(
+          order.map((index) => [survivors.queue(index), survivors.lsn(index)]),
+          expected,
+        )
         const target = Buffer.alloc(300)
-        survivors.copyTo(target, 3, 0, 0x123456)
-        assert.equal(target.readUInt32LE(3), ((0x123456 << 8) | OperationType.publish) >>> 0)
+        for (const index of order) {
+          survivors.copyTo(target, 3, index, 0x123456)
+          assert.equal(target.readUInt32LE(3), ((0x123456 << 8) | OperationType.publish) >>> 0)
+          const rest = target.subarray(7, 3 + survivors.length(index))
+          assert.ok(rest.every((byte) => byte === ((index ^ fill) & 0xff)))
+        }
       },
     ),
     settings,
