@@ -11,8 +11,8 @@ import type {
 const MOST_OUTPUT = 1024 * 1024
 /** How long a transport may take to close after the protocol has ended. Milliseconds. */
 const LINGER = 5_000
-/** A connection is asked at least so often what it waits for, since that changes with what it reads. Milliseconds. */
-const LONGEST_WAIT = 1_000
+/** A connection is asked at least so often what it waits for; it says when that has come nearer. Milliseconds. */
+const LONGEST_WAIT = 10_000
 
 /** What the pumps of one server share: the turn at whose end they write, and counts. */
 export class PumpStation {

@@ -2,6 +2,8 @@ import type { MillraceError } from '../model/errors.ts'
 import type { ConnectionSink, PublishOutcome } from './api.ts'
 import type { Consumer } from './consumer.ts'
 
+const NONE = -1
+
 /** A connection of a host: the scope of consumers and connection-lived queues, and what is to be told to its sink. */
 export class Connection {
   readonly id: number
@@ -18,13 +20,14 @@ export class Connection {
   // What few connections have is made when it is needed: an empty map would be looked for in memory with each message.
   /** Half messages that are not durable yet: their ids, by the tags of their publications. */
   private preparing: Map<number, string> | undefined
-  private outcomes: PublishOutcome[] = []
-  /** The newest of the outcomes, while it may cover further tags; null: it says more than accepted. */
-  private run: { -readonly [K in keyof PublishOutcome]: PublishOutcome[K] } | null = null
+  private outcomes: PublishOutcome[] | undefined
+  /** Tags accepted after those outcomes, which become one of them when they are told. */
+  private firstAccepted = NONE
+  private lastAccepted = NONE
   private schedules: Map<number, number> | undefined
-  private requests: number[] = []
-  private notices: ((sink: ConnectionSink) => void)[] = []
-  private afterwards: (() => void)[] = []
+  private requests: number[] | undefined
+  private notices: ((sink: ConnectionSink) => void)[] | undefined
+  private afterwards: (() => void)[] | undefined
   private delivering: Set<Consumer> | undefined
 
   constructor(id: number, sink: ConnectionSink, clientId: string | undefined, since: number) {
@@ -43,18 +46,28 @@ export class Connection {
     }
     this.schedules?.delete(tag)
     this.preparing?.delete(tag)
+    this.outcomes = this.takeOutcomes()
     this.outcomes.push({ tag, last: tag, error, prepared, scheduled })
-    this.run = null
   }
 
   private accepted(tag: number): void {
-    const { run } = this
-    if (run !== null && run.last === tag - 1) {
-      run.last = tag
+    if (this.firstAccepted !== NONE && this.lastAccepted === tag - 1) {
+      this.lastAccepted = tag
       return
     }
-    this.run = { tag, last: tag, error: undefined, prepared: undefined, scheduled: undefined }
-    this.outcomes.push(this.run)
+    if (this.firstAccepted !== NONE) this.outcomes = this.takeOutcomes()
+    this.firstAccepted = this.lastAccepted = tag
+  }
+
+  private takeOutcomes(): PublishOutcome[] {
+    const { outcomes, firstAccepted: tag, lastAccepted: last } = this
+    this.outcomes = undefined
+    this.firstAccepted = NONE
+    if (tag === NONE) return outcomes ?? []
+    const run = { tag, last, error: undefined, prepared: undefined, scheduled: undefined }
+    if (outcomes === undefined) return [run]
+    outcomes.push(run)
+    return outcomes
   }
 
   /** The publication of this tag has been scheduled under this LSN, and is not confirmed yet. */
@@ -70,6 +83,7 @@ export class Connection {
   }
 
   settled(request: number): void {
+    this.requests ??= []
     this.requests.push(request)
   }
 
@@ -80,27 +94,28 @@ export class Connection {
 
   /** For what happens rarely; told before the rest of the turn. */
   tellLater(notice: (sink: ConnectionSink) => void): void {
+    this.notices ??= []
     this.notices.push(notice)
   }
 
   /** To be called when the deliveries of this turn have been handed over. */
   tellAfter(notice: () => void): void {
+    this.afterwards ??= []
     this.afterwards.push(notice)
   }
 
   /** Hands over what has gathered. The sink may call into the engine. */
   flush(): void {
     if (this.closed) return
-    if (this.notices.length > 0) for (const notice of this.notices.splice(0)) notice(this.sink)
-    if (this.outcomes.length > 0) {
-      const outcomes = this.outcomes
-      this.outcomes = []
-      this.run = null
-      this.sink.published(outcomes)
+    if (this.notices) {
+      const { notices } = this
+      this.notices = undefined
+      for (const notice of notices) notice(this.sink)
     }
-    if (this.requests.length > 0) {
-      const requests = this.requests
-      this.requests = []
+    if (this.firstAccepted !== NONE || this.outcomes) this.sink.published(this.takeOutcomes())
+    if (this.requests) {
+      const { requests } = this
+      this.requests = undefined
       this.sink.settled(requests)
     }
     if (this.delivering) {
@@ -108,6 +123,10 @@ export class Connection {
       this.delivering = undefined
       for (const consumer of consumers) if (!this.closed) consumer.flush(this.sink)
     }
-    if (this.afterwards.length > 0) for (const notice of this.afterwards.splice(0)) notice()
+    if (this.afterwards) {
+      const { afterwards } = this
+      this.afterwards = undefined
+      for (const notice of afterwards) notice()
+    }
   }
 }

@@ -4,6 +4,8 @@ import { test } from 'node:test'
 import type { Operation } from '../../src/gateway/permissions.ts'
 import { MillraceError } from '../../src/model/errors.ts'
 import { Described } from '../../src/wire/amqp10/values.ts'
+import { Recorder } from '../wire/pair.ts'
+import { bytesOf } from '../wire/raw.ts'
 import { GatewayBench, source, target } from './support.ts'
 
 const SOLE = ['sole-connection-for-container']
@@ -22,6 +24,37 @@ test('a client that is to be the only one of its container is refused while anot
   await first.close()
   const third = await bench.client({ containerId: 'id', desiredCapabilities: SOLE })
   assert.equal(third.end, undefined)
+})
+
+test('the host is to look at the time again after an open, a refusal and a close: each brings deadlines with it', async () => {
+  const bench = await GatewayBench.start()
+  let hurried = 0
+  const events = {
+    writable: () => {},
+    resumed: () => {},
+    ended: () => {},
+    faulted: () => {},
+    hurried: () => {
+      hurried++
+    },
+  }
+  const holder = await bench.client({ containerId: 'id', desiredCapabilities: SOLE })
+  const opening = new Recorder({ role: 'client' })
+  opening.isClient = true
+  opening.peer.start()
+  opening.peer.open({ containerId: 'other' })
+  const hosted = bench.gateway.connect({ remote: 'test', now: 0, events })
+  hosted.receive(bytesOf(opening.peer.takeOutput()!))
+  assert.equal(hurried, 1, 'open')
+  hosted.close()
+  assert.equal(hurried, 2, 'close')
+  const refused = new Recorder({ role: 'client' })
+  refused.isClient = true
+  refused.peer.start()
+  refused.peer.open({ containerId: 'id', desiredCapabilities: SOLE })
+  bench.gateway.connect({ remote: 'test', now: 0, events }).receive(bytesOf(refused.peer.takeOutput()!))
+  assert.equal(hurried, 3, 'refusal')
+  await holder.close()
 })
 
 test('one that is to replace the others does', async () => {

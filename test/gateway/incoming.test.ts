@@ -130,6 +130,24 @@ test('messages of several frames, kept whole or streamed into the engine, arrive
   assert.equal(bench.bench.status('q').messages, 0)
 })
 
+test('what a message that is still coming has said of itself is not forgotten over a whole one between', async () => {
+  const bench = await GatewayBench.start()
+  const client = await bench.client()
+  const slow = await client.sender({ address: 'q' })
+  const quick = await client.sender({ address: 'q' })
+  const receiver = await client.receiver({ address: 'q', credit: 10 })
+  // So large that its head is read long before its end.
+  const value = Buffer.alloc(600_000)
+  const bytes = Buffer.concat([header(true, 8), encodeMessage({ body: { kind: 'bytes', value } })])
+  slow.link.begin(false, 0, null)
+  slow.link.append(bytes, 0, 500_000, false)
+  await bench.idle()
+  assert.equal(await quick.send('whole', { prefix: header(true, 2) }), 'accepted')
+  assert.equal((await receiver.takeOne()).header[1], 2)
+  slow.link.append(bytes, 500_000, bytes.length, true)
+  assert.equal((await receiver.takeOne()).header[1], 8)
+})
+
 test('messages of several frames that come on several links at once are not taken for each other', async () => {
   const bench = await GatewayBench.start()
   const client = await bench.client()

@@ -140,7 +140,9 @@ export class AmqpConnection implements HostedConnection, ConnectionSink {
   }
 
   close(error?: AmqpError): void {
-    if (!this.isOver) this.peer.close(error)
+    if (this.isOver) return
+    this.peer.close(error)
+    this.events.hurried?.()
   }
 
   closed(): void {
@@ -213,11 +215,11 @@ export class AmqpConnection implements HostedConnection, ConnectionSink {
       const { clientId } = this
       this.number = this.engine.connect(this, { clientId: clientId === '' ? undefined : clientId })
       this.peer.open(answer)
-      this.events.hurried?.()
     } catch (cause) {
       if (!isMillraceError(cause)) throw cause
       this.peer.refuse(refusal(cause))
     }
+    this.events.hurried?.()
   }
 
   private leave(): void {
@@ -233,7 +235,11 @@ export class AmqpConnection implements HostedConnection, ConnectionSink {
   // What the engine tells.
 
   published(outcomes: readonly PublishOutcome[]): void {
-    this.guard(() => this.sends.published(outcomes))
+    try {
+      this.sends.published(outcomes)
+    } catch (cause) {
+      this.fault(cause)
+    }
   }
 
   settled(requests: readonly number[]): void {

@@ -61,7 +61,7 @@ export interface ConnectionEvents {
   writable(): void
   /** `readable` has become true again. */
   resumed(): void
-  /** What `tick` has answered is too late: an open has brought deadlines with it. */
+  /** What `tick` has answered is too late: an open or our close has brought deadlines with it. */
   hurried?(): void
   /** The client is who it says. */
   authenticated?(user: string): void

@@ -37,6 +37,13 @@ const FIRST_CREDIT = 100
 
 const nothing = new Uint8Array(0)
 
+/**
+ * Of whole messages on links with a fixed address, one after the other: with thousands of links, an object of each would be out
+ * of the caches. What is still to be read of others keeps a head of its own, and so does a relay, whose messages resemble
+ * each other.
+ */
+const passingHead = new MessageHead()
+
 /** Filled anew for each message of any link: the engine keeps none. */
 const publication: { -readonly [K in keyof Publication]: Publication[K] } = {
   tag: 0,
@@ -82,7 +89,8 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
   private readonly options: IncomingOptions
   private readonly number: number
   private readonly canReject: boolean
-  private readonly head: MessageHead
+  private readonly destination: Route | Relay
+  private ownHead: MessageHead | undefined
   private body: IncomingBody | undefined
   /** What became of the delivery whose parts still come: they are passed over. */
   private refused = false
@@ -95,9 +103,10 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
   /** Queues that hold its sends; undefined as long as there is none, as is asked twice with each message. */
   private blocks: Set<string> | undefined
   /** What the client of a relay has been told: queues whose sends are held, and why. */
-  private readonly held: Map<string, string> = new Map()
+  private held: Map<string, string> | undefined
   private undecided = 0
   private undecidedBytes = 0
+  /** Whole bytes: a fraction would be an object beside this one. */
   private averageSize: number
   private over = false
   /** Decided, and to be forgotten when the sender has settled them: receiver-settle-mode second (core 2.6.12). */
@@ -109,8 +118,8 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
     this.connection = connection
     this.engine = connection.engine
     this.link = link
-    this.head = new MessageHead(connection.unsaidDurability)
-    this.averageSize = connection.gateway.limits.unsettledBytes / FIRST_CREDIT
+    this.destination = options.destination
+    this.averageSize = Math.floor(connection.gateway.limits.unsettledBytes / FIRST_CREDIT)
     const outcomes = attach.source?.outcomes ?? []
     this.canReject = outcomes.length === 0 || outcomes.includes(REJECTED)
     if (attach.rcvSettleMode === 'second') this.unforgotten = new Set()
@@ -150,19 +159,27 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
   }
 
   private whole({ id, settled, bytes, start, end }: TransferPart): void {
-    const { head } = this
-    head.read(bytes, start, end, this.options.destination instanceof Relay)
+    const isRelay = this.destination instanceof Relay
+    const head = isRelay ? this.headOfOurs() : passingHead
+    head.read(bytes, start, end, isRelay, this.connection.unsaidDurability)
     publication.payload = bytes.subarray(head.payloadStart, end)
     publication.body = undefined
     publication.deduplicationId = undefined
-    this.publish(id, settled, end - start)
+    this.publish(head, id, settled, end - start)
+  }
+
+  private headOfOurs(): MessageHead {
+    this.ownHead ??= new MessageHead()
+    return this.ownHead
   }
 
   /** A part of a message of several frames. */
   private gather(part: TransferPart): void {
+    const head = this.headOfOurs()
     this.body ??= new IncomingBody(this.connection, (bytes) => {
-      this.head.read(bytes, 0, bytes.length, this.options.destination instanceof Relay)
-      return this.head.payloadStart
+      const isRelay = this.destination instanceof Relay
+      head.read(bytes, 0, bytes.length, isRelay, this.connection.unsaidDurability)
+      return head.payloadStart
     })
     this.body.append(part.bytes, part.start, part.end)
     if (part.more) return
@@ -172,14 +189,13 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
     publication.payload = body.payload
     publication.body = body.number
     publication.deduplicationId = body.deduplicationId
-    this.publish(part.id, part.settled, body.size)
+    this.publish(head, part.id, part.settled, body.size)
     body.release()
     publication.payload = nothing
   }
 
-  private publish(id: number, settled: boolean, size: number): void {
-    const { head, connection, options } = this
-    const { destination } = options
+  private publish(head: MessageHead, id: number, settled: boolean, size: number): void {
+    const { connection, destination } = this
     const route =
       destination instanceof Relay ? destination.routeOf(head.to, head.toKind) : (destination as Route)
     // Throws when it is gone: a temporary queue is not created again for a late reply.
@@ -194,12 +210,12 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
     publication.group = head.group
     publication.due = head.schedule.due(connection.gateway.wall)
     publication.repeat = head.schedule.repetition
-    this.identify(id)
+    this.identify(id, head.prepare)
     publication.tag = connection.sends.add(this.number, id, size, settled)
     this.undecided++
     this.undecidedBytes += size
     if (!this.blocks) connection.intake.add(size)
-    this.averageSize += (size - this.averageSize) / 16
+    this.averageSize += Math.floor((size - this.averageSize) / 16)
     try {
       this.engine.publish(connection.number, publication)
     } catch (cause) {
@@ -209,9 +225,8 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
   }
 
   /** What may be rolled back has no identity: its sequence must not count as stored. */
-  private identify(id: number): void {
+  private identify(id: number, prepare: string | undefined): void {
     const { transaction } = this
-    const { prepare } = this.head
     const certain = transaction === undefined && prepare === undefined
     publication.transaction = transaction?.number
     publication.prepare = prepare === undefined ? undefined : { group: prepare }
@@ -291,14 +306,13 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
     tag: Uint8Array | undefined,
     transaction: Transaction | undefined,
   ): void {
-    const { options } = this
     const reason = amqpError(error)
     const state = this.canReject ? rejectedWith(reason) : released
     if (!settled) this.settle(id, transaction?.answer(state) ?? state)
     if (!settled && this.canReject) return
     // Who cannot be told otherwise that his transaction is not there is told so (core 4.3).
     const lost = error.code === 'transaction-not-found'
-    if (!lost && (transaction || !(options.destination instanceof Relay))) return
+    if (!lost && (transaction || !(this.destination instanceof Relay))) return
     const info = new Map(reason.info)
     if (tag) info.set('delivery-tag', Uint8Array.from(tag))
     this.end({ ...reason, info })
@@ -318,7 +332,10 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
 
   /** Sends to the queue are held: no more are asked for, and the sender is told why. */
   blocked(queue: string, reason: string): void {
-    if (this.tellsQueues) this.tellHeld(this.held.set(queue, reason))
+    if (this.tellsQueues) {
+      this.held ??= new Map()
+      this.tellHeld(this.held.set(queue, reason))
+    }
     if (!this.concerns(queue) || this.blocks?.has(queue)) return
     if (!this.blocks) this.connection.intake.remove(this.undecidedBytes)
     this.blocks ??= new Set()
@@ -327,7 +344,7 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
   }
 
   unblocked(queue: string): void {
-    if (this.held.delete(queue)) this.tellHeld(this.held)
+    if (this.held?.delete(queue)) this.tellHeld(this.held)
     if (!this.blocks?.delete(queue) || this.blocks.size > 0) return
     this.blocks = undefined
     this.connection.intake.add(this.undecidedBytes)
@@ -345,13 +362,13 @@ export class IncomingLink implements ReceiverEvents, Sender, Starved, EngineProd
   }
 
   private get hasManyQueues(): boolean {
-    const { destination } = this.options
+    const { destination } = this
     return destination instanceof Relay || destination.also !== undefined
   }
 
   /** '' stands for every queue. Where there are several, each message is answered for itself. */
   private concerns(queue: string): boolean {
-    const destination = this.options.destination as Route
+    const destination = this.destination as Route
     if (this.hasManyQueues) return false
     return queue === '' || (destination.mandatory && destination.key === queue)
   }

@@ -42,11 +42,11 @@ class Latest {
 }
 
 /**
- * What the broker reads of a message that is sent to it (core 3.2.1, 3.2.2, 3.2.4); one object serves all messages of a link.
+ * What the broker reads of a message that is sent to it (core 3.2.1, 3.2.2, 3.2.4); one object serves one message after the other.
  * The payload that it keeps begins behind header and delivery annotations, and is not looked into any further.
  */
 export class MessageHead {
-  durability: Durability
+  durability: Durability = 'disk'
   priority: number = DEFAULT_PRIORITY
   /** Milliseconds; 0 for none, also when the header says 0, as JMS does. */
   ttl: number = 0
@@ -65,17 +65,16 @@ export class MessageHead {
   private latestTo: Latest | undefined
   /** Annotations that say nothing but the kind of `to`. */
   private latestAnnotations: Latest | undefined
-  private readonly unsaidDurability: Durability
 
-  /** `unsaidDurability`: of a message that does not say whether it is durable. */
-  constructor(unsaidDurability: Durability) {
-    this.unsaidDurability = unsaidDurability
+  /** `unsaidDurability`: of a message that does not say whether it is durable. Throws `message-invalid`. */
+  read(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    addressed: boolean,
+    unsaidDurability: Durability,
+  ): void {
     this.durability = unsaidDurability
-  }
-
-  /** Throws `message-invalid`. */
-  read(bytes: Uint8Array, start: number, end: number, addressed: boolean): void {
-    this.durability = this.unsaidDurability
     this.priority = DEFAULT_PRIORITY
     this.ttl = 0
     this.absoluteExpiry = 0

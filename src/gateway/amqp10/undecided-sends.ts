@@ -26,7 +26,9 @@ export interface Sender {
 export class UndecidedSends {
   private readonly window = new Window()
   private readonly senders = new Map<number, Sender>()
-  private readonly told: Sender[] = []
+  /** To hear of the end of this turn: mostly it is one. */
+  private told: Sender | undefined
+  private alsoTold: Sender[] | undefined
   /** Of the decision before: what comes in a row is mostly of one sender. 0: of none. */
   private latestNumber = 0
   private latest: Sender | undefined
@@ -70,11 +72,10 @@ export class UndecidedSends {
       const outcome = outcomes[i]!
       for (let tag = outcome.tag; tag <= outcome.last; tag++) this.decided(tag, outcome)
     }
-    const { told } = this
-    for (let sender = told.pop(); sender; sender = told.pop()) {
-      sender.isTold = false
-      sender.decidedAll()
-    }
+    const { told, alsoTold } = this
+    this.told = this.alsoTold = undefined
+    if (told) tellEnd(told)
+    if (alsoTold) for (const sender of alsoTold) tellEnd(sender)
   }
 
   private decided(tag: number, { error, prepared, scheduled }: PublishOutcome): void {
@@ -88,11 +89,21 @@ export class UndecidedSends {
     sender.decided(id, size, (label & 1) === 1, error, prepared, scheduled)
     if (sender.isTold) return
     sender.isTold = true
-    this.told.push(sender)
+    if (!this.told) {
+      this.told = sender
+      return
+    }
+    this.alsoTold ??= []
+    this.alsoTold.push(sender)
   }
 
   private turnTo(number: number): void {
     this.latestNumber = number
     this.latest = this.senders.get(number)
   }
+}
+
+function tellEnd(sender: Sender): void {
+  sender.isTold = false
+  sender.decidedAll()
 }

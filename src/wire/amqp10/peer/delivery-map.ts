@@ -10,6 +10,8 @@ class Page {
   live = 0
 }
 
+const NONE = -1
+
 /** Called with ids that are consecutive and of one link. */
 type Visit = (handle: number, first: number, last: number) => void
 
@@ -21,9 +23,31 @@ export class DeliveryMap {
   private readonly pages = new Map<number, Page>()
   private current: Page | undefined
   private currentNumber = -1
+  private count = 0
+  /** The only one, as long as it is alone, is in no page: those who send one by one never have any. Its handle; -1: none. */
+  private aloneHandle = NONE
+  private alone = 0
 
   /** `id` is the successor of the one added before. */
   add(id: number, handle: number): void {
+    if (this.count++ === 0) {
+      this.alone = id
+      this.aloneHandle = handle
+      return
+    }
+    this.join()
+    this.put(id, handle)
+  }
+
+  /** The one that was alone is so no more. */
+  private join(): void {
+    const { aloneHandle } = this
+    if (aloneHandle === NONE) return
+    this.aloneHandle = NONE
+    this.put(this.alone, aloneHandle)
+  }
+
+  private put(id: number, handle: number): void {
     const number = id >>> PAGE_BITS
     if (number !== this.currentNumber) this.turn(number)
     const page = this.current!
@@ -45,23 +69,32 @@ export class DeliveryMap {
 
   /** Settles `id`; answers the handle of its link, -1 when it was settled before. */
   take(id: number): number {
+    const { aloneHandle } = this
+    if (aloneHandle !== NONE) {
+      if (id !== this.alone) return NONE
+      this.aloneHandle = NONE
+      this.count = 0
+      return aloneHandle
+    }
     const page = this.page(id >>> PAGE_BITS)
-    return page ? this.takeFrom(page, id) : -1
+    return page ? this.takeFrom(page, id) : NONE
   }
 
   private takeFrom(page: Page, id: number): number {
     const index = id & PAGE_MASK
     const handle = page.handles[index]! - 1
-    if (handle < 0) return -1
+    if (handle < 0) return NONE
     page.handles[index] = 0
+    this.count--
     if (--page.live === 0 && page !== this.current) this.pages.delete(id >>> PAGE_BITS)
     return handle
   }
 
   /** The handle of the link of `id`; -1 when it is settled. */
   get(id: number): number {
+    if (this.aloneHandle !== NONE) return id === this.alone ? this.aloneHandle : NONE
     const page = this.page(id >>> PAGE_BITS)
-    return page ? page.handles[id & PAGE_MASK]! - 1 : -1
+    return page ? page.handles[id & PAGE_MASK]! - 1 : NONE
   }
 
   /** Settles first..last; answers whether any was unsettled. */
@@ -83,6 +116,7 @@ export class DeliveryMap {
    * range of four billion costs is bounded by what is unsettled.
    */
   visit(first: number, last: number, settle: boolean, visit: Visit): void {
+    this.join()
     const run = new Run(visit)
     for (const number of this.numbersBetween(first >>> PAGE_BITS, last >>> PAGE_BITS)) {
       const page = this.page(number)
@@ -114,11 +148,13 @@ export class DeliveryMap {
 
   /** Forgets the deliveries of a link that is gone. */
   forget(handle: number): void {
+    this.join()
     for (const [number, page] of this.pages) {
       for (let i = 0; i < PAGE_SIZE; i++) {
         if (page.handles[i] !== handle + 1) continue
         page.handles[i] = 0
         page.live--
+        this.count--
       }
       if (page.live === 0 && page !== this.current) this.pages.delete(number)
     }

@@ -88,7 +88,7 @@ export interface SenderEvents extends LinkEvents {
   disposition(first: number, last: number, state: DeliveryState | undefined, settled: boolean): void
 }
 
-/** A part of a delivery. One object per link, filled anew for each call. */
+/** A part of a delivery. One object for many, filled anew for each call. */
 export interface TransferPart {
   id: number
   /** Valid during the call. */

@@ -8,6 +8,34 @@ import { distance, next } from './serial.ts'
 const MAX_TAG = 32
 const none: Buffer = Buffer.alloc(0)
 
+/** A part of a delivery as its link's events are shown it. */
+class Part implements TransferPart {
+  id = 0
+  tag: Uint8Array = none
+  format = 0
+  settled = false
+  state: DeliveryState | undefined
+  first = true
+  more = false
+  aborted = false
+  bytes: Uint8Array = none
+  start = 0
+  end = 0
+  private readonly tagMemory = new Uint8Array(MAX_TAG)
+  private readonly tags: Uint8Array[] = []
+
+  /** A view of our own memory, one per length, so that a tag makes no garbage and outlives the frame. */
+  copyTag(bytes: Buffer, start: number, end: number): void {
+    const size = end - start
+    for (let i = 0; i < size; i++) this.tagMemory[i] = bytes[start + i]!
+    this.tags[size] ??= this.tagMemory.subarray(0, size)
+    this.tag = this.tags[size]
+  }
+}
+
+/** For the deliveries of any link that come in one frame: with thousands of links, an object of each would be out of the caches. */
+const whole = new Part()
+
 /** The end of a link to which messages come. */
 export class ReceiverLink extends Link<ReceiverEvents> {
   readonly role = 'receiver'
@@ -23,21 +51,8 @@ export class ReceiverLink extends Link<ReceiverEvents> {
   private received = -1
   /** Of the delivery that is half way, even when nobody listens any more. */
   private id = 0
-  private tagMemory: Uint8Array | undefined
-  private readonly tags: Uint8Array[] = []
-  private readonly part: TransferPart = {
-    id: 0,
-    tag: none,
-    format: 0,
-    settled: false,
-    state: undefined,
-    first: true,
-    more: false,
-    aborted: false,
-    bytes: none,
-    start: 0,
-    end: 0,
-  }
+  /** For deliveries that come in several frames; undefined as long as there was none. */
+  private part: Part | undefined
 
   protected get initialDeliveryCount(): number {
     return 0
@@ -130,9 +145,16 @@ export class ReceiverLink extends Link<ReceiverEvents> {
     this.received = more ? received : -1
     if (this.state === 'detached' || (first && !this.takeCredit())) return
     if (this.isTooLarge(received)) return
-    if (first) this.begin(frame, bytes)
-    else this.advance(frame)
-    this.deliver(frame, first, more, bytes, end)
+    const part = this.partFor(first && !more)
+    if (first) this.begin(part, frame, bytes)
+    else this.advance(part, frame)
+    this.deliver(part, frame, first, more, bytes, end)
+  }
+
+  private partFor(isWhole: boolean): Part {
+    if (isWhole) return whole
+    this.part ??= new Part()
+    return this.part
   }
 
   private startsWell(frame: TransferFrame): boolean {
@@ -175,32 +197,28 @@ export class ReceiverLink extends Link<ReceiverEvents> {
     return true
   }
 
-  private begin(frame: TransferFrame, bytes: Buffer): void {
-    const { part } = this
+  private begin(part: Part, frame: TransferFrame, bytes: Buffer): void {
     part.id = frame.deliveryId
-    part.tag = this.copyTag(bytes, frame.tagStart, frame.tagEnd)
+    part.copyTag(bytes, frame.tagStart, frame.tagEnd)
     part.format = Math.max(0, frame.format)
     part.settled = frame.settled
     if (!frame.settled && !frame.aborted) this.session.incoming.add(part.id, this.outputHandle)
   }
 
-  /** A view of our own memory, one per length, so that a tag makes no garbage and outlives the frame. */
-  private copyTag(bytes: Buffer, start: number, end: number): Uint8Array {
-    const size = end - start
-    this.tagMemory ??= new Uint8Array(MAX_TAG)
-    for (let i = 0; i < size; i++) this.tagMemory[i] = bytes[start + i]!
-    this.tags[size] ??= this.tagMemory.subarray(0, size)
-    return this.tags[size]
-  }
-
   /** 2.7.5: a later transfer may say that the delivery is settled, or that it is to be forgotten. */
-  private advance(frame: TransferFrame): void {
-    if (frame.settled) this.part.settled = true
-    if (frame.settled || frame.aborted) this.session.incoming.take(this.part.id)
+  private advance(part: Part, frame: TransferFrame): void {
+    if (frame.settled) part.settled = true
+    if (frame.settled || frame.aborted) this.session.incoming.take(part.id)
   }
 
-  private deliver(frame: TransferFrame, first: boolean, more: boolean, bytes: Buffer, end: number): void {
-    const { part } = this
+  private deliver(
+    part: Part,
+    frame: TransferFrame,
+    first: boolean,
+    more: boolean,
+    bytes: Buffer,
+    end: number,
+  ): void {
     part.state = frame.state
     part.first = first
     part.more = more

@@ -52,7 +52,8 @@ export class PeerSession {
   private readonly links = new Set<AnyLink>()
   private readonly settlements = new DispositionBatch(true)
   private readonly answers = new DispositionBatch(false)
-  private flowsDue: AnyLink[] = []
+  /** Undefined as long as there is none, as is asked with each output. */
+  private flowsDue: AnyLink[] | undefined
   private windowDue = false
 
   constructor(peer: Peer, channel: number, events: SessionEvents = unheard) {
@@ -201,7 +202,7 @@ export class PeerSession {
     if (transfers.congested) this.resume()
     if (frame.handle !== ABSENT) this.link(frame.handle)?.onFlow(frame)
     else if (frame.echo) this.dueWindow()
-    if (this.flowsDue.length > 0) peer.wake()
+    if (this.flowsDue) peer.wake()
   }
 
   private resume(): void {
@@ -353,6 +354,7 @@ export class PeerSession {
 
   /** Machine: a flow of that link is to be written at the end of the turn. */
   dueFlow(link: AnyLink): void {
+    this.flowsDue ??= []
     this.flowsDue.push(link)
     this.peer.wake()
   }
@@ -366,12 +368,14 @@ export class PeerSession {
   flush(): void {
     if (!this.open) return
     this.flushDispositions()
-    if (this.flowsDue.length > 0) {
-      const due = this.flowsDue
-      for (const link of due) if (link.state !== 'detached') link.writeFlow()
-      this.flowsDue = due.filter((link) => link.flowDue && link.state !== 'detached')
-    }
+    if (this.flowsDue) this.flushFlows(this.flowsDue)
     if (this.windowDue) this.sendFlow(undefined, undefined)
+  }
+
+  private flushFlows(due: readonly AnyLink[]): void {
+    for (const link of due) if (link.state !== 'detached') link.writeFlow()
+    const left = due.filter((link) => link.flowDue && link.state !== 'detached')
+    this.flowsDue = left.length > 0 ? left : undefined
   }
 
   /** Machine. */
