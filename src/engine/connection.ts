@@ -12,12 +12,14 @@ export class Connection {
   /** Monotonic milliseconds. */
   readonly since: number
   readonly consumers: Set<Consumer> = new Set()
-  readonly queues: Set<string> = new Set()
-  readonly bodies: Set<number> = new Set()
   closed = false
   /** In the list of those to be flushed at the end of the turn. */
   flushing = false
-  // What few connections have is made when it is needed: an empty map would be looked for in memory with each message.
+  // What few connections have is made when it is needed: an empty map takes room, or would be looked for with each message.
+  /** Names of the queues that live with it. */
+  queues: Set<string> | undefined
+  /** Numbers of bodies that are not finished. */
+  bodies: Set<number> | undefined
   /** Half messages that are not durable yet: their ids, by the tags of their publications. */
   private preparing: Map<number, string> | undefined
   private outcomes: PublishOutcome[] | undefined

@@ -40,6 +40,7 @@ export class Bodies {
   start(connection: Connection): number {
     const id = this.nextId++
     this.open.set(id, { connection, chunks: [], beginning: nothing, rest: none, filled: 0, size: 0 })
+    connection.bodies ??= new Set()
     connection.bodies.add(id)
     return id
   }
@@ -141,7 +142,7 @@ export class Bodies {
 
   private forget(id: number, body: Body): void {
     this.open.delete(id)
-    body.connection.bodies.delete(id)
+    body.connection.bodies?.delete(id)
     if (body.rest.length > 0 && this.spare.length < SPARE_CHUNKS) this.spare.push(body.rest)
   }
 

@@ -75,12 +75,13 @@ export class Lifetimes {
     const owner = this.core.connections.get(connection)
     if (owner === undefined || queue.owner !== 0) return
     queue.owner = connection
+    owner.queues ??= new Set()
     owner.queues.add(queue.name)
   }
 
   /** Queues that live with a connection go with it. */
   disown(connection: Connection): void {
-    for (const name of connection.queues) {
+    for (const name of connection.queues ?? []) {
       const queue = this.core.topology.queues.get(name)
       if (queue !== undefined) this.delete(queue, () => {})
     }
@@ -92,7 +93,7 @@ export class Lifetimes {
       return
     }
     this.core.topology.startDeleting(queue)
-    this.core.connections.get(queue.owner)?.queues.delete(queue.name)
+    this.core.connections.get(queue.owner)?.queues?.delete(queue.name)
     const gone = new MillraceError(
       'destination-not-found',
       `queue ${JSON.stringify(queue.name)} has been deleted`,

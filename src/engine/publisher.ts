@@ -81,7 +81,7 @@ export class Publisher {
   /** Forgets what a connection has waiting, and its unfinished bodies. */
   disconnected(connection: Connection): void {
     this.holds.forget(connection)
-    for (const body of connection.bodies) this.bodies.abort(body)
+    for (const body of connection.bodies ?? []) this.bodies.abort(body)
   }
 
   /** Refuses everything that waits. */

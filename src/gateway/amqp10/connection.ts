@@ -50,13 +50,14 @@ export class AmqpConnection implements HostedConnection, ConnectionSink {
   readonly intake: Intake
   readonly outlet: Outlet
   readonly sends: UndecidedSends = new UndecidedSends()
-  readonly transactions: Transactions
   readonly consumers: Map<number, EngineConsumer> = new Map()
   readonly producers: Set<EngineProducer> = new Set()
-  readonly checks: CheckLinks
   /** Links of all sessions. */
   links = 0
-  private readonly requests: Map<number, () => void> = new Map()
+  // What few clients use is made when it is needed: there may be tens of thousands of them.
+  private requests: Map<number, () => void> | undefined
+  private ownTransactions: Transactions | undefined
+  private ownChecks: CheckLinks | undefined
   private readonly events: ConnectionEvents
   private readonly remote: string
   private readonly since: number
@@ -66,8 +67,6 @@ export class AmqpConnection implements HostedConnection, ConnectionSink {
   constructor(gateway: AmqpGateway, options: ConnectionOptions) {
     this.gateway = gateway
     this.engine = gateway.engine
-    this.transactions = new Transactions(gateway.engine)
-    this.checks = new CheckLinks(this)
     this.user = options.user ?? ''
     this.events = options.events
     this.remote = options.remote
@@ -198,12 +197,23 @@ export class AmqpConnection implements HostedConnection, ConnectionSink {
 
   /** A number for a settlement request; `durable` is called when the engine has answered it. */
   request(durable: () => void): number {
+    this.requests ??= new Map()
     this.requests.set(this.nextRequest, durable)
     return this.nextRequest++
   }
 
   forgetRequest(number: number): void {
-    this.requests.delete(number)
+    this.requests?.delete(number)
+  }
+
+  get transactions(): Transactions {
+    this.ownTransactions ??= new Transactions(this.engine)
+    return this.ownTransactions
+  }
+
+  get checks(): CheckLinks {
+    this.ownChecks ??= new CheckLinks(this)
+    return this.ownChecks
   }
 
   private opened(open: Open): void {
@@ -245,8 +255,8 @@ export class AmqpConnection implements HostedConnection, ConnectionSink {
   settled(requests: readonly number[]): void {
     this.guard(() => {
       for (const number of requests) {
-        const durable = this.requests.get(number)
-        this.requests.delete(number)
+        const durable = this.requests?.get(number)
+        this.requests?.delete(number)
         durable?.()
       }
     })

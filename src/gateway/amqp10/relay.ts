@@ -9,7 +9,7 @@ const MAX_ROUTES = 1_000
 /** The anonymous terminus: each message says where it goes (Anonymous Terminus 1.0, 2.2). */
 export class Relay {
   private readonly connection: AmqpConnection
-  private readonly routes: Map<string, Route> = new Map()
+  private routes: Map<string, Route> | undefined
   /** What was asked for last is mostly asked for next. */
   private lastAddress: string | undefined
   private lastKind: string | undefined
@@ -32,6 +32,7 @@ export class Relay {
     if (address === undefined)
       throw new MillraceError('message-unroutable', 'a message to no fixed address needs the property to')
     const key = `${kind ?? ''} ${address}`
+    this.routes ??= new Map()
     const known = this.routes.get(key)
     if (known) return known
     const route = this.find(address, kind)

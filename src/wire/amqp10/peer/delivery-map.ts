@@ -20,7 +20,8 @@ type Visit = (handle: number, first: number, last: number) => void
  * settled goes, so that memory follows what is unsettled and not how long the oldest has been.
  */
 export class DeliveryMap {
-  private readonly pages = new Map<number, Page>()
+  /** Undefined as long as there was no more than one at a time. */
+  private pages: Map<number, Page> | undefined
   private current: Page | undefined
   private currentNumber = -1
   private count = 0
@@ -56,6 +57,7 @@ export class DeliveryMap {
   }
 
   private turn(number: number): void {
+    this.pages ??= new Map()
     if (this.current?.live === 0) this.pages.delete(this.currentNumber)
     const page = new Page()
     this.pages.set(number, page)
@@ -64,7 +66,7 @@ export class DeliveryMap {
   }
 
   private page(number: number): Page | undefined {
-    return number === this.currentNumber ? this.current : this.pages.get(number)
+    return number === this.currentNumber ? this.current : this.pages?.get(number)
   }
 
   /** Settles `id`; answers the handle of its link, -1 when it was settled before. */
@@ -86,7 +88,7 @@ export class DeliveryMap {
     if (handle < 0) return NONE
     page.handles[index] = 0
     this.count--
-    if (--page.live === 0 && page !== this.current) this.pages.delete(id >>> PAGE_BITS)
+    if (--page.live === 0 && page !== this.current) this.pages!.delete(id >>> PAGE_BITS)
     return handle
   }
 
@@ -139,24 +141,27 @@ export class DeliveryMap {
   }
 
   private numbersBetween(first: number, last: number): number[] {
+    const { pages } = this
+    if (!pages) return []
     const mask = 0xffff_ffff >>> PAGE_BITS
     const span = (last - first) & mask
-    if (span >= this.pages.size)
-      return [...this.pages.keys()].filter((number) => ((number - first) & mask) <= span)
+    if (span >= pages.size) return [...pages.keys()].filter((number) => ((number - first) & mask) <= span)
     return Array.from({ length: span + 1 }, (_, i) => (first + i) & mask)
   }
 
   /** Forgets the deliveries of a link that is gone. */
   forget(handle: number): void {
     this.join()
-    for (const [number, page] of this.pages) {
+    const { pages } = this
+    if (!pages) return
+    for (const [number, page] of pages) {
       for (let i = 0; i < PAGE_SIZE; i++) {
         if (page.handles[i] !== handle + 1) continue
         page.handles[i] = 0
         page.live--
         this.count--
       }
-      if (page.live === 0 && page !== this.current) this.pages.delete(number)
+      if (page.live === 0 && page !== this.current) pages.delete(number)
     }
   }
 }

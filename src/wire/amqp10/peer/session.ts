@@ -48,7 +48,7 @@ export class PeerSession {
   private readonly outputs: (AnyLink | undefined)[] = []
   private readonly inputs: (AnyLink | undefined)[] = []
   /** Handles of links that we detached with an error (2.8.17, errant-link). */
-  private readonly errant = new Set<number>()
+  private errant: Set<number> | undefined
   private readonly links = new Set<AnyLink>()
   private readonly settlements = new DispositionBatch(true)
   private readonly answers = new DispositionBatch(false)
@@ -171,7 +171,7 @@ export class PeerSession {
     if (this.inputs[handle]) return this.fail(SessionCondition.handleInUse, `handle ${handle} is in use`)
     const link = this.linkFor(attach.name, attach.role === 'sender' ? 'receiver' : 'sender')
     this.inputs[handle] = link
-    this.errant.delete(handle)
+    this.errant?.delete(handle)
     const answers = link.localAttach !== undefined
     link.attachReceived(attach, handle, initialDeliveryCount)
     if (!answers) this.events.attached(link, attach)
@@ -216,7 +216,7 @@ export class PeerSession {
   private link(handle: number): AnyLink | undefined {
     const link = this.inputs[handle]
     if (link) return link
-    const condition = this.errant.has(handle)
+    const condition = this.errant?.has(handle)
       ? SessionCondition.errantLink
       : SessionCondition.unattachedHandle
     this.fail(condition, `no link is attached to handle ${handle}`)
@@ -294,7 +294,10 @@ export class PeerSession {
     if (role === 'sender') this.outgoing.forget(handle)
     else this.incoming.forget(handle)
     this.flushDispositions()
-    if (error && link.inputHandle >= 0) this.errant.add(link.inputHandle)
+    if (error && link.inputHandle >= 0) {
+      this.errant ??= new Set()
+      this.errant.add(link.inputHandle)
+    }
     const finish = () => {
       this.write(encodeDetach(handle, closed, error))
       link.detachWritten = true
