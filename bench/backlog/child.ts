@@ -20,6 +20,8 @@ const payload = Buffer.alloc(SIZE, 'x')
 const disk = new WatchedDisk(new NodeDisk(process.argv[2]!))
 const load = new EngineLoad(disk)
 const delay = monitorEventLoopDelay({ resolution: RESOLUTION })
+/** Consumers that the last drain has left for the next one. */
+let staying: number[] = []
 
 function names({ first = 0, queues }: Queues): string[] {
   return Array.from({ length: queues }, (_, i) => `q${first + i}`)
@@ -31,12 +33,16 @@ async function publish({ count, ...queues }: Queues & { count: number }): Promis
 }
 
 /** From all queues at once, until `count` have come; a few more may have. */
-async function drain({ count, ...queues }: Queues & { count: number }): Promise<number> {
+async function drain({
+  count,
+  stay,
+  ...queues
+}: Queues & { count: number; stay?: boolean }): Promise<number> {
   const { delivered } = load
   const credit = Math.max(100, Math.min(4_000, Math.floor(CREDIT / queues.queues)))
-  const consumers = names(queues).map((name) => load.consume(name, credit))
+  if (staying.length === 0) staying = names(queues).map((name) => load.consume(name, credit))
   await load.until(delivered + count)
-  for (const consumer of consumers) load.cancel(consumer)
+  if (!stay) for (const consumer of staying.splice(0)) load.cancel(consumer)
   return load.delivered - delivered
 }
 

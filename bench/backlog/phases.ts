@@ -33,7 +33,8 @@ export async function takeOut(
   const { messages } = await broker.ask({ do: 'wait', milliseconds: 0 })
   for (let left = messages; left > 0; ) {
     const count = Math.min(step, left)
-    const seen = await broker.ask({ do: 'drain', count, queues })
+    // Consumers that come anew for each step would have the indexes of thousands of queues brought in for each of them.
+    const seen = await broker.ask({ do: 'drain', count, queues, stay: count < left })
     steps.push(seen)
     left = seen.messages
     progress(`${name}: drained`, messages - left, messages, seen)

@@ -10,7 +10,8 @@ export type Request =
   | { readonly do: 'declare'; readonly queues: number }
   /** To the queues in turn. */
   | ({ readonly do: 'publish'; readonly count: number } & Queues)
-  | ({ readonly do: 'drain'; readonly count: number } & Queues)
+  /** With `stay` the consumers are there for the next drain of the same queues, which must come next. */
+  | ({ readonly do: 'drain'; readonly count: number; readonly stay?: boolean } & Queues)
   | ({ readonly do: 'drain in turn' } & Queues)
   | { readonly do: 'keep up'; readonly count: number; readonly slow: boolean }
   | { readonly do: 'wait'; readonly milliseconds: number }

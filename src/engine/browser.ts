@@ -88,7 +88,7 @@ export class Browser {
         open++
         this.core.pager.peek(queue, lane, chunk, (entries) => {
           const slot = entries.find(lsn)
-          if (slot >= 0 && isHeld(entries.states[slot]!))
+          if (slot >= 0 && isHeld(entries.stateOf(slot)))
             locations.push(this.describe(queue, lane, entries, slot))
           finish()
         })
@@ -98,15 +98,15 @@ export class Browser {
   }
 
   private describe(queue: Queue, lane: Lane, chunk: Chunk, slot: number): MessageLocation {
-    const lsn = chunk.lsns[slot]!
-    const state = chunk.states[slot]!
+    const lsn = chunk.lsnOf(slot)
+    const state = chunk.stateOf(slot)
     const holder =
       state === StateCode.acquired ? queue.consumers.find((consumer) => consumer.holds(lsn)) : undefined
     return {
       queue: queue.name,
       lsn,
-      state: this.core.isVisible(lsn, chunk.flags[slot]!) ? states[state]! : 'not yet durable',
-      size: chunk.sizes[slot]!,
+      state: this.core.isVisible(lsn, chunk.flagsOf(slot)) ? states[state]! : 'not yet durable',
+      size: chunk.sizeOf(slot),
       priority: lane.priority,
       deliveryCount: chunk.deliveriesOf(slot),
       failures: chunk.failuresOf(slot),
@@ -145,9 +145,9 @@ export class Browser {
   private take(lane: Lane, chunk: Chunk, after: number, limit: number, found: Found[]): void {
     const now = this.core.clock.wall()
     for (let slot = 0; slot < chunk.length && found.length < limit; slot++) {
-      const lsn = chunk.lsns[slot]!
-      const flags = chunk.flags[slot]!
-      const state = chunk.states[slot]!
+      const lsn = chunk.lsnOf(slot)
+      const flags = chunk.flagsOf(slot)
+      const state = chunk.stateOf(slot)
       const expiry = chunk.expiryOf(slot)
       if (isUndecided(state)) continue
       if (lsn <= after || !isHeld(state) || !this.core.isVisible(lsn, flags) || (expiry > 0 && expiry <= now))

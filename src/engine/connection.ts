@@ -30,7 +30,7 @@ export class Connection {
   private requests: number[] | undefined
   private notices: ((sink: ConnectionSink) => void)[] | undefined
   private afterwards: (() => void)[] | undefined
-  private delivering: Set<Consumer> | undefined
+  private delivering: Consumer[] | undefined
 
   constructor(id: number, sink: ConnectionSink, clientId: string | undefined, since: number) {
     this.id = id
@@ -89,9 +89,10 @@ export class Connection {
     this.requests.push(request)
   }
 
+  /** The consumer has its first delivery of this turn. */
   willDeliver(consumer: Consumer): void {
-    this.delivering ??= new Set()
-    this.delivering.add(consumer)
+    this.delivering ??= []
+    this.delivering.push(consumer)
   }
 
   /** For what happens rarely; told before the rest of the turn. */

@@ -97,6 +97,7 @@ export class Connections {
       return
     }
     consumer.draining.push(done)
+    consumer.queue.draining ??= new Set()
     consumer.queue.draining.add(consumer)
     this.wake(consumer)
   }

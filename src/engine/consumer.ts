@@ -9,6 +9,9 @@ import type { Queue } from './queue.ts'
 import type { Interest } from './selective/interests.ts'
 import type { Row } from './selective/row.ts'
 
+/** Deliveries that a consumer has room for at first: where there are thousands, most hold one or two. */
+const RING = 4
+
 /** An unsettled delivery, as found by its tag. */
 export interface Unsettled {
   lane: Lane
@@ -58,11 +61,11 @@ export class Consumer {
   /** Lowest tag that may be unsettled, and the next one to give. */
   firstTag = 1
   nextTag = 1
-  private chunks: (Chunk | null)[] = new Array(16).fill(null)
-  private lanes: (Lane | null)[] = new Array(16).fill(null)
-  private slots: Uint16Array = new Uint16Array(16)
-  private times: Float64Array = new Float64Array(16)
-  private mask = 15
+  private chunks: (Chunk | null)[] = new Array(RING).fill(null)
+  private slots: Uint16Array = new Uint16Array(RING)
+  private mask = RING - 1
+  /** By tag, when the delivery was made; null while nobody has wanted to know. */
+  private times: Float64Array | null = null
   /** By tag, whether a transaction has settled the delivery; null before the first one has. */
   private marks: Uint8Array | null = null
 
@@ -87,19 +90,23 @@ export class Consumer {
     return this.unsettled === 0 || this.unsettledBytes < this.maxBytes
   }
 
-  /** Takes a slot; answers the delivery's tag. `now` is monotonic. */
-  hold(lane: Lane, chunk: Chunk, slot: number, now: number): number {
+  /** Takes a slot; answers the delivery's tag. `now` is monotonic; 0: nobody will want to know. */
+  hold(chunk: Chunk, slot: number, now: number): number {
     const tag = this.nextTag++
     if (tag - this.firstTag > this.mask) this.grow()
     const at = tag & this.mask
     this.chunks[at] = chunk
-    this.lanes[at] = lane
     this.slots[at] = slot
-    this.times[at] = now
+    if (now > 0 || this.times !== null) this.noteTime(at, now)
     this.credit--
     this.unsettled++
-    this.unsettledBytes += chunk.sizes[slot]!
+    this.unsettledBytes += chunk.sizeOf(slot)
     return tag
+  }
+
+  private noteTime(at: number, now: number): void {
+    this.times ??= new Float64Array(this.mask + 1)
+    this.times[at] = now
   }
 
   /** Fills `into` with the delivery `tag` and forgets it. False when it is not unsettled, or a transaction has settled it. */
@@ -107,7 +114,7 @@ export class Consumer {
     if (this.isEnlisted(tag) || !this.find(tag, into)) return false
     this.chunks[tag & this.mask] = null
     this.unsettled--
-    this.unsettledBytes -= into.chunk.sizes[into.slot]!
+    this.unsettledBytes -= into.chunk.sizeOf(into.slot)
     while (this.firstTag < this.nextTag && this.chunks[this.firstTag & this.mask] === null) this.firstTag++
     if (this.interest !== null) this.queue.assortment?.wake(this)
     return true
@@ -146,7 +153,7 @@ export class Consumer {
     const chunk = this.chunks[at]
     if (chunk === null || chunk === undefined) return false
     into.chunk = chunk
-    into.lane = this.lanes[at]!
+    into.lane = this.queue.lanes[chunk.priority]!
     into.slot = this.slots[at]!
     return true
   }
@@ -154,14 +161,14 @@ export class Consumer {
   holds(lsn: number): boolean {
     for (let tag = this.firstTag; tag < this.nextTag; tag++) {
       const at = tag & this.mask
-      if (this.chunks[at]?.lsns[this.slots[at]!] === lsn) return true
+      if (this.chunks[at]?.lsnOf(this.slots[at]!) === lsn) return true
     }
     return false
   }
 
   /** Monotonic time at which the oldest unsettled delivery was made. */
   get oldestTime(): number {
-    return this.times[this.firstTag & this.mask]!
+    return this.times === null ? 0 : this.times[this.firstTag & this.mask]!
   }
 
   /** The next record of this turn's deliveries, to be filled. */
@@ -201,21 +208,18 @@ export class Consumer {
   private grow(): void {
     const size = (this.mask + 1) * 2
     const chunks: (Chunk | null)[] = new Array(size).fill(null)
-    const lanes: (Lane | null)[] = new Array(size).fill(null)
     const slots = new Uint16Array(size)
-    const times = new Float64Array(size)
+    const times = this.times === null ? null : new Float64Array(size)
     const marks = this.marks === null ? null : new Uint8Array(size)
     for (let tag = this.firstTag; tag < this.nextTag - 1; tag++) {
       const from = tag & this.mask
       const to = tag & (size - 1)
       chunks[to] = this.chunks[from]!
-      lanes[to] = this.lanes[from]!
       slots[to] = this.slots[from]!
-      times[to] = this.times[from]!
+      if (times !== null) times[to] = this.times![from]!
       if (marks !== null) marks[to] = this.marks![from]!
     }
     this.chunks = chunks
-    this.lanes = lanes
     this.slots = slots
     this.times = times
     this.marks = marks

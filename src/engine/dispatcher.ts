@@ -17,6 +17,11 @@ const TURN_DELIVERIES = 512
 /** Messages asked for at once when they are not in memory; what is further behind the first than this is far away. */
 const LOAD_AHEAD = 256
 const LOAD_SPAN = 2 ** 18
+/**
+ * Queues handed out from before their deliveries are handed over: what is settled at once finds their indexes still in a
+ * cache. With thousands of queues at work in one turn, it would be looked for in memory again.
+ */
+const PORTION = 64
 /** The next chunk is brought in when so many messages are left in this one. */
 const NEARLY_EMPTY = 384
 
@@ -53,8 +58,16 @@ export class Dispatcher {
   advanced(): void {
     const { log } = this.core
     this.settlements.replacement.advanced()
-    this.toBeWritten.reached(log.written, this.schedule)
-    this.toBeDurable.reached(log.durable, this.schedule)
+    this.toBeWritten.reached(log.written, this.arrived)
+    this.toBeDurable.reached(log.durable, this.arrived)
+  }
+
+  /** Messages of the queue have become visible. Whether anybody takes them is seen when its turn comes. */
+  private readonly arrived = (queue: Queue): void => {
+    if (queue.scheduled) return
+    queue.scheduled = true
+    this.scheduled.push(queue)
+    this.core.schedule()
   }
 
   private entered(queue: Queue, lsn: number, flags: number): void {
@@ -68,16 +81,22 @@ export class Dispatcher {
   private run(): void {
     const queues = this.scheduled
     this.scheduled = []
+    let inPortion = 0
     for (const queue of queues) {
       queue.scheduled = false
+      if (queue.consumers.length === 0) continue
       this.dispatch(queue)
       this.finishDrains(queue)
+      if (++inPortion < PORTION) continue
+      inPortion = 0
+      this.core.tell()
     }
   }
 
   /** Nothing more can be handed out now: credit that is to be drained lapses. */
   private finishDrains(queue: Queue): void {
     if (queue.loading || queue.scheduled) return
+    if (queue.draining === null) return
     for (const consumer of queue.draining) {
       if (this.selective.mayHaveMore(consumer)) continue
       queue.draining.delete(consumer)
@@ -118,8 +137,8 @@ export class Dispatcher {
         from = 0
         continue
       }
-      const lsn = chunk.lsns[slot]!
-      if (!this.core.isVisible(lsn, chunk.flags[slot]!)) return budget
+      const lsn = chunk.lsnOf(slot)
+      if (!this.core.isVisible(lsn, chunk.flagsOf(slot))) return budget
       const consumer = choose(queue, lsn)
       if (consumer === null) return 0
       if (consumer === undefined) {
@@ -159,13 +178,13 @@ export class Dispatcher {
       this.settlements.expire(queue, lane, chunk, slot)
       return true
     }
-    const lsn = chunk.lsns[slot]!
+    const lsn = chunk.lsnOf(slot)
     // It lay in a page when it was replaced.
     if (queue.values?.isOutdated(lsn)) {
       this.settlements.discard(queue, lane, chunk, slot, 'replaced')
       return true
     }
-    const flags = chunk.flags[slot]!
+    const flags = chunk.flagsOf(slot)
     if (!core.read(queue, lsn, flags, this.slice)) {
       return false
     }
@@ -178,7 +197,7 @@ export class Dispatcher {
     queue.setState(lane, chunk, slot, transition(StateCode.ready, ACQUIRE))
     chunk.setDeliveries(slot, chunk.deliveriesOf(slot) + 1)
     queue.delivered++
-    record.tag = consumer.hold(lane, chunk, slot, this.timeOfDelivery(queue))
+    record.tag = consumer.hold(chunk, slot, this.timeOfDelivery(queue))
     record.lsn = lsn
     record.expiry = expiry
     record.deliveryCount = chunk.deliveriesOf(slot)
@@ -191,15 +210,15 @@ export class Dispatcher {
 
   /** Only a queue with a delivery timeout needs to know; the clock is not free. */
   private timeOfDelivery(queue: Queue): number {
-    return queue.definition.policy.deliveryTimeout === undefined ? 0 : this.core.clock.monotonic()
+    return queue.policy.deliveryTimeout === undefined ? 0 : this.core.clock.monotonic()
   }
 
   private loadAhead(queue: Queue, chunk: Chunk, slot: number): void {
     const lsns: number[] = []
-    const last = chunk.lsns[slot]! + LOAD_SPAN
+    const last = chunk.lsnOf(slot) + LOAD_SPAN
     for (let at = slot; at >= 0 && lsns.length < LOAD_AHEAD; at = chunk.nextReady(at + 1)) {
-      if (chunk.lsns[at]! > last) break
-      if (!(chunk.flags[at]! & EntryFlag.memory)) lsns.push(chunk.lsns[at]!)
+      if (chunk.lsnOf(at) > last) break
+      if (!(chunk.flagsOf(at) & EntryFlag.memory)) lsns.push(chunk.lsnOf(at))
     }
     this.load(queue, lsns)
   }
@@ -223,7 +242,7 @@ export class Dispatcher {
   }
 
   private watch(consumer: Consumer): void {
-    const timeout = consumer.queue.definition.policy.deliveryTimeout
+    const timeout = consumer.queue.policy.deliveryTimeout
     if (timeout === undefined || consumer.watched) return
     consumer.watched = true
     this.core.deadlines.add(consumer.oldestTime + timeout, () => {

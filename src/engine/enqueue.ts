@@ -6,6 +6,8 @@ import { ByteWriter, PublishFlag, type PublishHead, writePublish } from './ports
 import type { Queue } from './queue.ts'
 import { positionOf } from './selective/row.ts'
 
+const one = [0]
+
 /**
  * Puts a message into a queue's index. `flags` are the entry's, `state` is where its lifecycle begins. Used for new messages,
  * dead letters and at replay.
@@ -32,6 +34,13 @@ export function enqueue(
   core.entered(queue, lsn, flags)
   if (queue.values !== null && head.flags & PublishFlag.keyed) core.keyed(queue, lsn, head, flags, state)
   if (expiry > 0 && !isUndecided(state)) core.expiring(queue, expiry)
+}
+
+/** For the head of a publish operation; valid until the next call. Most messages go to one queue. */
+export function idsOf(queues: readonly Queue[]): readonly number[] {
+  if (queues.length !== 1) return queues.map(({ id }) => id)
+  one[0] = queues[0]!.id
+  return one
 }
 
 /** The publish operation of a message that is never written, as VolatileMessages keeps it. */

@@ -107,7 +107,7 @@ export class Expiry {
     let count = 0
     const { length } = chunk
     for (let slot = 0; slot < length && chunk.live > 0; slot++) {
-      const state = chunk.states[slot]
+      const state = chunk.stateOf(slot)
       const expiry = chunk.expiryOf(slot)
       if (expiry === 0 || (state !== StateCode.ready && state !== StateCode.waiting)) continue
       if (expiry > now) min = Math.min(min, expiry)

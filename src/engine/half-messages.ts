@@ -307,7 +307,7 @@ function isHeldAnywhere({ lsn, queues, priority, scheduled }: HalfMessage): bool
   return queues.some((queue) => {
     const chunk = queue.lane(priority).chunkOf(lsn)
     const slot = chunk?.find(lsn) ?? -1
-    return slot >= 0 && isUndecided(chunk!.states[slot]!)
+    return slot >= 0 && isUndecided(chunk!.stateOf(slot))
   })
 }
 

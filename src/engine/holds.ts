@@ -116,7 +116,7 @@ export class Holds {
     this.enterLine(held, full)
     sender.entries.add(held)
     route(sender, held, targets)
-    const deadline = this.core.clock.monotonic() + full.definition.policy.blockTimeout
+    const deadline = this.core.clock.monotonic() + full.policy.blockTimeout
     this.core.deadlines.add(deadline, () => this.expire(held))
   }
 
@@ -139,7 +139,7 @@ export class Holds {
     // Before it is refused: a refusal may end a transaction, and with it others that wait.
     this.withdraw(held)
     const { message } = queueFull(queue)
-    const { blockTimeout } = queue.definition.policy
+    const { blockTimeout } = queue.policy
     const error = new MillraceError('queue-full', `${message}; held for ${blockTimeout} ms`)
     this.refuse(connection, publication, error)
   }

@@ -32,7 +32,7 @@ export class Lifetimes {
   join(consumer: Consumer): void {
     const { queue } = consumer
     const { consumers } = queue
-    consumer.standsBy = queue.definition.policy.singleActiveConsumer === true && consumers.length > 0
+    consumer.standsBy = queue.policy.singleActiveConsumer === true && consumers.length > 0
     const after = consumers.findIndex(({ priority }) => priority < consumer.priority)
     consumers.splice(after < 0 ? consumers.length : after, 0, consumer)
     consumer.connection.consumers.add(consumer)
@@ -49,7 +49,7 @@ export class Lifetimes {
     queue.consumers = queue.consumers.filter((other) => other !== consumer)
     queue.turn = 0
     if (!consumer.standsBy) this.activateNext(queue)
-    queue.draining.delete(consumer)
+    queue.draining?.delete(consumer)
     connection.consumers.delete(consumer)
     this.core.left(consumer)
     if (queue.consumers.length === 0 && !queue.deleting) this.unused(queue)

@@ -32,6 +32,8 @@ export class Log {
   private usualBytes = 0
   private usualCount = 0
   private readonly leaving: Queue[] = []
+  /** As many as there have been queues with accepted messages in one turn. */
+  private readonly spareLists: LsnList[] = []
   private readonly committed: { lsn: number; bytes: number }[] = []
 
   constructor(store: Store) {
@@ -66,8 +68,10 @@ export class Log {
 
   /** The message was accepted: its settlement goes out with the others of this queue at the end of the turn. */
   accepted(queue: Queue, lsn: number): void {
-    queue.leaving ??= new LsnList()
-    if (queue.leaving.count === 0) this.leaving.push(queue)
+    if (queue.leaving === null) {
+      queue.leaving = this.spareLists.pop() ?? new LsnList()
+      this.leaving.push(queue)
+    }
     queue.leaving.push(lsn)
   }
 
@@ -126,8 +130,10 @@ export class Log {
   commit(): boolean {
     for (const queue of this.leaving) {
       const accepted = queue.leaving!
+      queue.leaving = null
       this.left(queue, 'accepted', accepted.rising())
       accepted.count = 0
+      this.spareLists.push(accepted)
     }
     this.leaving.length = 0
     if (this.batch.count === 0) return false

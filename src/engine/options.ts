@@ -86,11 +86,16 @@ export function resolveOptions(options: EngineOptions): ResolvedOptions {
 /** Dead-letter and expiry queues keep what they have: nothing is dead-lettered from them or expires by default. */
 const deadLetterPolicy: Partial<QueuePolicy> = { deadLetter: undefined, maxDeliveries: undefined }
 
+/** Policies that are kept to be shared. */
+const MOST_KNOWN = 1_000
+
 /** Answers which policy a queue gets and whether it may be created by being named. */
 export class Policies {
   private readonly rules: PolicyRule[]
   private readonly virtual: TopicTrie<true> | undefined
   private readonly creatable: boolean | TopicTrie<true>
+  /** By what they say. */
+  private readonly known = new Map<string, QueuePolicy>()
 
   constructor(options: ResolvedOptions) {
     this.rules = [...options.policies]
@@ -115,6 +120,16 @@ export class Policies {
     if (topic === undefined || this.virtual === undefined || name.endsWith(DEAD_LETTER_SUFFIX))
       return undefined
     return matches(this.virtual, topic) ? topic : undefined
+  }
+
+  /** One object for all queues with this policy: each message looks at it, and of thousands none would be in a cache. */
+  shared(policy: QueuePolicy): QueuePolicy {
+    const key = JSON.stringify(policy)
+    const known = this.known.get(key)
+    if (known !== undefined) return known
+    if (this.known.size === MOST_KNOWN) this.known.clear()
+    this.known.set(key, policy)
+    return policy
   }
 
   policyFor(name: string, asked: Partial<QueuePolicy> | undefined, isDeadLetter: boolean): QueuePolicy {

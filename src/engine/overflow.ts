@@ -8,7 +8,7 @@ import type { Settlements } from './settlements.ts'
 
 /** Whether a message of `size` bytes fits that takes the place of `replaced`; what is being replaced takes none. An empty queue takes one message of any size. */
 export function hasRoom(queue: Queue, size: number, replaced?: Value): boolean {
-  const { maxMessages, maxBytes } = queue.definition.policy
+  const { maxMessages, maxBytes } = queue.policy
   const { values } = queue
   const leaving = (values?.replacing ?? 0) + (replaced === undefined ? 0 : 1)
   if (maxMessages !== undefined && queue.messages - leaving >= maxMessages) return false
@@ -17,7 +17,7 @@ export function hasRoom(queue: Queue, size: number, replaced?: Value): boolean {
 }
 
 export function queueFull(queue: Queue): MillraceError {
-  const { maxMessages, maxBytes } = queue.definition.policy
+  const { maxMessages, maxBytes } = queue.policy
   const capacity = `maxMessages ${maxMessages ?? 'unset'}, maxBytes ${maxBytes ?? 'unset'}`
   return new MillraceError(
     'queue-full',
@@ -36,7 +36,7 @@ export class Overflow {
   }
 
   trim(queue: Queue): void {
-    const { overflow } = queue.definition.policy
+    const { overflow } = queue.policy
     if (overflow !== 'drop-oldest' && overflow !== 'dead-letter') return
     while (isOver(queue)) {
       const oldest = oldestReady(queue)
@@ -55,7 +55,7 @@ export class Overflow {
 
 /** Messages that a dead-letter queue is about to take no longer count; those that may be rolled back do not yet. */
 function isOver(queue: Queue): boolean {
-  const { maxMessages, maxBytes } = queue.definition.policy
+  const { maxMessages, maxBytes } = queue.policy
   const messages = queue.messages - queue.moving - queue.pending - (queue.values?.replacing ?? 0)
   if (maxMessages !== undefined && messages > maxMessages) return true
   const bytes = queue.bytes - queue.movingBytes - queue.pendingBytes - (queue.values?.replacingBytes ?? 0)

@@ -102,7 +102,7 @@ export class Pager implements Residency {
     this.store.loadPage(chunk.page, (bytes) => {
       if (chunk.resident) return use(chunk)
       if (bytes === null) return this.load(queue, lane, chunk, () => use(chunk))
-      const entries = new Chunk(chunk.number)
+      const entries = new Chunk(chunk.number, chunk.priority)
       entries.fromEarlierRun = fromEarlierRun
       entries.restore(bytes)
       use(entries)
@@ -128,7 +128,7 @@ export class Pager implements Residency {
   /** Makes a damaged page's entries again from the messages themselves. Delivery counts are lost with the page. */
   private rebuild(queue: Queue, lane: Lane, chunk: Chunk): void {
     const { firstLsn, lastLsn } = chunk
-    const rebuilt = new Chunk(chunk.number)
+    const rebuilt = new Chunk(chunk.number, chunk.priority)
     const reader = new OperationReader()
     const head = new PublishHead()
     this.store.scan(

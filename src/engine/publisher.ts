@@ -4,7 +4,7 @@ import type { Address, Publication } from './api.ts'
 import type { Connection } from './connection.ts'
 import type { Core } from './core.ts'
 import { MAX_DEDUPLICATION_ID_BYTES } from './deduplication.ts'
-import { encodeVolatile, enqueue } from './enqueue.ts'
+import { encodeVolatile, enqueue, idsOf } from './enqueue.ts'
 import type { HalfMessages } from './half-messages.ts'
 import { Holds, type Obstacle } from './holds.ts'
 import { EntryFlag } from './index/chunk.ts'
@@ -40,7 +40,6 @@ export class Publisher {
   private readonly head = new PublishHead()
   private readonly targets: Queue[] = []
   private readonly values = new MessageValues()
-
   private readonly schedule: Schedule
 
   constructor(core: Core, parts: PublisherParts) {
@@ -272,7 +271,7 @@ export class Publisher {
     if (full !== undefined) return { full, targets: [...this.targets] }
     const transaction = this.transactionOf(connection, publication)
     this.fillHead(publication, size)
-    this.head.queues = this.targets.length === 1 ? this.targets[0]!.alone : this.targets.map(idOf)
+    this.head.queues = idsOf(this.targets)
     this.write(connection, publication, transaction)
     // What may be rolled back pushes nothing out of its queue before it is committed.
     if (!isUndecided(firstState(publication))) for (const queue of this.targets) this.overflow.trim(queue)
@@ -307,7 +306,7 @@ export class Publisher {
   private makeRoom(size: number): Queue | undefined {
     for (const queue of this.targets) {
       if (hasRoom(queue, size, replacedIn(queue, this.head))) continue
-      const { overflow } = queue.definition.policy
+      const { overflow } = queue.policy
       if (overflow === 'block') return queue
       if (overflow === 'drop-oldest') continue
       if (overflow === 'reject' || this.core.topology.deadLetterQueue(queue) === undefined)
@@ -436,10 +435,6 @@ export class Publisher {
     this.transactions.reserve(transaction, this.targets.length)
     return transaction
   }
-}
-
-function idOf({ id }: Queue): number {
-  return id
 }
 
 /** A resend can be told from another message: not in a transaction, where a sequence may be rolled back. */

@@ -1,5 +1,5 @@
 import type { Departure } from '../model/delivery.ts'
-import type { QueueDefinition } from '../model/policy.ts'
+import type { QueueDefinition, QueuePolicy } from '../model/policy.ts'
 import type { Step } from './arrivals.ts'
 import type { Consumer } from './consumer.ts'
 import type { DeadLetterHistory } from './dead-letters.ts'
@@ -20,30 +20,38 @@ const PRIORITIES = 10
 /** One queue: its messages by priority, its consumers and its counts. */
 export class Queue {
   readonly id: number
-  /** The list of its id, for what is in no other queue. */
-  readonly alone: readonly number[]
-  definition: QueueDefinition
+  readonly definition: QueueDefinition
+  // What each message needs comes first: among thousands of queues every line of memory that it spans is waited for.
+  readonly policy: QueuePolicy
   /** Index = priority; a lane exists once a message of that priority has come. */
   readonly lanes: (Lane | undefined)[] = new Array(PRIORITIES)
   consumers: Consumer[] = []
-  /** Those that asked for their credit to be drained. */
-  readonly draining: Set<Consumer> = new Set()
+  /** Those that asked for their credit to be drained; null while nobody ever has. */
+  draining: Set<Consumer> | null = null
   /** Who wants what; null while everybody takes everything and no message belongs to a group. */
   assortment: Assortment | null = null
   /** Null while it has had no message of a group. */
   groups: Groups | null = null
+  /** Null while the policy does not ask for it. */
+  readonly seen: SeenIds | null
+  readonly values: LastValues | null
+  /** Accepted in this turn, to be written as one settle operation. */
+  leaving: LsnList | null = null
+  /** The newest message, and the step of the store that it was last said to wait for. */
+  newest = 0
+  step: Step | null = null
+  /** In the dispatcher's list. */
+  scheduled = false
+  /** A load that dispatch waits for is under way. */
+  loading = false
   /** Whose turn it is among the consumers. */
   turn = 0
-  exclusive = false
-  deleting = false
-  /** At recovery: the snapshot of this queue contains the operations up to here. */
-  asOf = 0
-  /** Connection that owns a connection-lived queue; 0: none. */
-  owner = 0
   waiting = 0
   acquired = 0
   published = 0
   delivered = 0
+  /** Publications that wait for room. */
+  held = 0
   readonly departed: Record<Departure, number> = {
     accepted: 0,
     expired: 0,
@@ -56,6 +64,12 @@ export class Queue {
     cancelled: 0,
     replaced: 0,
   }
+  exclusive = false
+  deleting = false
+  /** At recovery: the snapshot of this queue contains the operations up to here. */
+  asOf = 0
+  /** Connection that owns a connection-lived queue; 0: none. */
+  owner = 0
   /** Messages that are to come into it when they are due: journalled ones, and those of level 'memory'. */
   scheduledMessages = 0
   scheduledInMemory = 0
@@ -65,25 +79,11 @@ export class Queue {
   /** Messages on their way to another queue, still counted here. */
   moving = 0
   movingBytes = 0
-  /** Publications that wait for room. */
-  held = 0
-  /** Accepted in this turn, to be written as one settle operation. */
-  leaving: LsnList | null = null
   readonly bindings: Set<Binding> = new Set()
   /** The last routing that chose this queue, so that several bindings store one copy. */
   routing = 0
-  /** In the dispatcher's list. */
-  scheduled = false
-  /** The newest message, and the step of the store that it was last said to wait for. */
-  newest = 0
-  step: Step | null = null
-  /** A load that dispatch waits for is under way. */
-  loading = false
   /** Wall time for which a sweep of expired messages is set; Infinity: none. */
   sweepAt: number = Number.POSITIVE_INFINITY
-  /** Null while the policy does not ask for it. */
-  readonly seen: SeenIds | null
-  readonly values: LastValues | null
   /** For lifetime 'idle': monotonic time of the last use, and whether a deadline is set. */
   idleSince = 0
   idleWatched = false
@@ -92,9 +92,9 @@ export class Queue {
 
   constructor(id: number, definition: QueueDefinition, residency: Residency) {
     this.id = id
-    this.alone = [id]
     this.residency = residency
     this.definition = definition
+    this.policy = definition.policy
     const { deduplication, lastValue } = definition.policy
     this.seen = deduplication === undefined ? null : new SeenIds(deduplication)
     this.values = lastValue === undefined ? null : new LastValues(lastValue)
@@ -124,7 +124,7 @@ export class Queue {
 
   /** There is nothing to be handed out, and nobody who waits to hear that. */
   get isIdle(): boolean {
-    if (this.assortment !== null || this.draining.size > 0) return false
+    if (this.assortment !== null || (this.draining !== null && this.draining.size > 0)) return false
     const { lanes } = this
     for (let priority = 0; priority < PRIORITIES; priority++) {
       const lane = lanes[priority]
@@ -155,7 +155,7 @@ export class Queue {
    * dead letter begins when it arrives, or a message that took long to fail would vanish at once.
    */
   expiryOf(head: PublishHead): number {
-    const { ttl } = this.definition.policy
+    const { ttl } = this.policy
     if (ttl === undefined) return head.expiry
     const isDeadLetter = head.flags & PublishFlag.annotated
     const byPolicy = (isDeadLetter ? arrivalOf(head.annotations) : head.publishedAt) + ttl
@@ -164,17 +164,17 @@ export class Queue {
 
   /** Moves a slot to `state` and keeps the counts. The chunk may be cleared by it: read what you need before. */
   setState(lane: Lane, chunk: Chunk, slot: number, state: number): void {
-    const before = chunk.states[slot]!
+    const before = chunk.stateOf(slot)
     if (before === state) return
     if (before === StateCode.acquired) this.acquired--
     else if (before === StateCode.waiting) this.waiting--
-    else if (isUndecided(before)) this.countUndecided(-1, chunk.sizes[slot]!)
+    else if (isUndecided(before)) this.countUndecided(-1, chunk.sizeOf(slot))
     if (state === StateCode.acquired) this.acquired++
     else if (state === StateCode.waiting) this.waiting++
-    else if (isUndecided(state)) this.countUndecided(1, chunk.sizes[slot]!)
-    if (this.values !== null && !isHeld(state)) this.values.gone(chunk.lsns[slot]!)
+    else if (isUndecided(state)) this.countUndecided(1, chunk.sizeOf(slot))
+    if (this.values !== null && !isHeld(state)) this.values.gone(chunk.lsnOf(slot))
     this.groups?.changed(chunk.groupOf(slot), before, state)
-    if (state === StateCode.ready) this.assortment?.arrive(positionOf(lane.priority, chunk.lsns[slot]!))
+    if (state === StateCode.ready) this.assortment?.arrive(positionOf(lane.priority, chunk.lsnOf(slot)))
     lane.setState(chunk, slot, state)
   }
 

@@ -187,7 +187,7 @@ export class Recovery {
         continue
       }
       const slot = chunk.find(patch.lsn)
-      if (slot < 0 || !isHeld(chunk.states[slot]!)) continue
+      if (slot < 0 || !isHeld(chunk.stateOf(slot))) continue
       this.patchSlot(queue, lane, chunk, slot, patch)
       return
     }
@@ -204,10 +204,10 @@ export class Recovery {
 
   private patchSlot(queue: Queue, lane: Lane, chunk: Chunk, slot: number, patch: Patch): void {
     const { live, ready, liveBytes } = chunk
-    if (chunk.states[slot] === StateCode.waiting) {
+    if (chunk.stateOf(slot) === StateCode.waiting) {
       queue.waiting--
       queue.groups?.unparked(chunk.groupOf(slot))
-    } else if (isUndecided(chunk.states[slot]!)) queue.countUndecided(-1, chunk.sizes[slot]!)
+    } else if (isUndecided(chunk.stateOf(slot))) queue.countUndecided(-1, chunk.sizeOf(slot))
     chunk.applyPatch(slot, patch)
     if (patch.due > 0) this.settlements.foundWaiting(queue, lane, chunk, [slot])
     lane.account(chunk, live, ready, liveBytes)

@@ -110,11 +110,11 @@ export class Relocation {
   /** While a message is being looked at, somebody may take it. */
   private choose(run: Run, selector: Selector, place: Place, finished: (left: boolean) => void): void {
     const { queue, chunk, slot } = place
-    const lsn = chunk.lsns[slot]!
-    const flags = chunk.flags[slot]!
+    const lsn = chunk.lsnOf(slot)
+    const flags = chunk.flagsOf(slot)
     const durable = (flags & EntryFlag.memory) === 0
     selects(this.core, selector, { queue, lsn, flags, durable }, (isSelected) => {
-      const isThere = chunk.resident && chunk.lsns[slot] === lsn && isFree(chunk.states[slot])
+      const isThere = chunk.resident && chunk.lsnOf(slot) === lsn && isFree(chunk.stateOf(slot))
       if (isSelected && isThere) run.act(place, finished)
       else finished(false)
     })
@@ -159,11 +159,11 @@ export class Relocation {
           return undefined
         }
         for (let slot = 0; slot < chunk.length; slot++) {
-          const lsn = chunk.lsns[slot]!
+          const lsn = chunk.lsnOf(slot)
           if (lsn <= after || lsn > until) continue
           if (places.length === run.step || run.left === 0) return places
           looked[lane.priority] = lsn
-          if (!isFree(chunk.states[slot]) || !this.core.isVisible(lsn, chunk.flags[slot]!)) continue
+          if (!isFree(chunk.stateOf(slot)) || !this.core.isVisible(lsn, chunk.flagsOf(slot))) continue
           places.push({ queue, lane, chunk, slot })
           run.left--
         }

@@ -56,8 +56,8 @@ export class Removal {
     let count = 0
     const { length } = chunk
     for (let slot = 0; slot < length && chunk.live > 0; slot++) {
-      const state = chunk.states[slot]!
-      if (!isHeld(state) || chunk.lsns[slot]! > until) continue
+      const state = chunk.stateOf(slot)
+      if (!isHeld(state) || chunk.lsnOf(slot) > until) continue
       const isHeldByOthers = state === StateCode.acquired || isUndecided(state)
       if (isHeldByOthers && !queue.deleting) continue
       this.settlements.discard(queue, lane, chunk, slot, 'purged')

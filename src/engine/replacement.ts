@@ -107,7 +107,7 @@ export class Replacement {
     if (place === undefined) return
     const { lane, chunk, slot } = place
     if (!chunk.resident) this.core.pager.load(queue, lane, chunk, () => this.drop(queue, value))
-    else if (slot >= 0 && isFree(chunk.states[slot]!)) this.discard(place)
+    else if (slot >= 0 && isFree(chunk.stateOf(slot))) this.discard(place)
   }
 }
 
@@ -117,7 +117,7 @@ function replacedBy(queue: Queue, key: string): Value | undefined {
   const place = value && placeOf(queue, value)
   if (place === undefined) return undefined
   const { chunk, slot } = place
-  return !chunk.resident || (slot >= 0 && isFree(chunk.states[slot]!)) ? value : undefined
+  return !chunk.resident || (slot >= 0 && isFree(chunk.stateOf(slot))) ? value : undefined
 }
 
 /** The same for the message that the head describes. */

@@ -125,7 +125,7 @@ export class Settlements {
     for (const lane of queue.urgentFirst()) {
       const chunk = lane.chunkOf(lsn)
       const slot = chunk?.resident ? chunk.find(lsn) : -1
-      if (chunk === null || slot < 0 || chunk.states[slot] !== StateCode.ready) continue
+      if (chunk === null || slot < 0 || chunk.stateOf(slot) !== StateCode.ready) continue
       this.discard(queue, lane, chunk, slot, 'quarantined')
       return
     }
@@ -135,19 +135,19 @@ export class Settlements {
   foundWaiting(queue: Queue, lane: Lane, chunk: Chunk, slots: readonly number[]): void {
     queue.waiting += slots.length
     for (const slot of slots) queue.groups?.foundParked(chunk.groupOf(slot))
-    for (const slot of slots) this.wakeWhenDue(queue, lane, chunk.lsns[slot]!, chunk.dueOf(slot))
+    for (const slot of slots) this.wakeWhenDue(queue, lane, chunk.lsnOf(slot), chunk.dueOf(slot))
   }
 
   private wakeWhenDue(queue: Queue, lane: Lane, lsn: number, due: number): void {
     const delay = Math.min(
       Math.max(0, due - this.core.clock.wall()),
-      Math.max(longestDelay(queue.definition.policy.backoff), MAX_RETRY_DELAY),
+      Math.max(longestDelay(queue.policy.backoff), MAX_RETRY_DELAY),
     )
     this.core.deadlines.add(this.core.clock.monotonic() + delay, () => {
       const chunk = lane.chunkOf(lsn)
       const slot = chunk?.resident ? chunk.find(lsn) : -1
       if (chunk === null || slot < 0 || chunk.dueOf(slot) !== due) return
-      if (chunk.states[slot] !== StateCode.waiting) return
+      if (chunk.stateOf(slot) !== StateCode.waiting) return
       queue.setState(lane, chunk, slot, transition(StateCode.waiting, DUE))
       this.schedule(queue)
     })
@@ -159,11 +159,11 @@ export class Settlements {
    */
   settleCommitted(row: SettledRow, chunk: Chunk, slot: number): void {
     const { queue, lane, consumer } = row
-    if (consumer === undefined && isFree(chunk.states[slot]!)) {
+    if (consumer === undefined && isFree(chunk.stateOf(slot))) {
       this.transfers.hold({ queue, lane, chunk, slot })
       chunk.setDeliveries(slot, chunk.deliveriesOf(slot) + 1)
     }
-    if (chunk.states[slot] !== StateCode.acquired) return
+    if (chunk.stateOf(slot) !== StateCode.acquired) return
     this.settleOne(queue, consumer, lane, chunk, slot, row.settlement)
   }
 
@@ -186,7 +186,7 @@ export class Settlements {
         this.rejected(queue, lane, chunk, slot, settlement)
         return
       case 'modified':
-        if (settlement.undeliverableHere && consumer !== undefined) exclude(consumer, chunk.lsns[slot]!)
+        if (settlement.undeliverableHere && consumer !== undefined) exclude(consumer, chunk.lsnOf(slot))
         this.modified(queue, lane, chunk, slot, settlement)
     }
   }
@@ -288,13 +288,13 @@ export class Settlements {
 
   /** A newer value has come meanwhile: this one leaves instead of coming back. */
   private isReplaced(queue: Queue, lane: Lane, chunk: Chunk, slot: number): boolean {
-    if (queue.values === null || !queue.values.isOutdated(chunk.lsns[slot]!)) return false
+    if (queue.values === null || !queue.values.isOutdated(chunk.lsnOf(slot))) return false
     this.leave(queue, lane, chunk, slot, DISCARD, 'replaced')
     return true
   }
 
   private isExhausted(queue: Queue, chunk: Chunk, slot: number): boolean {
-    const { maxDeliveries } = queue.definition.policy
+    const { maxDeliveries } = queue.policy
     if (maxDeliveries === undefined || chunk.failuresOf(slot) < maxDeliveries) return false
     return this.core.topology.deadLetterQueue(queue) !== undefined
   }
@@ -308,13 +308,13 @@ export class Settlements {
     event: number,
     delay: number | undefined,
   ): void {
-    const { backoff } = queue.definition.policy
+    const { backoff } = queue.policy
     const wait =
       delay === undefined
         ? delayAfter(backoff, chunk.failuresOf(slot)) * (1 - backoff.jitter * this.core.random.next())
         : Math.min(delay, MAX_RETRY_DELAY)
     const due = Math.floor(this.core.clock.wall()) + Math.round(wait)
-    const lsn = chunk.lsns[slot]!
+    const lsn = chunk.lsnOf(slot)
     const state = transition(StateCode.acquired, event)
     this.requeued(queue, chunk, slot, due)
     queue.setState(lane, chunk, slot, state)
@@ -323,8 +323,8 @@ export class Settlements {
   }
 
   private requeued(queue: Queue, chunk: Chunk, slot: number, due: number): void {
-    if (chunk.flags[slot]! & EntryFlag.memory) return
-    this.core.log.requeued(queue, chunk.lsns[slot]!, chunk.deliveriesOf(slot), chunk.failuresOf(slot), due)
+    if (chunk.flagsOf(slot) & EntryFlag.memory) return
+    this.core.log.requeued(queue, chunk.lsnOf(slot), chunk.deliveriesOf(slot), chunk.failuresOf(slot), due)
     this.core.schedule()
   }
 
@@ -348,10 +348,10 @@ export class Settlements {
     event: number,
     departure: Departure,
   ): void {
-    const lsn = chunk.lsns[slot]!
-    const isVolatile = chunk.flags[slot]! & EntryFlag.memory
+    const lsn = chunk.lsnOf(slot)
+    const isVolatile = chunk.flagsOf(slot) & EntryFlag.memory
     queue.departed[departure]++
-    queue.setState(lane, chunk, slot, transition(chunk.states[slot]!, event))
+    queue.setState(lane, chunk, slot, transition(chunk.stateOf(slot), event))
     if (isVolatile) this.core.volatile.release(lsn)
     else if (departure === 'accepted') this.core.log.accepted(queue, lsn)
     else this.core.log.departed(queue, departure, lsn)

@@ -89,12 +89,12 @@ export class Topology {
 
   /** The queue that takes the dead letters of `queue`; undefined when its policy names none. */
   deadLetterQueue(queue: Queue): Queue | undefined {
-    return this.refuge(queue, queue.definition.policy.deadLetter)
+    return this.refuge(queue, queue.policy.deadLetter)
   }
 
   /** The queue that takes what expires in `queue`; undefined when its policy names none. */
   expiryQueue(queue: Queue): Queue | undefined {
-    return this.refuge(queue, queue.definition.policy.expired)
+    return this.refuge(queue, queue.policy.expired)
   }
 
   private refuge(queue: Queue, pattern: string | undefined): Queue | undefined {
@@ -224,7 +224,11 @@ export class Topology {
   }
 
   addQueue(id: number, definition: QueueDefinition): Queue {
-    const queue = new Queue(id, definition, this.residency)
+    const queue = new Queue(
+      id,
+      { ...definition, policy: this.policies.shared(definition.policy) },
+      this.residency,
+    )
     // At replay the name may have passed to a later queue already, which a checkpoint contains.
     if ((this.queues.get(definition.name)?.id ?? 0) < id) this.queues.set(definition.name, queue)
     this.byId.set(id, queue)

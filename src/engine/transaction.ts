@@ -76,7 +76,7 @@ export class Transaction {
 
   /** A message of this deduplication id was stored; `at` is its publication. Wall milliseconds. */
   remember(queue: Queue, id: string, isVolatile: boolean, at: number): void {
-    const { deduplication } = queue.definition.policy
+    const { deduplication } = queue.policy
     if (deduplication === undefined) return
     const seen = this.seen.get(queue) ?? new SeenIds(deduplication)
     this.seen.set(queue, seen)
@@ -132,13 +132,13 @@ export class Transaction {
 /** Adds the delivery in `found` to the row of its lane. */
 function addSettled(rows: SettledRow[], consumer: Consumer, settlement: Settlement): void {
   const { lane, chunk, slot } = found
-  const isVolatile = (chunk.flags[slot]! & EntryFlag.memory) !== 0
+  const isVolatile = (chunk.flagsOf(slot) & EntryFlag.memory) !== 0
   let row = rows.find((other) => other.lane === lane && other.isVolatile === isVolatile)
   if (row === undefined) {
     row = { queue: consumer.queue, lane, settlement, consumer, isVolatile, lsns: new LsnList() }
     rows.push(row)
   }
-  row.lsns.push(chunk.lsns[slot]!)
+  row.lsns.push(chunk.lsnOf(slot))
 }
 
 function isAlike(a: Settlement, b: Settlement): boolean {

@@ -270,7 +270,7 @@ export class Transactions {
       if (slot < 0) continue
       this.settlements.settleCommitted(row, chunk, slot)
       // It is on its way to a dead-letter queue, and a checkpoint must not forget that it has to go there.
-      if (chunk.lsns[slot] === lsn && chunk.states[slot] === StateCode.acquired) moving.lsns.push(lsn)
+      if (chunk.lsnOf(slot) === lsn && chunk.stateOf(slot) === StateCode.acquired) moving.lsns.push(lsn)
     }
     if (moving.lsns.count > 0) transaction.settled.push(moving)
     this.settlements.schedule(queue)

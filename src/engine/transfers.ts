@@ -59,16 +59,16 @@ export class Transfers {
   move(place: Place, transfer: Transfer): void {
     const { queue, lane, chunk, slot } = place
     this.hold(place)
-    const lsn = chunk.lsns[slot]!
-    const size = chunk.sizes[slot]!
+    const lsn = chunk.lsnOf(slot)
+    const size = chunk.sizeOf(slot)
     queue.moving++
     queue.movingBytes += size
     const waiters: (() => void)[] = []
     this.underWay.add(waiters)
-    this.withBeginning(queue, lsn, chunk.flags[slot]!, (message) => {
+    this.withBeginning(queue, lsn, chunk.flagsOf(slot), (message) => {
       queue.moving--
       queue.movingBytes -= size
-      if (chunk.lsns[slot] !== lsn || chunk.states[slot] !== StateCode.acquired) transfer.failed('gone')
+      if (chunk.lsnOf(slot) !== lsn || chunk.stateOf(slot) !== StateCode.acquired) transfer.failed('gone')
       else if (message === null) transfer.failed('damaged')
       else this.replace({ queue, lane, chunk, slot }, transfer, message)
       this.underWay.delete(waiters)
@@ -89,14 +89,14 @@ export class Transfers {
 
   /** Gives a message back that was held to be moved. */
   letGo({ queue, lane, chunk, slot }: Place): void {
-    const lsn = chunk.lsns[slot]!
+    const lsn = chunk.lsnOf(slot)
     queue.setState(lane, chunk, slot, transition(StateCode.acquired, RELEASE))
     if (queue.values !== null) this.core.cameBack(queue, lsn)
   }
 
   /** While the message is loaded nobody else shall take it. */
   hold({ queue, lane, chunk, slot }: Place): void {
-    let state = chunk.states[slot]!
+    let state = chunk.stateOf(slot)
     if (state === StateCode.waiting) state = transition(state, DUE)
     if (state === StateCode.ready) state = transition(state, ACQUIRE)
     queue.setState(lane, chunk, slot, state)
@@ -138,8 +138,8 @@ export class Transfers {
       transfer.failed('damaged')
       return
     }
-    const lsn = chunk.lsns[slot]!
-    const flags = chunk.flags[slot]!
+    const lsn = chunk.lsnOf(slot)
+    const flags = chunk.flagsOf(slot)
     // It keeps the key that it was sent with.
     if (isSentTo(head, queue.name)) {
       head.exchange = DEFAULT_EXCHANGE

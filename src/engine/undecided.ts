@@ -48,8 +48,8 @@ export class Undecided {
   makeReady({ queue, lane, lsns }: UndecidedRow): void {
     let expiry = Number.POSITIVE_INFINITY
     forEachEntry(lane, lsns.rising(), (chunk, slot) => {
-      queue.setState(lane, chunk, slot, transition(chunk.states[slot]!, COMMIT))
-      if (queue.values !== null) this.core.decided(queue, chunk.lsns[slot]!, chunk.flags[slot]!)
+      queue.setState(lane, chunk, slot, transition(chunk.stateOf(slot), COMMIT))
+      if (queue.values !== null) this.core.decided(queue, chunk.lsnOf(slot), chunk.flagsOf(slot))
       const expires = chunk.expiryOf(slot)
       if (expires === 0) return
       chunk.minExpiry = Math.min(chunk.minExpiry, expires)
@@ -62,11 +62,11 @@ export class Undecided {
   rollBack({ queue, lane, lsns }: UndecidedRow): void {
     const journalled = new LsnList()
     forEachEntry(lane, lsns.rising(), (chunk, slot) => {
-      const lsn = chunk.lsns[slot]!
-      if (chunk.flags[slot]! & EntryFlag.memory) this.core.volatile.release(lsn)
+      const lsn = chunk.lsnOf(slot)
+      if (chunk.flagsOf(slot) & EntryFlag.memory) this.core.volatile.release(lsn)
       else journalled.push(lsn)
       queue.departed['rolled-back']++
-      queue.setState(lane, chunk, slot, transition(chunk.states[slot]!, ROLLBACK))
+      queue.setState(lane, chunk, slot, transition(chunk.stateOf(slot), ROLLBACK))
     })
     if (journalled.count > 0) this.core.log.left(queue, 'rolled-back', journalled.rising())
     this.core.schedule()
@@ -82,6 +82,6 @@ function forEachEntry(lane: Lane, lsns: Float64Array, visit: (chunk: Chunk, slot
     // A chunk that holds anything undecided is in memory.
     if (!chunk?.resident) continue
     const slot = chunk.find(lsn)
-    if (slot >= 0 && isUndecided(chunk.states[slot]!)) visit(chunk, slot)
+    if (slot >= 0 && isUndecided(chunk.stateOf(slot))) visit(chunk, slot)
   }
 }

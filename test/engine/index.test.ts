@@ -93,7 +93,7 @@ class Twin {
     for (const entry of taken) {
       const { chunk, slot } = this.firstReady(number)
       number = chunk.number
-      assert.equal(chunk.lsns[slot], entry.lsn, 'ready entries come in order')
+      assert.equal(chunk.lsnOf(slot), entry.lsn, 'ready entries come in order')
       this.set(entry, StateCode.acquired)
     }
   }
@@ -196,7 +196,7 @@ class Twin {
       const found = images.flatMap((image) => {
         const writer = new ByteWriter()
         image.take(writer)
-        const chunk = new Chunk(0)
+        const chunk = new Chunk(0, 4)
         readChunkImage(new OperationReader().reset(writer.bytes, 0, writer.length), chunk)
         if (!chunk.resident) chunk.restore(this.pages.get(chunk.page)!)
         return entriesOf(chunk)
@@ -237,11 +237,11 @@ function comparable(entry: Entry): Entry {
 function entriesOf(chunk: Chunk): Entry[] {
   const entries: Entry[] = []
   for (let slot = 0; slot < chunk.length; slot++) {
-    const state = chunk.states[slot]!
+    const state = chunk.stateOf(slot)
     if (!isHeld(state)) continue
     entries.push({
-      lsn: chunk.lsns[slot]!,
-      size: chunk.sizes[slot]!,
+      lsn: chunk.lsnOf(slot),
+      size: chunk.sizeOf(slot),
       expiry: chunk.expiryOf(slot),
       group: chunk.groupOf(slot),
       state,
@@ -324,7 +324,7 @@ suite('the index of a queue does what a plain array does (DESIGN §6)', () => {
           assert.equal(one.live, expected.size)
           const isWaiting = [...expected.values()].filter(({ state }) => state === StateCode.waiting)
           assert.deepEqual(
-            waiting.map((slot) => one.lsns[slot]),
+            waiting.map((slot) => one.lsnOf(slot)),
             isWaiting.map(({ lsn }) => lsn),
           )
         }
@@ -340,7 +340,7 @@ suite('the index of a queue does what a plain array does (DESIGN §6)', () => {
       if (lsn > 0) chunk.append(lsn, 1, 0, 0)
       twin.lane.restore(chunk)
     }
-    for (const lsn of [10, 20]) assert.equal(twin.lane.chunkOf(lsn)?.lsns[0], lsn)
+    for (const lsn of [10, 20]) assert.equal(twin.lane.chunkOf(lsn)?.lsnOf(0), lsn)
     assert.equal(twin.lane.after(twin.lane.chunkOf(10)!), twin.lane.chunkOf(20))
     twin.append(CHUNK_SLOTS)
     assert.equal(twin.lane.chunkWithReady(0)?.firstLsn, 10)

@@ -75,7 +75,7 @@ function replaceEarly(broker: Broker): Broker {
       const lane = older && queue!.lane(older.priority)
       const chunk = lane?.chunkOf(older!.lsn)
       const slot = chunk?.resident ? chunk.find(older!.lsn) : -1
-      if (slot >= 0 && chunk!.states[slot] === StateCode.ready) {
+      if (slot >= 0 && chunk!.stateOf(slot) === StateCode.ready) {
         settlementsOf(broker).discard(queue!, lane!, chunk!, slot, 'replaced')
         core.commit()
       }

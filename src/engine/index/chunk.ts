@@ -4,7 +4,7 @@ import type { ChunkImage } from './chunk-image.ts'
 
 /** Entries in a full chunk: small enough to page in within a turn, large enough that 100 M messages need few chunks. */
 export const CHUNK_SLOTS = 1024
-const INITIAL_SLOTS = 16
+const INITIAL_SLOTS = 4
 
 /** Bits of an entry's flags. */
 export const EntryFlag = {
@@ -22,9 +22,21 @@ export interface Patch {
   readonly due: number
 }
 
-const none = new Float64Array(0)
-const noSizes = new Uint32Array(0)
-const noBytes = new Uint8Array(0)
+/** Words of an entry: its LSN, low and high; its size; and state, flags and deliveries, so many bits each. */
+const WORDS = 4
+const HIGH = 1
+const SIZE = 2
+const STATE = 3
+const WORD = 2 ** 32
+const STATE_MASK = 15
+const FLAGS_SHIFT = 4
+const FLAGS_MASK = 3
+const DELIVERIES_SHIFT = 16
+const MOST_DELIVERIES = 0xffff
+/** The state of what is not there. */
+const GONE = STATE_MASK
+
+const none = new Uint32Array(0)
 const READY = StateCode.ready
 const WAITING = StateCode.waiting
 /** Bits of a written entry, beside those of its flags, 16, 32 and 64. */
@@ -32,25 +44,26 @@ const PENDING_BIT = 4
 const PREPARED_BIT = 8
 
 /**
- * Up to CHUNK_SLOTS consecutive entries of a lane, in LSN order, as parallel typed arrays. A slot stays where it is from
- * enqueue to settlement, so that a message that comes back is again in its old place. A chunk whose live entries are all
- * ready can be written to a page and its arrays dropped.
+ * Up to CHUNK_SLOTS consecutive entries of a lane, in LSN order. A slot stays where it is from enqueue to settlement, so that
+ * a message that comes back is again in its old place. A chunk whose live entries are all ready can be written to a page and
+ * its arrays dropped.
+ *
+ * What every entry has lies in one array, 16 bytes each: among thousands of queues each array costs three lines of memory
+ * that no cache holds.
  */
 export class Chunk {
   /** Position in the lane; never changes. */
   readonly number: number
-  lsns: Float64Array = none
-  sizes: Uint32Array = noSizes
-  states: Uint8Array = noBytes
-  flags: Uint8Array = noBytes
-  deliveries: Uint16Array | null = null
-  failures: Uint16Array | null = null
+  /** Of its lane. */
+  readonly priority: number
+  private words: Uint32Array = none
+  private failures: Uint16Array | null = null
   /** Wall milliseconds; 0: never. Null while no entry of the chunk expires. */
-  expiries: Float64Array | null = null
+  private expiries: Float64Array | null = null
   /** Wall milliseconds at which a waiting entry becomes ready. */
   private dues: Float64Array | null = null
   /** Numbers of message groups (see groupNumber); 0: none. Null while no entry of the chunk belongs to one. */
-  groups: Uint32Array | null = null
+  private groups: Uint32Array | null = null
   resident = true
   loading = false
   length = 0
@@ -73,20 +86,23 @@ export class Chunk {
   /** LSNs of entries that have gone since the page was written, the most frequent patch. */
   private gone: number[] | null = null
 
-  constructor(number: number) {
+  constructor(number: number, priority: number) {
     this.number = number
+    this.priority = priority
   }
 
   append(lsn: number, size: number, expiry: number, flags: number, group = 0): void {
     if (this.image !== null) this.image.save(this)
     const slot = this.length
-    if (slot === this.lsns.length) this.resize(nextSize(slot))
+    if (slot === this.room) this.resize(nextSize(slot))
     if (slot === 0) this.firstLsn = lsn
     this.lastLsn = lsn
-    this.lsns[slot] = lsn
-    this.sizes[slot] = size
-    this.states[slot] = READY
-    this.flags[slot] = flags
+    const { words } = this
+    const at = slot * WORDS
+    words[at] = lsn
+    words[at + HIGH] = lsn / WORD
+    words[at + SIZE] = size
+    words[at + STATE] = READY | (flags << FLAGS_SHIFT)
     if (expiry > 0) this.setExpiry(slot, expiry)
     if (group > 0) this.setGroup(slot, group)
     this.length = slot + 1
@@ -95,28 +111,47 @@ export class Chunk {
     this.liveBytes += size
   }
 
+  lsnOf(slot: number): number {
+    const at = slot * WORDS
+    return this.words[at + HIGH]! * WORD + this.words[at]!
+  }
+
+  sizeOf(slot: number): number {
+    return this.words[slot * WORDS + SIZE]!
+  }
+
+  /** None of the states when the chunk has no such slot, or has it no more. */
+  stateOf(slot: number): number {
+    return slot < this.length ? this.words[slot * WORDS + STATE]! & STATE_MASK : GONE
+  }
+
+  flagsOf(slot: number): number {
+    return (this.words[slot * WORDS + STATE]! >>> FLAGS_SHIFT) & FLAGS_MASK
+  }
+
   setState(slot: number, state: number): void {
-    const before = this.states[slot]!
+    const at = slot * WORDS + STATE
+    const word = this.words[at]!
+    const before = word & STATE_MASK
     if (before === state) return
     if (this.image !== null) this.image.save(this)
-    this.states[slot] = state
+    this.words[at] = word ^ before ^ state
     if (before === READY) this.ready--
     if (state === READY) {
       this.ready++
       if (slot < this.scan) this.scan = slot
     } else if (!isHeld(state)) {
       this.live--
-      this.liveBytes -= this.sizes[slot]!
+      this.liveBytes -= this.sizeOf(slot)
     }
   }
 
   /** First ready slot at or after `from`; -1 when there is none. */
   nextReady(from: number): number {
     let slot = from > this.scan ? from : this.scan
-    const states = this.states
-    const length = this.length
+    const { words, length } = this
     const all = slot === this.scan
-    while (slot < length && states[slot] !== READY) slot++
+    while (slot < length && (words[slot * WORDS + STATE]! & STATE_MASK) !== READY) slot++
     if (all) this.scan = slot
     return slot < length ? slot : -1
   }
@@ -124,7 +159,7 @@ export class Chunk {
   /** Slot of an LSN; -1 when the chunk does not hold it. */
   find(lsn: number): number {
     const slot = this.slotFrom(lsn)
-    return slot < this.length && this.lsns[slot] === lsn ? slot : -1
+    return slot < this.length && this.lsnOf(slot) === lsn ? slot : -1
   }
 
   /** First slot whose LSN is not below `lsn`; `length` when there is none. */
@@ -133,14 +168,14 @@ export class Chunk {
     let high = this.length
     while (low < high) {
       const middle = (low + high) >>> 1
-      if (this.lsns[middle]! < lsn) low = middle + 1
+      if (this.lsnOf(middle) < lsn) low = middle + 1
       else high = middle
     }
     return low
   }
 
   oldestLsn(): number {
-    for (let slot = 0; slot < this.length; slot++) if (isHeld(this.states[slot]!)) return this.lsns[slot]!
+    for (let slot = 0; slot < this.length; slot++) if (isHeld(this.stateOf(slot))) return this.lsnOf(slot)
     return this.firstLsn
   }
 
@@ -149,7 +184,7 @@ export class Chunk {
   }
 
   deliveriesOf(slot: number): number {
-    return this.deliveries === null ? 0 : this.deliveries[slot]!
+    return this.words[slot * WORDS + STATE]! >>> DELIVERIES_SHIFT
   }
 
   failuresOf(slot: number): number {
@@ -162,18 +197,16 @@ export class Chunk {
 
   setDeliveries(slot: number, count: number): void {
     if (this.image !== null) this.image.save(this)
-    if (this.deliveries === null) {
-      if (count === 0) return
-      this.deliveries = new Uint16Array(this.lsns.length)
-    }
-    this.deliveries[slot] = Math.min(count, 0xffff)
+    const at = slot * WORDS + STATE
+    const kept = this.words[at]! & ((1 << DELIVERIES_SHIFT) - 1)
+    this.words[at] = kept | (Math.min(count, MOST_DELIVERIES) << DELIVERIES_SHIFT)
   }
 
   setFailures(slot: number, count: number): void {
     if (this.image !== null) this.image.save(this)
     if (this.failures === null) {
       if (count === 0) return
-      this.failures = new Uint16Array(this.lsns.length)
+      this.failures = new Uint16Array(this.room)
     }
     this.failures[slot] = Math.min(count, 0xffff)
   }
@@ -185,7 +218,7 @@ export class Chunk {
   /** The entry becomes ready again at `due`. */
   wait(slot: number, due: number): void {
     if (this.image !== null) this.image.save(this)
-    this.dues ??= new Float64Array(this.lsns.length)
+    this.dues ??= new Float64Array(this.room)
     this.dues[slot] = due
     this.setState(slot, WAITING)
   }
@@ -245,10 +278,10 @@ export class Chunk {
     writer.putVarint(this.live)
     let previous = 0
     for (let slot = 0; slot < this.length; slot++) {
-      const state = this.states[slot]!
+      const state = this.stateOf(slot)
       if (!isHeld(state)) continue
       this.writeEntry(writer, slot, previous, state === WAITING ? this.dueOf(slot) : 0)
-      previous = this.lsns[slot]!
+      previous = this.lsnOf(slot)
     }
   }
 
@@ -314,7 +347,7 @@ export class Chunk {
 
   private applyTo(patch: Patch): void {
     const slot = this.find(patch.lsn)
-    if (slot >= 0 && isHeld(this.states[slot]!)) this.applyPatch(slot, patch)
+    if (slot >= 0 && isHeld(this.stateOf(slot))) this.applyPatch(slot, patch)
   }
 
   /** What the log says of an entry: it has gone, or comes back with these counts. */
@@ -332,13 +365,13 @@ export class Chunk {
   forEachUndecided(visit: (size: number) => void): void {
     if (this.live === this.ready) return
     for (let slot = 0; slot < this.length; slot++)
-      if (isUndecided(this.states[slot]!)) visit(this.sizes[slot]!)
+      if (isUndecided(this.stateOf(slot))) visit(this.sizeOf(slot))
   }
 
   private waitingSlots(): number[] {
     const slots: number[] = []
     if (this.dues === null) return slots
-    for (let slot = 0; slot < this.length; slot++) if (this.states[slot] === WAITING) slots.push(slot)
+    for (let slot = 0; slot < this.length; slot++) if (this.stateOf(slot) === WAITING) slots.push(slot)
     return slots
   }
 
@@ -346,15 +379,15 @@ export class Chunk {
     const expiry = this.expiryOf(slot)
     const deliveries = this.deliveriesOf(slot)
     const failures = this.failuresOf(slot)
-    const state = this.states[slot]
+    const state = this.stateOf(slot)
     const undecided =
       state === StateCode.pending ? PENDING_BIT : state === StateCode.prepared ? PREPARED_BIT : 0
     const counted = deliveries > 0 || failures > 0 || due > 0
-    writer.putVarint(this.lsns[slot]! - previous)
-    writer.putVarint(this.sizes[slot]!)
+    writer.putVarint(this.lsnOf(slot) - previous)
+    writer.putVarint(this.sizeOf(slot))
     const group = this.groupOf(slot)
     const extras = (expiry > 0 ? 16 : 0) | (counted ? 32 : 0) | (group > 0 ? 64 : 0)
-    writer.putByte(this.flags[slot]! | undecided | extras)
+    writer.putByte(this.flagsOf(slot) | undecided | extras)
     if (expiry > 0) writer.putVarint(expiry)
     if (counted) {
       writer.putVarint(deliveries)
@@ -365,23 +398,19 @@ export class Chunk {
   }
 
   private setGroup(slot: number, group: number): void {
-    this.groups ??= new Uint32Array(this.lsns.length)
+    this.groups ??= new Uint32Array(this.room)
     this.groups[slot] = group
   }
 
   private setExpiry(slot: number, expiry: number): void {
-    this.expiries ??= new Float64Array(this.lsns.length)
+    this.expiries ??= new Float64Array(this.room)
     this.expiries[slot] = expiry
     if (expiry < this.minExpiry) this.minExpiry = expiry
   }
 
   /** Gives the memory back; for a chunk that holds nothing any more, or whose entries lie in a page. */
   clear(): void {
-    this.lsns = none
-    this.sizes = noSizes
-    this.states = noBytes
-    this.flags = noBytes
-    this.deliveries = null
+    this.words = none
     this.failures = null
     this.expiries = null
     this.dues = null
@@ -390,12 +419,13 @@ export class Chunk {
     this.scan = 0
   }
 
+  /** Slots that there is room for. */
+  private get room(): number {
+    return this.words.length / WORDS
+  }
+
   private resize(size: number): void {
-    this.lsns = enlarged(this.lsns, new Float64Array(size))
-    this.sizes = enlarged(this.sizes, new Uint32Array(size))
-    this.states = enlarged(this.states, new Uint8Array(size))
-    this.flags = enlarged(this.flags, new Uint8Array(size))
-    if (this.deliveries !== null) this.deliveries = enlarged(this.deliveries, new Uint16Array(size))
+    this.words = enlarged(this.words, new Uint32Array(size * WORDS))
     if (this.failures !== null) this.failures = enlarged(this.failures, new Uint16Array(size))
     if (this.expiries !== null) this.expiries = enlarged(this.expiries, new Float64Array(size))
     if (this.dues !== null) this.dues = enlarged(this.dues, new Float64Array(size))
@@ -420,7 +450,7 @@ function nextSize(size: number): number {
   return size === 0 ? INITIAL_SLOTS : Math.min(CHUNK_SLOTS, size * 2)
 }
 
-function enlarged<T extends Float64Array | Uint32Array | Uint16Array | Uint8Array>(from: T, to: T): T {
+function enlarged<T extends Float64Array | Uint32Array | Uint16Array>(from: T, to: T): T {
   to.set(from as never)
   return to
 }

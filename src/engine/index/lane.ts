@@ -25,6 +25,8 @@ export class Lane {
   private readonly holder: Holder
   /** By rising number; some of them may hold nothing any more. */
   chunks: Chunk[] = []
+  /** The last of them, which is being filled. */
+  private tail: Chunk | undefined
   live = 0
   ready = 0
   bytes = 0
@@ -44,9 +46,8 @@ export class Lane {
   }
 
   append(lsn: number, size: number, expiry: number, flags: number, group = 0): void {
-    let tail = this.chunks[this.chunks.length - 1]
-    const isFull = tail !== undefined && (tail.length === CHUNK_SLOTS || !tail.resident)
-    if (tail === undefined || isFull) tail = this.addChunk()
+    let { tail } = this
+    if (tail === undefined || tail.length === CHUNK_SLOTS || !tail.resident) tail = this.addChunk()
     tail.append(lsn, size, expiry, flags, group)
     this.live++
     this.ready++
@@ -61,8 +62,9 @@ export class Lane {
 
   /** The chunk is the tail from now on; the one before it counts as in memory until it goes to a page or dies. */
   private push(chunk: Chunk): void {
-    const tail = this.chunks[this.chunks.length - 1]
+    const { tail } = this
     this.chunks.push(chunk)
+    this.tail = chunk
     if (tail === undefined) return
     if (tail.live === 0) this.bury(tail)
     else if (tail.resident) this.residency.filled(this, tail)
@@ -83,7 +85,7 @@ export class Lane {
 
   /** A chunk to be filled by a snapshot and handed to `restore`. */
   newChunk(): Chunk {
-    return new Chunk(this.nextNumber++)
+    return new Chunk(this.nextNumber++, this.priority)
   }
 
   /** Changes a slot's state and the sums that depend on it. A chunk is cleared with its last live entry. */
@@ -99,7 +101,7 @@ export class Lane {
     this.ready += chunk.ready - ready
     this.bytes += chunk.liveBytes - bytes
     if (chunk.ready > ready && chunk.number < this.cursor) this.cursor = chunk.number
-    if (chunk.live === 0 && chunk !== this.chunks[this.chunks.length - 1]) {
+    if (chunk.live === 0 && chunk !== this.tail) {
       if (chunk.resident) this.residency.emptied()
       this.bury(chunk)
     }
@@ -113,8 +115,7 @@ export class Lane {
     chunk.clear()
     this.dead++
     if (this.dead <= FEW_DEAD || this.dead * 2 <= this.chunks.length) return
-    const tail = this.chunks[this.chunks.length - 1]
-    this.chunks = this.chunks.filter((one) => one.live > 0 || one === tail)
+    this.chunks = this.chunks.filter((one) => one.live > 0 || one === this.tail)
     this.dead = 0
     this.head = 0
   }
@@ -123,6 +124,12 @@ export class Lane {
   chunkWithReady(number: number): Chunk | null {
     if (this.ready === 0) return null
     const fromCursor = number <= this.cursor
+    const { tail } = this
+    // As with a consumer that keeps up: the row need not be looked at.
+    if (tail!.ready === this.ready) {
+      if (fromCursor) this.cursor = tail!.number
+      return number <= tail!.number ? tail! : null
+    }
     let at = this.indexFrom(fromCursor ? this.cursor : number)
     while (at < this.chunks.length && this.chunks[at]!.ready === 0) at++
     const chunk = this.chunks[at]
@@ -132,6 +139,7 @@ export class Lane {
   }
 
   after(chunk: Chunk): Chunk | undefined {
+    if (chunk === this.tail) return undefined
     return this.chunks[this.indexFrom(chunk.number + 1)]
   }
 
@@ -177,7 +185,7 @@ export class Lane {
 
   /** The chunk is being filled, or somebody consumes from the lane and will need it soon. */
   isNeeded(chunk: Chunk): boolean {
-    if (chunk === this.chunks[this.chunks.length - 1]) return true
+    if (chunk === this.tail) return true
     if (this.holder.consumers.length === 0) return false
     return chunk.number <= this.cursor + 1 && chunk.number >= this.cursor
   }

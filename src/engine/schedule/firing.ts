@@ -198,7 +198,7 @@ export class Firing {
     const { size } = this.head
     const hasMemory = kept === null || this.core.volatile.hasRoomFor(kept.end - kept.start)
     return queues.filter((queue) => {
-      const { overflow } = queue.definition.policy
+      const { overflow } = queue.policy
       const makesRoom = overflow === 'drop-oldest' || overflow === 'dead-letter'
       if (hasMemory && (makesRoom || hasRoom(queue, size, replacedIn(queue, this.head)))) return true
       queue.published++

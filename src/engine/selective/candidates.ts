@@ -43,15 +43,15 @@ export function findAt(
   into.slot = chunk.resident ? chunk.find(lsn) : -1
   // What lies in a page is durable.
   if (!chunk.resident) return 'here'
-  if (into.slot < 0 || chunk.states[into.slot] !== StateCode.ready) return 'gone'
-  return core.isVisible(lsn, chunk.flags[into.slot]!) ? 'here' : 'unseen'
+  if (into.slot < 0 || chunk.stateOf(into.slot) !== StateCode.ready) return 'gone'
+  return core.isVisible(lsn, chunk.flagsOf(into.slot)) ? 'here' : 'unseen'
 }
 
 /** What the index says of a ready message that the store has; undefined otherwise. */
 export function entryIn(core: Core, lane: Lane, chunk: Chunk, slot: number): Entry | undefined {
-  if (slot < 0 || chunk.states[slot] !== StateCode.ready) return undefined
-  const lsn = chunk.lsns[slot]!
-  const flags = chunk.flags[slot]!
+  if (slot < 0 || chunk.stateOf(slot) !== StateCode.ready) return undefined
+  const lsn = chunk.lsnOf(slot)
+  const flags = chunk.flagsOf(slot)
   if (!core.isStored(lsn, flags)) return undefined
   return { position: positionOf(lane.priority, lsn), lsn, flags, group: chunk.groupOf(slot) }
 }

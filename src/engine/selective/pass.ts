@@ -54,7 +54,7 @@ export function readStretch(core: Core, queue: Queue, from: number, done: (stret
 function stretchOf(core: Core, lane: Lane, chunk: Chunk, from: number, { lastLsn }: Chunk = chunk): Stretch {
   const entries: Entry[] = []
   for (let slot = chunk.slotFrom(from); slot < chunk.length; slot++) {
-    if (entries.length === STEP) return { entries, next: positionOf(lane.priority, chunk.lsns[slot]!) }
+    if (entries.length === STEP) return { entries, next: positionOf(lane.priority, chunk.lsnOf(slot)) }
     const entry = entryIn(core, lane, chunk, slot)
     if (entry !== undefined) entries.push(entry)
   }

@@ -263,7 +263,7 @@ export class SelectiveDispatch {
     const { selector } = owner
     if (owner.interest === interest || selector === null) return true
     if (this.verdict?.lsn === lsn && this.verdict.owner === owner) return this.verdict.takes
-    const flags = at.chunk.flags[at.slot]!
+    const flags = at.chunk.flagsOf(at.slot)
     const durable = (flags & EntryFlag.memory) === 0
     let takes = false
     const isKnown = this.sorter.work(queue, (done) => {
@@ -315,7 +315,7 @@ export class SelectiveDispatch {
       const lsn = lsnOf(next)
       const chunk = queue.lanes[priorityOf(next)]?.chunkOf(lsn)
       const slot = chunk?.resident ? chunk.find(lsn) : -1
-      if (slot >= 0 && !(chunk!.flags[slot]! & EntryFlag.memory)) lsns.push(lsn)
+      if (slot >= 0 && !(chunk!.flagsOf(slot) & EntryFlag.memory)) lsns.push(lsn)
     }
     this.out.load(queue, lsns)
     return 'stop'

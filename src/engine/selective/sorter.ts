@@ -132,7 +132,7 @@ export class Sorter {
     const lsn = lsnOf(position)
     const chunk = queue.lanes[priorityOf(position)]?.chunkOf(lsn)
     const slot = chunk?.resident ? chunk.find(lsn) : -1
-    return slot >= 0 && !this.core.isStored(lsn, chunk!.flags[slot]!)
+    return slot >= 0 && !this.core.isStored(lsn, chunk!.flagsOf(slot))
   }
 
   private offer(assortment: Assortment, entry: Entry, values: MessageValues | null): void {
