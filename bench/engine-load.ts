@@ -43,7 +43,6 @@ export class EngineLoad implements ConnectionSink {
   delivered = 0
   connection = 0
   private decided = 0
-  private readonly credits = new Map<number, number>()
   private readonly alive: NodeJS.Timeout
   private progressed: () => void = () => {}
 
@@ -82,13 +81,11 @@ export class EngineLoad implements ConnectionSink {
   /** A consumer that accepts whatever it gets, at once. */
   consume(queue: string, credit: number): number {
     const consumer = this.broker.consume(this.connection, { queue })
-    this.credits.set(consumer, credit)
     this.broker.grant(consumer, credit)
     return consumer
   }
 
   cancel(consumer: number): void {
-    this.credits.delete(consumer)
     this.broker.cancel(consumer, { release: true })
   }
 
@@ -114,7 +111,7 @@ export class EngineLoad implements ConnectionSink {
   deliver(consumer: number, deliveries: readonly Delivery[], count: number): void {
     this.delivered += count
     this.broker.settle(consumer, deliveries[0]!.tag, deliveries[count - 1]!.tag, { outcome: 'accepted' })
-    if (this.credits.has(consumer)) this.broker.grant(consumer, count)
+    this.broker.grant(consumer, count)
     this.progressed()
   }
 

@@ -1,10 +1,15 @@
 import type { Queue } from './queue.ts'
 
 /** Queues that messages came into between two commits, and the newest of those messages. */
-export interface Step {
+interface Step {
+  /** By which a queue knows that it is in the list. */
+  readonly number: number
   readonly queues: Queue[]
   lsn: number
 }
+
+/** Of all steps of all instances: a queue may have messages that wait for the one, and for the other. */
+let steps = 0
 
 /**
  * Which queues have messages that the store has still to take a step for. A queue is looked at when the step is taken that
@@ -21,14 +26,14 @@ export class Arrivals {
   note(queue: Queue, lsn: number, committed: number): void {
     let { last } = this
     if (last === undefined || committed !== this.committed) {
-      last = { queues: [], lsn }
+      last = { number: ++steps, queues: [], lsn }
       this.last = last
       this.committed = committed
       this.steps.push(last)
     }
     if (lsn > last.lsn) last.lsn = lsn
-    if (queue.step === last) return
-    queue.step = last
+    if (queue.step === last.number) return
+    queue.step = last.number
     last.queues.push(queue)
   }
 

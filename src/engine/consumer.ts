@@ -2,7 +2,7 @@ import { MillraceError } from '../model/errors.ts'
 import { parseSelector, type Selector } from '../model/selector/selector.ts'
 import type { ConnectionSink, ConsumerOptions } from './api.ts'
 import type { Connection } from './connection.ts'
-import { type DeliveryRecord, giveBackRecords, takeRecord } from './delivery-record.ts'
+import { type DeliveryRecord, giveBackList, giveBackRecord, takeList, takeRecord } from './delivery-record.ts'
 import type { Chunk } from './index/chunk.ts'
 import type { Lane } from './index/lane.ts'
 import type { Queue } from './queue.ts'
@@ -56,8 +56,8 @@ export class Consumer {
   readonly draining: ((lapsed: number) => void)[] = []
   /** A deadline for the oldest delivery is set. */
   watched = false
-  /** Deliveries of this turn. */
-  private outgoing: DeliveryRecord[] = []
+  /** Deliveries of this turn; null: none. */
+  private outgoing: DeliveryRecord[] | null = null
   /** Lowest tag that may be unsettled, and the next one to give. */
   firstTag = 1
   nextTag = 1
@@ -174,35 +174,38 @@ export class Consumer {
   /** The next record of this turn's deliveries, to be filled. */
   nextRecord(): DeliveryRecord {
     const record = takeRecord()
+    this.outgoing ??= takeList()
     this.outgoing.push(record)
     return record
   }
 
   /** The last record could not be filled. */
   dropRecord(): void {
-    giveBackRecords([this.outgoing.pop()!])
+    giveBackRecord(this.outgoing!.pop()!)
   }
 
   /** There is one delivery in this turn, and there was none. */
   get hasFirst(): boolean {
-    return this.outgoing.length === 1
+    return this.outgoing!.length === 1
   }
 
   /** What has not been handed over never will be; answers how many deliveries that are. */
   withhold(): number {
     const records = this.outgoing
-    this.outgoing = []
-    giveBackRecords(records)
-    return records.length
+    if (records === null) return 0
+    const { length } = records
+    this.outgoing = null
+    giveBackList(records)
+    return length
   }
 
   /** Hands over the deliveries of this turn. */
   flush(sink: ConnectionSink): void {
     const records = this.outgoing
-    if (records.length === 0) return
-    this.outgoing = []
-    sink.deliver(this.id, records, records.length)
-    giveBackRecords(records)
+    if (records === null) return
+    this.outgoing = null
+    if (records.length > 0) sink.deliver(this.id, records, records.length)
+    giveBackList(records)
   }
 
   private grow(): void {

@@ -12,6 +12,8 @@ const noBytes = new Uint8Array(0)
 /** Records that nobody fills at present, for all consumers: what each would keep for itself adds up when there are many. */
 const spare: DeliveryRecord[] = []
 const MOST_SPARE = 16_384
+const spareLists: DeliveryRecord[][] = []
+const MOST_SPARE_LISTS = 1_024
 
 /** Queues in whose list it is worth while to look no more than once. */
 const MANY_QUEUES = 4
@@ -104,11 +106,21 @@ export function takeRecord(): DeliveryRecord {
   return spare.pop() ?? new DeliveryRecord()
 }
 
-/** The records have been handed over. They let go of their messages, which would keep whole pieces of the journal in memory. */
-export function giveBackRecords(records: readonly DeliveryRecord[]): void {
-  for (const record of records) {
-    record.bytes = noBytes
-    record.chunks = noChunks
-    if (spare.length < MOST_SPARE) spare.push(record)
-  }
+/** A record lets go of its message, which would keep a whole piece of the journal in memory. */
+export function giveBackRecord(record: DeliveryRecord): void {
+  record.bytes = noBytes
+  record.chunks = noChunks
+  if (spare.length < MOST_SPARE) spare.push(record)
+}
+
+/** An empty list for the records of one consumer. */
+export function takeList(): DeliveryRecord[] {
+  return spareLists.pop() ?? []
+}
+
+/** The records have been handed over. */
+export function giveBackList(records: DeliveryRecord[]): void {
+  for (const record of records) giveBackRecord(record)
+  records.length = 0
+  if (spareLists.length < MOST_SPARE_LISTS) spareLists.push(records)
 }

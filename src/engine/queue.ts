@@ -1,6 +1,5 @@
 import type { Departure } from '../model/delivery.ts'
 import type { QueueDefinition, QueuePolicy } from '../model/policy.ts'
-import type { Step } from './arrivals.ts'
 import type { Consumer } from './consumer.ts'
 import type { DeadLetterHistory } from './dead-letters.ts'
 import { SeenIds } from './deduplication.ts'
@@ -37,9 +36,9 @@ export class Queue {
   readonly values: LastValues | null
   /** Accepted in this turn, to be written as one settle operation. */
   leaving: LsnList | null = null
-  /** The newest message, and the step of the store that it was last said to wait for. */
+  /** The newest message, and the number of the step of the store that it was last said to wait for (see Arrivals). */
   newest = 0
-  step: Step | null = null
+  step = 0
   /** In the dispatcher's list. */
   scheduled = false
   /** A load that dispatch waits for is under way. */
