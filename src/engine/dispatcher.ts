@@ -17,6 +17,8 @@ const TURN_DELIVERIES = 512
 /** Messages asked for at once when they are not in memory; what is further behind the first than this is far away. */
 const LOAD_AHEAD = 256
 const LOAD_SPAN = 2 ** 18
+/** Also when there is credit for fewer: each time somebody waits for the disk. */
+const LEAST_AHEAD = 32
 /**
  * Queues handed out from before their deliveries are handed over: what is settled at once finds their indexes still in a
  * cache. With thousands of queues at work in one turn, it would be looked for in memory again.
@@ -216,7 +218,8 @@ export class Dispatcher {
   private loadAhead(queue: Queue, chunk: Chunk, slot: number): void {
     const lsns: number[] = []
     const last = chunk.lsnOf(slot) + LOAD_SPAN
-    for (let at = slot; at >= 0 && lsns.length < LOAD_AHEAD; at = chunk.nextReady(at + 1)) {
+    const most = mostAhead(queue)
+    for (let at = slot; at >= 0 && lsns.length < most; at = chunk.nextReady(at + 1)) {
       if (chunk.lsnOf(at) > last) break
       if (!(chunk.flagsOf(at) & EntryFlag.memory)) lsns.push(chunk.lsnOf(at))
     }
@@ -254,4 +257,11 @@ export class Dispatcher {
       if (consumer.unsettled > 0) this.watch(consumer)
     })
   }
+}
+
+/** What nobody has credit for would be looked for again before it is handed out. */
+function mostAhead({ consumers }: Queue): number {
+  let credit = 0
+  for (let i = 0; i < consumers.length && credit < LOAD_AHEAD; i++) credit += consumers[i]!.credit
+  return Math.max(LEAST_AHEAD, Math.min(LOAD_AHEAD, credit))
 }

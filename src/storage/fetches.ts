@@ -15,7 +15,7 @@ export type DamageListener = (segment: Segment, start: number, end: number, reas
 
 /** Told a stretch that was read, or why it could not be. `short`: the file ends before the stretch does. */
 export interface Waiter {
-  fetched(key: number, stretch: Stretch, short: boolean): void
+  fetched(place: Place, stretch: Stretch, short: boolean): void
   failed(place: Place, error: DiskError): void
 }
 
@@ -89,15 +89,15 @@ export class Fetches {
       table.queue(run.to) === queue &&
       endOf(segment, run.to) - start <= segment.readAhead &&
       table.offset(run.to) < segment.written &&
-      !this.isKnown(placeKey(segment, run.to))
+      !this.isKnown(segment, run.to)
     ) {
       this.begin(segment, run.to++)
     }
     segment.readNext = run.to
   }
 
-  private isKnown(key: number): boolean {
-    return this.waiters.has(key) || this.cache.get(key) !== undefined
+  private isKnown(segment: Segment, index: number): boolean {
+    return this.waiters.has(placeKey(segment, index)) || this.cache.get(segment, index) !== undefined
   }
 
   private issue(): void {
@@ -137,8 +137,8 @@ export class Fetches {
       for (const damage of stretch.damage) this.damaged(segment, damage.start, damage.end, 'checksum failed')
       if (short) this.damaged(segment, from + piece.length, end, 'the file is too short')
       const key = placeKey(segment, i)
-      this.cache.put(key, stretch)
-      for (const waiter of this.takeWaiters(key)) waiter.fetched(key, stretch, short)
+      this.cache.put(segment, i, stretch)
+      for (const waiter of this.takeWaiters(key)) waiter.fetched({ segment, index: i }, stretch, short)
     }
     this.cache.trim()
   }

@@ -15,6 +15,12 @@ import type { Writer } from './writer.ts'
 /** An active segment with less than this share of its nominal size in it is left alone when the journal is idle. */
 const WORTH_SEALING = 1 / 16
 
+/**
+ * While there is room enough, a checkpoint that is written for the sake of room gives back so many times its own size: where
+ * thousands of queues with a backlog are consumed, it is large.
+ */
+const WORTH_A_CHECKPOINT = 8
+
 /** Ticks of an idle journal, until there is nothing left to find out: it takes two looks to see that nothing drains. */
 const QUIET_TICKS = 4
 /** Checkpoints in one go: the first lets go of a file, the second of what the first still kept. */
@@ -51,6 +57,7 @@ export class Maintenance {
   /** Bytes journalled, and messages that had left, when the last checkpoint began. */
   private checkpointedAt: number
   private settledAt = 0
+  private lastCheckpointBytes = 0
   private tickedAt = 0
   /** Ticks since something was last journalled. */
   private quietTicks = 0
@@ -193,6 +200,7 @@ export class Maintenance {
       bytesWritten: checkpoints.bytesWritten - bytesWritten,
       milliseconds: Math.round(clock.monotonic() - begun),
     })
+    this.lastCheckpointBytes = checkpoints.bytesWritten - bytesWritten
     this.checkpointDue = false
     this.hasReclaimed = true
     this.checkpointedAt = at
@@ -211,7 +219,8 @@ export class Maintenance {
     const { options } = this.parts
     const reclaimable = this.reclaimable()
     if (isShort || this.quietTicks > 0) return reclaimable > 0
-    return reclaimable >= options.checkpointBytes && !this.hasReclaimed
+    const worthwhile = Math.max(options.checkpointBytes, this.lastCheckpointBytes * WORTH_A_CHECKPOINT)
+    return reclaimable >= worthwhile && !this.hasReclaimed
   }
 
   /** Bytes that checkpoints would allow to be removed. */

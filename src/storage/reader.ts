@@ -18,6 +18,8 @@ const MOST_ALONG = 1024 * 1024
 /** … and in a journal segment no further away than this share of the cache. */
 const NEAR = 1 / 4
 
+const nothing: readonly Place[] = []
+
 /** Finds messages in memory, and brings them there: from the tail of the journal, or by stretches from the files. */
 export class Reader {
   private readonly clock: Clock
@@ -32,6 +34,9 @@ export class Reader {
   private next = 0
   private bytesUnderWay = 0
   private readonly slice = new Slice()
+  /** Where the last message was looked for; undefined: it is in the tail, or nowhere. */
+  private home: Segment | undefined
+  private index = -1
 
   constructor(
     context: { clock: Clock; files: OpenFiles; liveness: Liveness; tail: Tail; cacheBytes: number },
@@ -52,10 +57,10 @@ export class Reader {
     const segment = this.liveness.find(lsn)?.home
     if (!segment) return false
     const index = segment.table.find(segment.isCluster ? queue : 0, lsn)
-    if (index >= 0 && this.cache.find(placeKey(segment, index), lsn, into)) return true
+    if (index >= 0 && this.cache.find(segment, index, lsn, into)) return true
     if (!segment.isCluster || queue === 0) return false
     const shared = segment.table.find(0, lsn)
-    return shared >= 0 && this.cache.find(placeKey(segment, shared), lsn, into)
+    return shared >= 0 && this.cache.find(segment, shared, lsn, into)
   }
 
   /** Contract of Store.load. */
@@ -92,33 +97,37 @@ export class Reader {
   }
 
   /** What a job lacks; of a job that begins: what comes along is certain from then on. */
-  private survey(job: Job, begins: boolean): Place[] {
-    const wanted = new Map<number, Place>()
+  private survey(job: Job, begins: boolean): readonly Place[] {
+    let wanted: Map<number, Place> | undefined
     const { lsns } = job
     let bytes = 0
+    let first: Segment | undefined
+    let firstOffset = 0
     job.damaged.length = 0
     for (let i = 0; i < (begins ? lsns.length : job.certain); i++) {
-      if (i >= job.certain && !this.isNear(lsns[0]!, lsns[i]!)) break
       const place = this.missing(job, lsns[i]!)
+      // Another job has brought it meanwhile, and probably the next ones: whoever reads on will see.
+      if (begins && i === 0 && job.certain === 1 && place === 'here') return nothing
+      const home = this.home
+      const offset = home === undefined || this.index < 0 ? 0 : home.table.offset(this.index)
+      if (i === 0) {
+        first = home
+        firstOffset = offset
+      }
+      const isNear =
+        home === undefined || home.isCluster || (home === first && offset - firstOffset <= this.near)
+      if (i >= job.certain && !isNear) break
       if (place === 'nowhere') job.damaged.push(lsns[i]!)
       else if (place !== 'here') {
         const key = placeKey(place.segment, place.index)
+        wanted ??= new Map()
         if (!wanted.has(key)) bytes += spanOf(place)
         if (bytes > MOST_ALONG && i >= job.certain) break
         wanted.set(key, place)
       }
       job.certain = Math.max(job.certain, i + 1)
     }
-    return [...wanted.values()]
-  }
-
-  /** What lies between two messages in a journal segment is for others, who should find it in the cache. */
-  private isNear(first: number, lsn: number): boolean {
-    const segment = this.liveness.find(lsn)?.home
-    if (!segment || segment.isCluster) return true
-    const from = segment.table.find(0, first)
-    if (from < 0) return false
-    return segment.table.offset(segment.table.find(0, lsn)) - segment.table.offset(from) <= this.near
+    return wanted === undefined ? nothing : [...wanted.values()]
   }
 
   /** Reads what the job lacks; when it lacks nothing that could be had, it is done. */
@@ -134,9 +143,17 @@ export class Reader {
   private proceed(job: Job, wanted: readonly Place[]): void {
     if (wanted.length === 0) this.finish(job)
     else {
+      this.hold(job)
       job.readsUnderWay = wanted.length
       this.fetches.want(wanted, job)
     }
+  }
+
+  /** The job is about to wait: what is there already is not to be dropped meanwhile. */
+  private hold(job: Job): void {
+    if (job.held !== undefined) return
+    job.held = new Map()
+    for (let i = 0; i < job.certain; i++) this.missing(job, job.lsns[i]!)
   }
 
   private finish(job: Job): void {
@@ -144,7 +161,9 @@ export class Reader {
       if (segment.removableAt === undefined)
         this.damaged(segment, segment.table.offset(index), endOf(segment, index), error.message)
     }
-    for (const [key, stretch] of job.held) if (!this.cache.get(key)) this.cache.put(key, stretch)
+    if (job.held !== undefined)
+      for (const { segment, index, stretch } of job.held.values())
+        if (!this.cache.get(segment, index)) this.cache.put(segment, index, stretch)
     job.done(job.damaged)
     this.cache.trim()
     this.bytesUnderWay -= job.bytes
@@ -152,6 +171,7 @@ export class Reader {
   }
 
   private missing(job: Job, lsn: number): Place | 'here' | 'nowhere' {
+    this.home = undefined
     if (this.tail.find(lsn, this.slice)) return 'here'
     const segment = this.liveness.find(lsn)?.home
     if (!segment) return 'nowhere'
@@ -162,16 +182,21 @@ export class Reader {
 
   private missingFrom(job: Job, segment: Segment, queue: number, lsn: number): Place | 'here' | 'nowhere' {
     const index = segment.table.find(queue, lsn)
+    this.home = segment
+    this.index = index
     if (index < 0) return 'nowhere'
-    const key = placeKey(segment, index)
-    const stretch = job.held.get(key) ?? this.cache.get(key)
+    const stretch = job.held?.get(placeKey(segment, index))?.stretch ?? this.cache.get(segment, index)
     if (stretch) {
-      job.held.set(key, stretch)
+      job.keep(segment, index, stretch)
       if (stretch.find(lsn, this.slice)) return 'here'
       if (stretch.end >= endOf(segment, index)) return 'nowhere'
     }
-    return (job.attempts.get(key) ?? 0) >= ATTEMPTS ? 'nowhere' : { segment, index }
+    return (job.attempts.get(placeKey(segment, index)) ?? 0) >= ATTEMPTS ? 'nowhere' : { segment, index }
   }
+}
+
+interface Held extends Place {
+  readonly stretch: Stretch
 }
 
 /** Messages that somebody waits for. */
@@ -179,8 +204,8 @@ class Job implements Waiter {
   readonly queue: number
   readonly lsns: readonly number[]
   readonly done: (damaged: readonly number[]) => void
-  /** What was read for the job, kept from being dropped before it is done. */
-  readonly held: Map<number, Stretch> = new Map()
+  /** What the job needs, kept from being dropped before it is done; undefined while it need not wait for anything. */
+  held: Map<number, Held> | undefined
   readonly attempts: Map<number, number> = new Map()
   /** Messages that are not where they should be. */
   readonly damaged: number[] = []
@@ -209,10 +234,14 @@ class Job implements Waiter {
     this.advance = advance
   }
 
-  fetched(key: number, stretch: Stretch, short: boolean): void {
-    this.held.set(key, stretch)
+  keep(segment: Segment, index: number, stretch: Stretch): void {
+    this.held?.set(placeKey(segment, index), { segment, index, stretch })
+  }
+
+  fetched({ segment, index }: Place, stretch: Stretch, short: boolean): void {
+    this.keep(segment, index, stretch)
     // What was read is what there is.
-    if (short) this.attempts.set(key, ATTEMPTS)
+    if (short) this.attempts.set(placeKey(segment, index), ATTEMPTS)
     this.answered()
   }
 

@@ -1,6 +1,7 @@
 import type { Extent } from './extent.ts'
 import { FILE_HEADER, FileKind, segmentPath } from './format.ts'
 import { SparseTable } from './sparse-table.ts'
+import type { Stretch } from './stretch.ts'
 
 /** A file of the journal folder: a journal segment, or a cluster of survivors. */
 export class Segment {
@@ -30,6 +31,8 @@ export class Segment {
   observed = -1
   /** It was losing messages then, and will soon be empty without help. */
   draining = true
+  /** What the cache holds of it, by index in the table; see StretchCache. */
+  readonly stretches: Map<number, Stretch> = new Map()
   /** Bytes that loads have read here. */
   readBytes = 0
   /** The stretch after the last read, and how far ahead to read if the next load goes on there. */
