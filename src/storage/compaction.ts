@@ -44,7 +44,7 @@ export class Compaction {
   private readonly damaged: DamageListener
   private readonly reader = new OperationReader()
   private readonly facts = new PublishFacts()
-  /** Kept from one run to the next: the collector stops everything more often the more memory is asked for, and pages are dear. */
+  /** Kept from one run to the next: the more memory is asked for, the more often the collector stops everything. */
   private memory: Memory | undefined
   /** So often files were rewritten, or found to be empty; bytes that this read, and wrote. */
   runs = 0

@@ -77,7 +77,7 @@ export class Journal implements Store {
     this.files = new OpenFiles(disk)
     // Half for what was just written, half for what was read.
     const cacheBytes = options.cacheBytes / 2
-    this.tail = new Tail(cacheBytes)
+    this.tail = new Tail(clock, cacheBytes)
     this.quarantine = new Quarantine(this.io)
     const { tail, files } = this
     this.reader = new Reader({ clock, files, liveness, tail, cacheBytes }, this.damaged)

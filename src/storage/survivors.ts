@@ -1,6 +1,6 @@
 const SLAB = 4 * 1024 * 1024
 
-/** Operations gathered from segments that are to move, copied, with the run that each belongs to. Used again, it keeps its memory. */
+/** Operations gathered from segments that are to move, copied, with the run of each. Used again, it keeps its memory. */
 export class Survivors {
   count = 0
   /** Queue of each run, by ordinal. */

@@ -1,9 +1,14 @@
+import type { Clock } from '../engine/ports/clock.ts'
 import type { OperationBatch } from '../engine/ports/operations.ts'
 import { OperationType } from '../engine/ports/operations.ts'
 import type { Slice } from '../engine/ports/store.ts'
 
-/** Of what all readers have passed so much is kept. */
-const PASSED_BYTES = 2 ** 20
+/**
+ * Who reads lately is found out anew when so many bytes have come in and so many milliseconds have passed, or when it were too
+ * many bytes; of what all readers have passed the fewer are kept. Long enough for readers who do not come in every turn, and so
+ * short that most batches are gone when young memory is collected: copying those that were still kept made the pauses long.
+ */
+const LATELY = { bytes: 2 ** 16, milliseconds: 20, mostBytes: 2 ** 20 }
 
 /**
  * The newest batches, so that a message just published is read without a disk. Dropped oldest first, once written: those that
@@ -11,6 +16,7 @@ const PASSED_BYTES = 2 ** 20
  * takes memory that has become old for growth, would search the whole heap for each few megabytes of them.
  */
 export class Tail {
+  private readonly clock: Clock
   private readonly limit: number
   private batches: (OperationBatch | undefined)[] = []
   private first = 0
@@ -20,12 +26,15 @@ export class Tail {
   /** Where the last message was found: the next one is likely to follow. */
   private hint: OperationBatch | undefined
   private hintIndex = 0
-  /** Number of the oldest batch that was read since about PASSED_BYTES came in, and while as many came in before. */
+  /** Number of the oldest batch that was read lately, and in the time before. */
   private oldestRead = Number.POSITIVE_INFINITY
   private oldestReadBefore = 0
+  /** Bytes that came in since `lookedBack`. */
   private added = 0
+  private lookedBack = 0
 
-  constructor(limit: number) {
+  constructor(clock: Clock, limit: number) {
+    this.clock = clock
     this.limit = limit
   }
 
@@ -34,11 +43,14 @@ export class Tail {
     this.batches.push(batch)
     this.bytes += batch.bytes.length
     this.added += batch.bytes.length
-    if (this.added > PASSED_BYTES) this.lookBack()
-    if (this.bytes > Math.min(this.limit, PASSED_BYTES)) this.trim(writtenLsn)
+    if (this.added > LATELY.bytes) this.lookBack()
+    if (this.bytes > Math.min(this.limit, LATELY.bytes)) this.trim(writtenLsn)
   }
 
   private lookBack(): void {
+    const now = this.clock.monotonic()
+    if (now - this.lookedBack < LATELY.milliseconds && this.added <= LATELY.mostBytes) return
+    this.lookedBack = now
     this.added = 0
     this.oldestReadBefore = this.oldestRead
     this.oldestRead = Number.POSITIVE_INFINITY
@@ -74,7 +86,7 @@ export class Tail {
     const passed = Math.min(this.oldestRead, this.oldestReadBefore)
     while (this.first < this.batches.length) {
       const isPassed = this.forgotten + this.first < passed && passed < Number.POSITIVE_INFINITY
-      if (this.bytes <= (isPassed ? Math.min(this.limit, PASSED_BYTES) : this.limit)) break
+      if (this.bytes <= (isPassed ? Math.min(this.limit, LATELY.bytes) : this.limit)) break
       const oldest = this.batches[this.first]!
       if (oldest.lsns[oldest.count - 1]! > writtenLsn) break
       if (oldest === this.hint) this.hint = undefined

@@ -3,6 +3,7 @@ import { suite, test } from 'node:test'
 import { OperationBatch, OperationType } from '../../src/engine/ports/operations.ts'
 import { Slice } from '../../src/engine/ports/store.ts'
 import { Tail } from '../../src/storage/tail.ts'
+import { VirtualClock } from '../../src/testing/virtual-clock.ts'
 
 const MIB = 2 ** 20
 const SIZE = 64 * 1024
@@ -11,7 +12,8 @@ const LIMIT_COUNT = (16 * MIB) / SIZE
 
 /** A tail of 16 MiB, into which messages come that fill a batch each. */
 class Filled {
-  readonly tail: Tail = new Tail(16 * MIB)
+  readonly clock: VirtualClock = new VirtualClock()
+  readonly tail: Tail = new Tail(this.clock, 16 * MIB)
   newest = 0
 
   add(written: number = this.newest + 1): void {
@@ -49,6 +51,16 @@ suite('the tail of the journal keeps in memory what will be asked for', () => {
     }
     const { kept } = filled
     assert.ok(kept >= MIB / SIZE && kept <= (4 * MIB) / SIZE, `${kept} batches are kept`)
+  })
+
+  test('readers keep up while little comes in: what they have passed is dropped all the sooner', async () => {
+    const filled = new Filled()
+    for (let i = 0; i < 1_000; i++) {
+      await filled.clock.advance(10)
+      filled.add()
+      assert.ok(filled.has(filled.newest))
+    }
+    assert.ok(filled.kept <= MIB / SIZE / 2, `${filled.kept} batches are kept`)
   })
 
   test('one reader is behind: all is kept from his place on, wherever the others are', () => {
