@@ -212,7 +212,7 @@ export class Pump implements ConnectionEvents {
 
   private gone(): void {
     this.isGone = true
-    if (!this.isOver) this.connection?.closed()
+    if (!this.isOver) this.connection?.cut()
     this.isOver = true
     this.options.events.closed()
   }

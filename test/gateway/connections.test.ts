@@ -128,7 +128,7 @@ test('what a connection made ends with it, in good order or not', async () => {
     await client.receiver({ source: source({ dynamic: true }) })
     assert.equal(bench.bench.broker.queues().length, 3)
     if (end === 'close') await client.close()
-    else if (end === 'closed') client.hosted.closed()
+    else if (end === 'closed') client.hosted.cut()
     else client.hosted.receive(Uint8Array.from([0, 0, 0, 1, 2, 3, 4, 5]))
     await bench.idle()
     assert.equal(bench.bench.broker.queues().length, 0, end)

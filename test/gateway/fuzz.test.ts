@@ -173,7 +173,7 @@ test(`${runs} damaged conversations harm nobody else (SEED=${seed})`, async () =
     }
     await bench.idle()
     assert.deepEqual(client.faults, [], `run ${run}`)
-    client.hosted.closed()
+    client.hosted.cut()
     assert.equal(bench.bench.broker.connections().length, 1, `run ${run}`)
   }
   assert.equal(await sender.send('still there'), 'accepted')

@@ -325,7 +325,7 @@ test('under a producer identity what is sent again is confirmed and stored once'
   assert.equal(sender.attach?.properties.get('millrace:last-sequence'), 0n)
   assert.equal(await sender.send('1', { tag: tag(1) }), 'accepted')
   assert.equal(await sender.send('2', { tag: tag(2) }), 'accepted')
-  first.hosted.closed()
+  first.hosted.cut()
   const second = await bench.client()
   const again = await second.sender({ address: 'q', properties })
   assert.equal(again.attach?.properties.get('millrace:last-sequence'), 2n)

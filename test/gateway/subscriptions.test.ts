@@ -52,7 +52,7 @@ test('a durable subscription outlives its link and its connection, and ends when
   await publish(bench, 'news', '1')
   const again = await subscribe(first, 's')
   assert.deepEqual(await again.take(), ['1'])
-  first.hosted.closed()
+  first.hosted.cut()
   await publish(bench, 'news', '2')
   const second = await bench.client(open)
   const resumed = await subscribe(second, 's')

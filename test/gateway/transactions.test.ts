@@ -203,7 +203,7 @@ test('what is open when its connection is lost is rolled back', async () => {
   const state = await controller.declare()
   await sender.send('out', { state })
   await receiver.settle(delivery, outcome(state, accepted))
-  client.hosted.closed()
+  client.hosted.cut()
   const other = await bench.client()
   const again = await other.receiver({ address: 'q', credit: 10 })
   const { text, header } = await again.takeOne()

@@ -31,6 +31,28 @@ test('each sender hears of its own sends, then once of the end of the turn', () 
   }
 })
 
+test('one that was alone is answered as the others are, whichever comes first', () => {
+  const sends = new UndecidedSends()
+  const sender = new Told()
+  const number = sends.join(sender)
+  const publish = (tag: number) => sends.published([{ tag, last: tag, ...plain }])
+  for (const order of [[0], [0, 1], [1, 0], [2, 0, 1], [1, 2, 0]]) {
+    const tags = order.map((_, id) => sends.add(number, id, id * 10, false))
+    assert.equal(sends.count, order.length)
+    for (const id of order) {
+      publish(tags[id]!)
+      publish(tags[id]!)
+    }
+    assert.deepEqual(
+      sender.log.splice(0),
+      order.flatMap((id) => [`${id} of ${id * 10}`, 'all']),
+    )
+    assert.equal(sends.count, 0)
+  }
+  sends.undo(sends.add(number, 1, 10, false))
+  assert.equal(sends.count, 0)
+})
+
 test('who has left hears nothing, and nobody of what is the broker’s own', () => {
   const sends = new UndecidedSends()
   const gone = new Told()

@@ -102,7 +102,7 @@ class FakeConnection implements HostedConnection {
     return now + 60_000
   }
   close(): void {}
-  closed(): void {
+  cut(): void {
     this.gone++
   }
 }

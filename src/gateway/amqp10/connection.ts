@@ -2,8 +2,8 @@ import type { ConnectionSink, Delivery, Engine, PreparedCheck, PublishOutcome } 
 import type { Durability } from '../../model/delivery.ts'
 import { isMillraceError, MillraceError } from '../../model/errors.ts'
 import { AmqpCondition } from '../../wire/amqp10/peer/conditions.ts'
-import type { PeerEvents } from '../../wire/amqp10/peer/events.ts'
-import { Peer, type TakenOutput } from '../../wire/amqp10/peer/peer.ts'
+import type { ClosedBy, PeerEvents } from '../../wire/amqp10/peer/events.ts'
+import { Peer, type PeerSession, type TakenOutput } from '../../wire/amqp10/peer/peer.ts'
 import type { AmqpError, Open } from '../../wire/amqp10/peer/performatives.ts'
 import { AmqpSymbol } from '../../wire/amqp10/values.ts'
 import type { Operation } from '../permissions.ts'
@@ -35,7 +35,7 @@ export interface EngineProducer {
 }
 
 /** One client of the gateway, between its host's transport and the engine. */
-export class AmqpConnection implements HostedConnection, ConnectionSink {
+export class AmqpConnection implements HostedConnection, PeerEvents, ConnectionSink {
   readonly gateway: AmqpGateway
   readonly engine: Engine
   readonly peer: Peer
@@ -85,28 +85,36 @@ export class AmqpConnection implements HostedConnection, ConnectionSink {
         saslOptional: options.saslOptional ?? false,
         now: options.now,
       },
-      this.peerEvents(),
+      this,
     )
   }
 
-  private peerEvents(): PeerEvents {
-    return {
-      writable: () => this.events.writable(),
-      authenticated: (identity) => {
-        if (identity !== '') this.user = identity
-        this.events.authenticated?.(this.user)
-      },
-      opened: (open) => this.guard(() => this.opened(open)),
-      sessionBegun: (session) => {
-        session.events = new GatewaySession(this)
-      },
-      closed: (error, by, header) => {
-        const wasOver = this.isOver
-        this.leave()
-        if (!wasOver) this.events.ended({ by, error, header })
-      },
-    }
+  // What the peer tells.
+
+  writable(): void {
+    this.events.writable()
   }
+
+  authenticated(identity: string): void {
+    if (identity !== '') this.user = identity
+    this.events.authenticated?.(this.user)
+  }
+
+  opened(open: Open): void {
+    this.guard(() => this.answer(open))
+  }
+
+  sessionBegun(session: PeerSession): void {
+    session.events = new GatewaySession(this)
+  }
+
+  closed(error: AmqpError | undefined, by: ClosedBy, header?: Uint8Array): void {
+    const wasOver = this.isOver
+    this.leave()
+    if (!wasOver) this.events.ended({ by, error, header })
+  }
+
+  // What the host does.
 
   receive(bytes: Uint8Array, start = 0, end: number = bytes.length): void {
     try {
@@ -144,7 +152,7 @@ export class AmqpConnection implements HostedConnection, ConnectionSink {
     this.events.hurried?.()
   }
 
-  closed(): void {
+  cut(): void {
     this.leave()
   }
 
@@ -216,7 +224,7 @@ export class AmqpConnection implements HostedConnection, ConnectionSink {
     return this.ownChecks
   }
 
-  private opened(open: Open): void {
+  private answer(open: Open): void {
     try {
       this.containerId = open.containerId
       const answer = answerOpen(this, open)

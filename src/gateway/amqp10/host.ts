@@ -66,7 +66,7 @@ export interface ConnectionEvents {
   /** The client is who it says. */
   authenticated?(user: string): void
   /**
-   * The protocol has ended. Write what `takeOutput` answers, then close the transport. Called once, not after `closed`.
+   * The protocol has ended. Write what `takeOutput` answers, then close the transport. Called once, not after `cut`.
    * by 'peer' or 'local': in good order; otherwise `error` says what was wrong. `header`: the other protocol that was begun.
    */
   ended(end: ConnectionEnd): void
@@ -97,5 +97,5 @@ export interface HostedConnection {
   /** Ends the connection in good order, or with an error such as amqp:connection:forced; `events.ended` follows. */
   close(error?: AmqpError): void
   /** The transport is gone. What was unsettled goes back to the queues. May be repeated. */
-  closed(): void
+  cut(): void
 }

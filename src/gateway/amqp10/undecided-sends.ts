@@ -22,9 +22,17 @@ export interface Sender {
   decidedAll(): void
 }
 
+const NONE = 0
+
 /** The sends of a connection that the engine has not decided yet, by the tags under which it was asked. */
 export class UndecidedSends {
-  private readonly window = new Window()
+  count = 0
+  /** The only one, as long as it is alone; who sends one by one has no window. NONE: those that there are lie in the window. */
+  private alone = NONE
+  private id = 0
+  private size = 0
+  private label = 0
+  private window: Window | undefined
   private readonly senders = new Map<number, Sender>()
   /** To hear of the end of this turn: mostly it is one. */
   private told: Sender | undefined
@@ -34,10 +42,6 @@ export class UndecidedSends {
   private latest: Sender | undefined
   private nextTag = 1
   private nextNumber = 1
-
-  get count(): number {
-    return this.window.count
-  }
 
   /** Answers the number under which the sender adds its sends. */
   join(sender: Sender): number {
@@ -53,8 +57,25 @@ export class UndecidedSends {
 
   /** Answers the tag of the publication. `settled`: nobody waits for the answer. */
   add(number: number, id: number, size: number, settled: boolean): number {
-    this.window.put(this.nextTag, id, size, number * 2 + (settled ? 1 : 0))
-    return this.nextTag++
+    const tag = this.nextTag++
+    const label = number * 2 + (settled ? 1 : 0)
+    if (this.count++ > 0) {
+      this.withOthers().put(tag, id, size, label)
+      return tag
+    }
+    this.alone = tag
+    this.id = id
+    this.size = size
+    this.label = label
+    return tag
+  }
+
+  /** The window, with the one that was alone. */
+  private withOthers(): Window {
+    this.window ??= new Window()
+    if (this.alone !== NONE) this.window.put(this.alone, this.id, this.size, this.label)
+    this.alone = NONE
+    return this.window
   }
 
   /** As `add`, for a message of the broker's own. */
@@ -64,7 +85,23 @@ export class UndecidedSends {
 
   /** The publication was not even asked for. */
   undo(tag: number): void {
-    this.window.take(tag)
+    this.take(tag)
+  }
+
+  /** Removes the send and shows it in `id`, `size` and `label`. False when there is none. */
+  private take(tag: number): boolean {
+    const { window } = this
+    if (this.alone !== NONE) {
+      if (tag !== this.alone) return false
+      this.alone = NONE
+    } else {
+      if (!window?.take(tag)) return false
+      this.id = window.id
+      this.size = window.size
+      this.label = window.label
+    }
+    this.count--
+    return true
   }
 
   published(outcomes: readonly PublishOutcome[]): void {
@@ -79,9 +116,8 @@ export class UndecidedSends {
   }
 
   private decided(tag: number, { error, prepared, scheduled }: PublishOutcome): void {
-    const { window } = this
-    if (!window.take(tag)) return
-    const { id, size, label } = window
+    if (!this.take(tag)) return
+    const { id, size, label } = this
     const number = label >>> 1
     if (number !== this.latestNumber) this.turnTo(number)
     const sender = this.latest
