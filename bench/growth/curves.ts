@@ -21,7 +21,7 @@ export interface GrowthScale {
 }
 
 const surroundings: Surroundings = { probed: true, node: ['--expose-gc'] }
-const MESSAGES = 200_000
+const MESSAGES = 500_000
 const DELIVERIES = 500_000
 /** As much as the journal writes at once. */
 const PIECE = 4 * 2 ** 20
