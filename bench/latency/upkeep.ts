@@ -98,7 +98,7 @@ export async function upkeep(mq: Context, { bytes, rate, seconds }: UpkeepOrder)
   }
 }
 
-/** Answers when what expires does. How fast the disk is, the first tenth says; none of it expires. */
+/** Answers when what expires does. How fast the disk is, the first tenth says, of which none expires; it may be three times slower. */
 async function fill(mq: Context, count: number, quiet: number): Promise<number> {
   const [stay, expire, purge] = (['stay', 'expire', 'purge'] as const).map((name) => queue<Uint8Array>(name))
   const body = new Uint8Array(BODY).fill(7)
@@ -108,7 +108,7 @@ async function fill(mq: Context, count: number, quiet: number): Promise<number> 
   const send = async (): Promise<void> => {
     while (sent < count) {
       const index = sent++
-      if (index > count / 10) expiry ??= Date.now() + (Date.now() - begun) * 9 * 1.5 + quiet
+      if (index > count / 10) expiry ??= Date.now() + (Date.now() - begun) * 9 * 3 + quiet
       const kind = index % 20
       if (kind < TWENTY.stay) await mq.send(stay!, body)
       else if (kind >= TWENTY.stay + TWENTY.expire || expiry === undefined) await mq.send(purge!, body)
