@@ -44,6 +44,8 @@ export class LastValues {
   private readonly newest = new Map<string, Value>()
   /** The last of each key that does not count yet, because it is not visible. */
   private readonly coming = new Map<string, Value>()
+  /** Outdated, though not for good: by key. */
+  private readonly outdatedForNow = new Map<string, Value[]>()
   /** Messages, and their bytes, whose successors are there and do not count yet. */
   replacing = 0
   replacingBytes = 0
@@ -82,6 +84,7 @@ export class LastValues {
   /** It counts from now on; answers what is outdated by that: an earlier one, or itself. */
   count(value: Value): Value | undefined {
     this.expectNoMore(value)
+    if (!value.isVolatile) this.outdateForGood(value)
     const other = this.newest.get(value.key)
     const isLast = other === undefined || other.lsn < value.lsn
     if (isLast) this.newest.set(value.key, value)
@@ -89,7 +92,30 @@ export class LastValues {
     if (outdated === undefined) return undefined
     outdated.isOutdated = true
     outdated.isOutdatedForGood ||= !(isLast ? value : other!).isVolatile
+    if (!outdated.isOutdatedForGood) this.note(outdated)
     return outdated
+  }
+
+  private note(outdated: Value): void {
+    const others = this.outdatedForNow.get(outdated.key)
+    if (others === undefined) this.outdatedForNow.set(outdated.key, [outdated])
+    else others.push(outdated)
+  }
+
+  /** What only one of level 'memory' has outdated, and somebody holds, would come back after a restart otherwise. */
+  private outdateForGood({ key, lsn }: Value): void {
+    const others = this.outdatedForNow.get(key)
+    if (others === undefined) return
+    for (const other of others) other.isOutdatedForGood ||= other.lsn < lsn
+    this.keepForNow(
+      key,
+      others.filter((other) => !other.isOutdatedForGood),
+    )
+  }
+
+  private keepForNow(key: string, values: Value[]): void {
+    if (values.length === 0) this.outdatedForNow.delete(key)
+    else this.outdatedForNow.set(key, values)
   }
 
   isOutdated(lsn: number): boolean {
@@ -104,6 +130,12 @@ export class LastValues {
     this.expectNoMore(value)
     if (value.successor !== null) this.takeRoom(value.successor)
     if (this.newest.get(value.key) === value) this.newest.delete(value.key)
+    const others = this.outdatedForNow.get(value.key)
+    if (others !== undefined)
+      this.keepForNow(
+        value.key,
+        others.filter((other) => other !== value),
+      )
   }
 
   outdated(): Value[] {

@@ -407,6 +407,33 @@ suite('last values survive a crash', () => {
     assert.deepEqual(await values(left), [1])
   })
 
+  test('what level memory outdates is not to come back when a durable one has outdated it too, before that or after', async () => {
+    for (const memoryFirst of [true, false]) {
+      const bench = await Bench.on(({ clock }) => new ReplayableStore(clock))
+      const store = bench.store as ReplayableStore
+      bench.declare('q', policy)
+      const peer = bench.connect()
+      send(peer, 'q', 'a', 0)
+      peer.consume('q', 1)
+      await bench.idle()
+      peer.take()
+      if (memoryFirst) send(peer, 'q', 'a', 1, { durability: 'memory' })
+      send(peer, 'q', 'a', 2)
+      // Of level memory it counts at once, and so before the one that waits for the disk.
+      if (!memoryFirst) send(peer, 'q', 'a', 3, { durability: 'memory' })
+      await bench.idle()
+      peer.consume('q', 1)
+      await bench.idle()
+      peer.settleAll(peer.take())
+      await bench.idle()
+      assert.deepEqual(await values(bench), [0], 'only what is held')
+      store.takeCheckpoint()
+      const left = await Bench.on(({ clock }) => store.prefix(store.types.length, clock))
+      await left.advance(1)
+      assert.deepEqual(await values(left), [], `memory first: ${memoryFirst}`)
+    }
+  })
+
   test(`any history comes to what a map comes to (SEED=${seed})`, async () => {
     for (let run = 0; run < 12; run++) await history(new SeededRandom(seed + run))
   })
