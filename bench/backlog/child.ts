@@ -22,6 +22,8 @@ const load = new EngineLoad(disk)
 const delay = monitorEventLoopDelay({ resolution: RESOLUTION })
 /** Consumers that the last drain has left for the next one. */
 let staying: number[] = []
+/** Deliveries that drains have counted. */
+let counted = 0
 
 function names({ first = 0, queues }: Queues): string[] {
   return Array.from({ length: queues }, (_, i) => `q${first + i}`)
@@ -38,12 +40,15 @@ async function drain({
   stay,
   ...queues
 }: Queues & { count: number; stay?: boolean }): Promise<number> {
-  const { delivered } = load
+  const isFirst = staying.length === 0
+  // Those who stayed have gone on since.
+  const delivered = isFirst ? load.delivered : counted
   const credit = Math.max(100, Math.min(4_000, Math.floor(CREDIT / queues.queues)))
-  if (staying.length === 0) staying = names(queues).map((name) => load.consume(name, credit))
+  if (isFirst) staying = names(queues).map((name) => load.consume(name, credit))
   await load.until(delivered + count)
   if (!stay) for (const consumer of staying.splice(0)) load.cancel(consumer)
-  return load.delivered - delivered
+  counted = load.delivered
+  return counted - delivered
 }
 
 /** From one queue after the other. */
