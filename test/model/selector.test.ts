@@ -395,4 +395,6 @@ test('the canonical form is one for spellings of one selector, and no other sele
     'a - b - c = 1',
   ]
   assert.equal(new Set(unlike.map((text) => parseSelector(text).canonical)).size, unlike.length)
+  // Of a number, n AND n is unknown, and n is not.
+  assert.equal(parseSelector('(n AND n) <> flag').canonical, '(n AND n) <> flag')
 })

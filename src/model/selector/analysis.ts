@@ -90,8 +90,18 @@ export function canonicalOf(node: Node): string {
 function junction(node: Junction): string {
   const operands = new Map(flat(node, node.kind).map((operand) => [inner(operand), operand]))
   const [only] = operands.values()
-  if (only !== undefined && operands.size === 1) return canonicalOf(only)
-  return [...operands.keys()].sort().join(node.kind === 'and' ? ' AND ' : ' OR ')
+  const texts = [...operands.keys()].sort()
+  if (only !== undefined && texts.length === 1) {
+    if (!isValue(only)) return canonicalOf(only)
+    // A number joined to itself is unknown, and not the number.
+    texts.push(texts[0]!)
+  }
+  return texts.join(node.kind === 'and' ? ' AND ' : ' OR ')
+}
+
+/** It may come to something else than true, false and unknown. */
+function isValue({ kind }: Node): boolean {
+  return kind === 'literal' || kind === 'identifier' || kind === 'chain' || kind === 'sign'
 }
 
 /** AND within AND is one AND. */
