@@ -50,10 +50,7 @@ export class Dispatcher {
    * while it is at hand: among thousands, looking at it later costs more than all else.
    */
   readonly schedule = (queue: Queue): void => {
-    if (queue.scheduled || queue.consumers.length === 0 || queue.isIdle) return
-    queue.scheduled = true
-    this.scheduled.push(queue)
-    this.core.schedule()
+    if (!queue.scheduled && queue.consumers.length > 0 && !queue.isIdle) this.arrived(queue)
   }
 
   /** The store has got further: messages have become visible. */

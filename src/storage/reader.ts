@@ -114,6 +114,7 @@ export class Reader {
         first = home
         firstOffset = offset
       }
+      // What lies between two messages in a journal segment is for others, who should find it in the cache.
       const isNear =
         home === undefined || home.isCluster || (home === first && offset - firstOffset <= this.near)
       if (i >= job.certain && !isNear) break

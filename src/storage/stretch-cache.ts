@@ -14,15 +14,11 @@ export function placeKey(segment: Segment, index: number): number {
   return segment.number * INDEXES + index
 }
 
-interface Cached extends Place {
-  readonly stretch: Stretch
-}
-
 /** Stretches read from disk, bounded in bytes; the first to come is the first to go. They are found at their segments. */
 export class StretchCache {
   private readonly limit: number
   /** In order of arrival, from `next` on. */
-  private arrived: Cached[] = []
+  private arrived: Place[] = []
   private next = 0
   private bytes = 0
   private hint: Stretch | undefined
@@ -47,19 +43,19 @@ export class StretchCache {
     return true
   }
 
-  /** Goes over the limit until `trim`. */
+  /** Goes over the limit until `trim`. A longer one takes the place of a shorter one, which is kept no more. */
   put(segment: Segment, index: number, stretch: Stretch): void {
     const { stretches } = segment
-    this.bytes += stretch.bytes.length - (stretches.get(index)?.bytes.length ?? 0)
+    const before = stretches.get(index)
+    this.bytes += stretch.bytes.length - (before?.bytes.length ?? 0)
     stretches.set(index, stretch)
-    this.arrived.push({ segment, index, stretch })
+    if (before === undefined) this.arrived.push({ segment, index })
   }
 
   trim(): void {
     while (this.bytes > this.limit && this.next < this.arrived.length) {
-      const { segment, index, stretch } = this.arrived[this.next++]!
-      // Another has taken its place that was longer.
-      if (segment.stretches.get(index) !== stretch) continue
+      const { segment, index } = this.arrived[this.next++]!
+      const stretch = segment.stretches.get(index)!
       segment.stretches.delete(index)
       this.bytes -= stretch.bytes.length
       if (this.hint === stretch) this.hint = undefined
