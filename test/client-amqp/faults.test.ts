@@ -209,6 +209,21 @@ test('a lost connection rejects the requests under way; the next ones are answer
   assert.deepEqual(mq.requests, { outstanding: 0, late: 0 })
 })
 
+test('a change asked of the broker that the line is lost before is rejected, and not sent with the next request', {
+  timeout: 10_000,
+}, async (t) => {
+  const { wire, open } = await bench(t)
+  const mq = await open()
+  await mq.send(numbers, 1)
+  const back = once(mq, 'reconnected')
+  const purged = mq.management.purge('numbers', {})
+  wire.cut()
+  await assert.rejects(purged, { code: 'connection-lost' })
+  await back
+  const [report] = await mq.management.queues()
+  assert.equal(report!.messages, 1)
+})
+
 test('while there is no line a receive keeps to its timeout, and sends wait', {
   timeout: 10_000,
 }, async (t) => {

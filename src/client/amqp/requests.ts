@@ -160,9 +160,7 @@ export class Requests implements Resumable {
   }
 
   async resume(): Promise<void> {
-    if (this.pending.size === 0) return
-    this.unsent = [...this.pending.keys()]
-    this.attach()
+    if (this.unsent.length > 0) this.attach()
   }
 
   suspend(): void {
@@ -174,10 +172,13 @@ export class Requests implements Resumable {
     this.replyTo = undefined
     this.parts = []
     this.rejectAll((request) => (request.repeatable ? undefined : lost(undefined)))
+    // Those that stay are asked on the next links; one that was rejected before it was sent is not.
+    this.unsent = [...this.pending.keys()]
   }
 
   fail(error: Error): void {
     this.failure = error
+    this.unsent = []
     this.rejectAll(() => error)
   }
 
