@@ -86,16 +86,26 @@ test('what is referred to is not copied, stands where it was said, and its memor
   assert(lent.every((byte) => byte === 8))
 })
 
-test('no more is kept than a few blocks, and nothing of sizes between the large and the small', () => {
+test('no more is kept than a few blocks, and nothing of what is larger', () => {
   const taken = Array.from({ length: 40 }, () => written(new Output(), 1))
   for (const each of taken) recycle(each.taken)
   const again = new Set(Array.from({ length: 40 }, () => written(new Output(), 2).piece.buffer))
   const kept = taken.filter(({ piece }) => again.has(piece.buffer)).length
   assert(kept > 0 && kept <= 8, `${kept} blocks were kept`)
-  const other = written(new Output(), 3, 10_000)
+  const other = written(new Output(), 3, 300_000)
   recycle(other.taken)
-  written(new Output(), 4, 10_000)
+  written(new Output(), 4, 300_000)
   assert(other.piece.every((byte) => byte === 3))
+})
+
+test('output of every size is written where output of about that size was', () => {
+  for (const size of [100, 1_000, 5_000, 20_000, 50_000, 100_000]) {
+    const first = written(new Output(), 1, size)
+    recycle(first.taken)
+    const second = written(new Output(), 2, size - 10)
+    assert.equal(second.piece.buffer, first.piece.buffer, `${size} bytes`)
+    assert(second.piece.buffer.byteLength < 6 * size, `${size} bytes`)
+  }
 })
 
 test('little output is written where that of another connection was, once that is recycled', () => {

@@ -5,10 +5,19 @@ const SMALLEST = 512
 
 const FRAME_HEADER = 8
 
-/** What much output is written into. */
-const blocks = new SpareBlocks(0x40000, 8)
-/** What little is: of many connections, mostly one after the other. */
-const smallBlocks = new SpareBlocks(SMALLEST, 256)
+/**
+ * What output is written into: of many connections, mostly one after the other. As garbage it would be what makes V8 search the
+ * whole heap, which counts what lies outside.
+ */
+const pools = [
+  new SpareBlocks(SMALLEST, 256),
+  new SpareBlocks(0x800, 64),
+  new SpareBlocks(0x2000, 32),
+  new SpareBlocks(0x8000, 16),
+  new SpareBlocks(0x10000, 8),
+  new SpareBlocks(0x40000, 8),
+]
+const LARGEST = 0x40000
 /** A buffer with at least so much in it is left as it is when there is no room; one with less is copied into a larger one. Bytes. */
 const WORTH_KEEPING = 16 * 1024
 
@@ -50,7 +59,7 @@ export class Output {
     if (at - this.from >= WORTH_KEEPING) this.close()
     const { from } = this
     const kept = at - from
-    const grown = allocate(Math.max(kept + size, Math.min(blocks.size, bytes.length * 2), this.largest))
+    const grown = allocate(Math.max(kept + size, Math.min(LARGEST, bytes.length * 2), this.largest))
     bytes.copy(grown, 0, from, at)
     if (from > 0) this.use(bytes)
     else giveBack(bytes)
@@ -64,8 +73,7 @@ export class Output {
     if (length === 0) return null
     const taken = this.pieces ? this.takeSeveral(this.pieces, length) : this.takeOne()
     // A guess at the next turn's need: quick to grow, slow to shrink.
-    this.largest = Math.max(SMALLEST, this.own, this.largest - (this.largest >> 3))
-    if (this.largest > blocks.size) this.largest = blocks.size
+    this.largest = Math.min(LARGEST, Math.max(SMALLEST, this.own, this.largest - (this.largest >> 3)))
     this.bytes = none
     this.at = this.from = this.closed = this.own = 0
     return taken
@@ -202,8 +210,8 @@ export class Output {
 const none: Buffer = Buffer.alloc(0)
 
 function allocate(size: number): Buffer {
-  if (size <= SMALLEST) return smallBlocks.take()
-  return size < blocks.size / 4 || size > blocks.size ? Buffer.allocUnsafe(size) : blocks.take()
+  for (const pool of pools) if (size <= pool.size) return pool.take()
+  return Buffer.allocUnsafeSlow(size)
 }
 
 /** Whoever has taken this looks at it no more: other output may be written into its memory. */
@@ -212,6 +220,5 @@ export function recycle(taken: TakenOutput): void {
 }
 
 function giveBack(block: Buffer): void {
-  if (block.length === SMALLEST) smallBlocks.give(block)
-  else blocks.give(block)
+  for (const pool of pools) if (block.length === pool.size) return pool.give(block)
 }
