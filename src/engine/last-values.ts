@@ -46,6 +46,8 @@ export class LastValues {
   private readonly coming = new Map<string, Value>()
   /** Outdated, though not for good: by key. */
   private readonly outdatedForNow = new Map<string, Value[]>()
+  /** Part of an open transaction, or half: by key. A later one that counts outdates them before they are decided. */
+  private readonly undecided = new Map<string, Value[]>()
   /** Messages, and their bytes, whose successors are there and do not count yet. */
   replacing = 0
   replacingBytes = 0
@@ -60,6 +62,11 @@ export class LastValues {
 
   add(value: Value): void {
     this.values.set(value.lsn, value)
+  }
+
+  /** It is there, and waits to be decided. */
+  hold(value: Value): void {
+    append(this.undecided, value)
   }
 
   get(lsn: number): Value | undefined {
@@ -84,38 +91,35 @@ export class LastValues {
   /** It counts from now on; answers what is outdated by that: an earlier one, or itself. */
   count(value: Value): Value | undefined {
     this.expectNoMore(value)
+    remove(this.undecided, value)
     if (!value.isVolatile) this.outdateForGood(value)
+    // By one that may have left since.
+    if (value.isOutdated) return value
     const other = this.newest.get(value.key)
     const isLast = other === undefined || other.lsn < value.lsn
     if (isLast) this.newest.set(value.key, value)
+    for (const one of this.undecided.get(value.key) ?? []) if (one.lsn < value.lsn) this.outdate(one, value)
     const outdated = isLast ? other : value
-    if (outdated === undefined) return undefined
-    outdated.isOutdated = true
-    outdated.isOutdatedForGood ||= !(isLast ? value : other!).isVolatile
-    if (!outdated.isOutdatedForGood) this.note(outdated)
+    if (outdated !== undefined) this.outdate(outdated, isLast ? value : other!)
     return outdated
   }
 
-  private note(outdated: Value): void {
-    const others = this.outdatedForNow.get(outdated.key)
-    if (others === undefined) this.outdatedForNow.set(outdated.key, [outdated])
-    else others.push(outdated)
+  private outdate(value: Value, by: Value): void {
+    if (value.isOutdated) return
+    value.isOutdated = true
+    value.isOutdatedForGood = !by.isVolatile
+    if (!value.isOutdatedForGood) append(this.outdatedForNow, value)
   }
 
   /** What only one of level 'memory' has outdated, and somebody holds, would come back after a restart otherwise. */
   private outdateForGood({ key, lsn }: Value): void {
     const others = this.outdatedForNow.get(key)
     if (others === undefined) return
-    for (const other of others) other.isOutdatedForGood ||= other.lsn < lsn
-    this.keepForNow(
-      key,
-      others.filter((other) => !other.isOutdatedForGood),
-    )
-  }
-
-  private keepForNow(key: string, values: Value[]): void {
-    if (values.length === 0) this.outdatedForNow.delete(key)
-    else this.outdatedForNow.set(key, values)
+    for (const other of [...others]) {
+      if (other.lsn > lsn) continue
+      other.isOutdatedForGood = true
+      remove(this.outdatedForNow, other)
+    }
   }
 
   isOutdated(lsn: number): boolean {
@@ -130,12 +134,8 @@ export class LastValues {
     this.expectNoMore(value)
     if (value.successor !== null) this.takeRoom(value.successor)
     if (this.newest.get(value.key) === value) this.newest.delete(value.key)
-    const others = this.outdatedForNow.get(value.key)
-    if (others !== undefined)
-      this.keepForNow(
-        value.key,
-        others.filter((other) => other !== value),
-      )
+    remove(this.outdatedForNow, value)
+    remove(this.undecided, value)
   }
 
   outdated(): Value[] {
@@ -161,4 +161,18 @@ export class LastValues {
     replaces.successor = null
     value.replaces = null
   }
+}
+
+function append(rows: Map<string, Value[]>, value: Value): void {
+  const row = rows.get(value.key)
+  if (row === undefined) rows.set(value.key, [value])
+  else row.push(value)
+}
+
+function remove(rows: Map<string, Value[]>, value: Value): void {
+  const row = rows.get(value.key)
+  const at = row?.indexOf(value) ?? -1
+  if (at < 0) return
+  if (row!.length === 1) rows.delete(value.key)
+  else row!.splice(at, 1)
 }

@@ -7,8 +7,10 @@ import type { Queue } from './queue.ts'
 
 /** Chunks that came back last, which somebody is about to use. */
 const KEPT = 2
-/** Chunks looked at to make room, each time; those that cannot go now come to their turn again. */
+/** Chunks looked at to make room, or written for a checkpoint, each time; those that cannot go now come to their turn again. */
 const LOOKS = 32
+/** Entries that are worth a page, of which the smallest has room for some 800. */
+const WORTH_A_PAGE = 256
 
 interface Resident {
   readonly lane: Lane
@@ -49,6 +51,11 @@ export class Pager implements Residency {
     this.chunks--
   }
 
+  abandoned(chunk: Chunk): void {
+    this.store.freePage(chunk.page)
+    chunk.leavePage()
+  }
+
   /**
    * Writes chunks to pages, when there are too many in memory. Only between operations of the engine: in one of them somebody
    * may be at work on a chunk.
@@ -67,6 +74,21 @@ export class Pager implements Residency {
   private mayGo({ lane, chunk }: Resident): boolean {
     if (!chunk.resident || chunk.live === 0 || chunk.live !== chunk.ready) return false
     return chunk.lastLsn <= this.durable() && !lane.isNeeded(chunk) && !this.recent.includes(chunk)
+  }
+
+  /**
+   * Gives pages to chunks to which nothing has been added since `lsn`, which is durable, so that checkpoints name those instead
+   * of writing the entries again and again. They stay in memory. A few at a time: the next checkpoint goes on.
+   */
+  settle(queue: Queue, lsn: number): void {
+    let left = LOOKS
+    for (const lane of queue.urgentFirst()) {
+      for (const chunk of lane.living()) {
+        if (!isSettled(chunk, lsn)) continue
+        chunk.page = this.store.writePage(encode(chunk))
+        if (--left === 0) return
+      }
+    }
   }
 
   private forget(): void {
@@ -98,21 +120,21 @@ export class Pager implements Residency {
       use(chunk)
       return
     }
-    const { fromEarlierRun } = chunk
-    this.store.loadPage(chunk.page, (bytes) => {
+    const { page } = chunk
+    this.store.loadPage(page, (bytes) => {
       if (chunk.resident) return use(chunk)
+      if (chunk.page !== page) return this.peek(queue, lane, chunk, use)
       if (bytes === null) return this.load(queue, lane, chunk, () => use(chunk))
-      const entries = new Chunk(chunk.number, chunk.priority)
-      entries.fromEarlierRun = fromEarlierRun
+      const entries = chunk.beside()
       entries.restore(bytes)
       use(entries)
     })
   }
 
-  private take(queue: Queue, lane: Lane, chunk: Chunk, bytes: Uint8Array): void {
-    const { live, ready, liveBytes, page } = chunk
+  private take(queue: Queue, lane: Lane, chunk: Chunk, bytes: Uint8Array, isRebuilt = false): void {
+    const { live, ready, liveBytes } = chunk
     const waiting = chunk.restore(bytes)
-    this.store.freePage(page)
+    if (isRebuilt) this.abandoned(chunk)
     // The tail is not counted before another chunk comes behind it.
     if (lane.after(chunk) !== undefined) this.filled(lane, chunk)
     this.loaded(queue, lane, chunk, waiting)
@@ -142,12 +164,17 @@ export class Pager implements Residency {
           rebuilt.append(lsn, head.size, queue.expiryOf(head), 0, group)
         }
       },
-      () => this.take(queue, lane, chunk, encode(rebuilt)),
+      () => this.take(queue, lane, chunk, encode(rebuilt), true),
     )
   }
 
   private evict(chunk: Chunk): void {
-    chunk.evict(this.store.writePage(encode(chunk)))
+    const changes = chunk.changed()
+    if (changes !== undefined) chunk.evict(chunk.page, changes)
+    else {
+      if (chunk.page >= 0) this.abandoned(chunk)
+      chunk.evict(this.store.writePage(encode(chunk)))
+    }
     this.chunks--
   }
 }
@@ -156,6 +183,10 @@ function encode(chunk: Chunk): Uint8Array {
   const writer = new ByteWriter(chunk.live * 8 + 16)
   chunk.write(writer)
   return writer.bytes.subarray(0, writer.length)
+}
+
+function isSettled({ resident, page, lastLsn, live, ready }: Chunk, lsn: number): boolean {
+  return resident && page < 0 && lastLsn <= lsn && live >= WORTH_A_PAGE && live === ready
 }
 
 function isThere({ chunk }: Resident): boolean {

@@ -2,8 +2,9 @@ import type { Departure } from '../model/delivery.ts'
 import type { Core } from './core.ts'
 import { departureByReplacement, lastFailureOf } from './dead-letters.ts'
 import { enqueue } from './enqueue.ts'
-import { type Chunk, EntryFlag, type Patch } from './index/chunk.ts'
+import { type Chunk, EntryFlag } from './index/chunk.ts'
 import type { Lane } from './index/lane.ts'
+import type { Patch } from './index/page-changes.ts'
 import { isHeld, isUndecided, StateCode } from './lifecycle.ts'
 import {
   OperationReader,
@@ -195,8 +196,7 @@ export class Recovery {
 
   /** A queue that was drained since the checkpoint: its pages need not be read to know that nothing is left in them. */
   private abandon(lane: Lane, chunk: Chunk): void {
-    const { live, ready, liveBytes, page } = chunk
-    this.core.store.freePage(page)
+    const { live, ready, liveBytes } = chunk
     chunk.abandon()
     lane.account(chunk, live, ready, liveBytes)
     this.patched.delete(chunk)

@@ -63,6 +63,7 @@ export class Replacement {
   restore(queue: Queue, value: Value): void {
     queue.values!.add(value)
     if (value.isDecided) queue.values!.count(value)
+    else queue.values!.hold(value)
   }
 
   private entered(queue: Queue, lsn: number, head: PublishHead, flags: number, state: number): void {
@@ -71,7 +72,8 @@ export class Replacement {
     const { priority, size } = head
     const value = newValue({ lsn, key, priority, size }, (flags & EntryFlag.memory) !== 0)
     queue.values!.add(value)
-    if (!isUndecided(state)) this.arrive(queue, value, flags)
+    if (isUndecided(state)) queue.values!.hold(value)
+    else this.arrive(queue, value, flags)
   }
 
   /** Of a transaction, or half: committed. */
@@ -86,7 +88,7 @@ export class Replacement {
       this.count(queue, value)
       return
     }
-    queue.values!.expect(value, replacedBy(queue, value.key))
+    if (!value.isOutdated) queue.values!.expect(value, replacedBy(queue, value.key))
     this.arrivals.push({ queue, value, flags })
   }
 

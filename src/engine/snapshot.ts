@@ -76,6 +76,8 @@ export class Snapshots {
   readonly schedule: ScheduleMemento
   private readonly core: Core
   private readonly parts: Parts
+  /** Where the last checkpoint of this run began. */
+  private begun = 0
 
   constructor(core: Core, parts: Parts) {
     this.core = core
@@ -84,6 +86,8 @@ export class Snapshots {
   }
 
   *take(): Generator<Uint8Array> {
+    const before = this.begun
+    this.begun = this.core.log.durable
     yield this.section(SECTION.topology, (writer) => {
       const exchanges = [...this.core.topology.exchanges.values()].map((exchange) => exchange.definition)
       writer.putText(JSON.stringify({ exchanges }))
@@ -97,13 +101,17 @@ export class Snapshots {
     // Queues that come later are in the operations after the checkpoint's beginning.
     for (const queue of [...this.core.topology.byId.values()]) {
       if (this.core.topology.byId.get(queue.id) !== queue) continue
-      yield* this.queueSections(queue)
+      yield* this.queueSections(queue, before)
     }
     yield* undecided
   }
 
-  /** A deep queue has many sections, all as of the same LSN, and the engine goes on between them. */
-  private *queueSections(queue: Queue): Generator<Uint8Array> {
+  /**
+   * A deep queue has many sections, all as of the same LSN, and the engine goes on between them. `before`: where the checkpoint
+   * before this one began.
+   */
+  private *queueSections(queue: Queue, before: number): Generator<Uint8Array> {
+    this.core.pager.settle(queue, before)
     const facts = this.section(SECTION.queue, (writer) => writeFacts(writer, queue))
     const asOf = this.core.log.lastLsn
     const images = imagesOf(queue)
@@ -124,8 +132,7 @@ export class Snapshots {
   /** Pages that the indexes name. */
   *pages(): Generator<number> {
     for (const queue of this.core.topology.byId.values()) {
-      for (const lane of queue.urgentFirst())
-        for (const chunk of lane.living()) if (!chunk.resident) yield chunk.page
+      for (const lane of queue.urgentFirst()) for (const { page } of lane.living()) if (page >= 0) yield page
     }
     yield* this.parts.schedule.index.namedPages()
   }

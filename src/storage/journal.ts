@@ -75,9 +75,9 @@ export class Journal implements Store {
     this.io = new DiskIo(disk)
     this.segments = new SegmentSet(liveness)
     this.files = new OpenFiles(disk)
-    // Half for what was just written, half for what was read.
-    const cacheBytes = options.cacheBytes / 2
-    this.tail = new Tail(clock, cacheBytes)
+    const { cacheBytes } = options
+    // At most half for what was just written, the rest for what was read.
+    this.tail = new Tail(clock, cacheBytes / 2)
     this.quarantine = new Quarantine(this.io)
     const { tail, files } = this
     this.reader = new Reader({ clock, files, liveness, tail, cacheBytes }, this.damaged)

@@ -15,8 +15,11 @@ const RETRY_DELAY = 20
 const MOST_UNDER_WAY = 4 * 1024 * 1024
 /** What comes along uncalled for is at most so many bytes of a job, … */
 const MOST_ALONG = 1024 * 1024
-/** … and in a journal segment no further away than this share of the cache. */
-const NEAR = 1 / 4
+/**
+ * … and in a journal segment no further away than this share of the cache. Consumers of thousands of queues that take turns in
+ * the journal go through it side by side: the more of it each takes at a time, the less often each has its turn.
+ */
+const NEAR = 1 / 2
 
 const nothing: readonly Place[] = []
 
@@ -28,7 +31,8 @@ export class Reader {
   private readonly cache: StretchCache
   private readonly fetches: Fetches
   private readonly damaged: DamageListener
-  private readonly near: number
+  /** Of the cache and the tail together. */
+  private readonly cacheBytes: number
   /** Jobs that have not begun, from `next` on. */
   private waiting: Job[] = []
   private next = 0
@@ -45,10 +49,15 @@ export class Reader {
     this.clock = context.clock
     this.liveness = context.liveness
     this.tail = context.tail
-    this.cache = new StretchCache(context.cacheBytes)
+    this.cacheBytes = context.cacheBytes
+    this.cache = new StretchCache(() => this.room)
     this.fetches = new Fetches(context.files, this.cache, damaged)
     this.damaged = damaged
-    this.near = context.cacheBytes * NEAR
+  }
+
+  /** What the tail leaves. */
+  private get room(): number {
+    return Math.max(0, this.cacheBytes - this.tail.bytes)
   }
 
   /** Fills `into` and answers true when the message, held by `queue` (a chunk: 0), is in memory. */
@@ -82,18 +91,23 @@ export class Reader {
   private pump(): void {
     while (this.next < this.waiting.length) {
       const job = this.waiting[this.next]!
+      // It did not fit when it was looked at before, and still would not, unless others have brought what it needs first.
+      if (!this.fits(job) && this.missing(job, job.lsns[0]!) !== 'here') return
       const wanted = this.survey(job, true)
-      const bytes = sizeOf(wanted)
-      if (this.bytesUnderWay > 0 && this.bytesUnderWay + bytes > MOST_UNDER_WAY) return
+      job.bytes = sizeOf(wanted)
+      if (!this.fits(job)) return
       this.next++
       if (this.next * 2 > this.waiting.length) {
         this.waiting = this.waiting.slice(this.next)
         this.next = 0
       }
-      job.bytes = bytes
-      this.bytesUnderWay += bytes
+      this.bytesUnderWay += job.bytes
       this.proceed(job, wanted)
     }
+  }
+
+  private fits({ bytes }: Job): boolean {
+    return this.bytesUnderWay === 0 || this.bytesUnderWay + bytes <= MOST_UNDER_WAY
   }
 
   /** What a job lacks; of a job that begins: what comes along is certain from then on. */
@@ -103,6 +117,7 @@ export class Reader {
     let bytes = 0
     let first: Segment | undefined
     let firstOffset = 0
+    const near = this.room * NEAR
     job.damaged.length = 0
     for (let i = 0; i < (begins ? lsns.length : job.certain); i++) {
       const place = this.missing(job, lsns[i]!)
@@ -115,8 +130,7 @@ export class Reader {
         firstOffset = offset
       }
       // What lies between two messages in a journal segment is for others, who should find it in the cache.
-      const isNear =
-        home === undefined || home.isCluster || (home === first && offset - firstOffset <= this.near)
+      const isNear = home === undefined || home.isCluster || (home === first && offset - firstOffset <= near)
       if (i >= job.certain && !isNear) break
       if (place === 'nowhere') job.damaged.push(lsns[i]!)
       else if (place !== 'here') {
@@ -214,7 +228,7 @@ class Job implements Waiter {
   readonly failures: (Place & { readonly error: DiskError })[] = []
   /** So many of the messages, the first ones, must be there at the end. */
   certain: number
-  /** Counted as under way. */
+  /** What it lacked when it was looked at last; counted as under way from when it begins. */
   bytes = 0
   readsUnderWay = 0
   /** Something could not be read and is tried again. */

@@ -1,6 +1,9 @@
 /** Frames this far apart, or further, get an entry of their own: the unit of reading. */
 export const STRETCH: number = 16 * 1024
 
+/** Entries beside the one that is guessed at which are looked through first. */
+const GUESS = 4
+
 /**
  * Where in a segment file to look for an LSN: one entry for each stretch of frames. A stretch runs from its entry's
  * offset to the next entry's, and its LSNs begin at the entry's. In a cluster, stretches belong to runs of one queue
@@ -40,16 +43,37 @@ export class SparseTable {
 
   /** The stretch that holds `lsn` in the run of `queue` if any does; -1 when it lies before all of them. */
   find(queue: number, lsn: number): number {
+    if (!this.queues) return this.findAlone(lsn)
     let low = 0
     let high = this.count
     while (low < high) {
       const middle = (low + high) >>> 1
-      const other = this.queues ? this.queues[middle]! : queue
+      const other = this.queues[middle]!
       if (other < queue || (other === queue && this.lsns[middle]! <= lsn)) low = middle + 1
       else high = middle
     }
     const found = low - 1
     return found >= 0 && this.queue(found, queue) === queue ? found : -1
+  }
+
+  /** In one run. Messages of about one size are about where their share of the LSNs says. */
+  private findAlone(lsn: number): number {
+    const { lsns, count } = this
+    let low = 0
+    let high = count
+    const first = lsns[0]!
+    const guess = Math.floor(((lsn - first) / (lsns[count - 1]! - first)) * (count - 1))
+    // Not a number when there is but one.
+    if (guess >= GUESS && guess + GUESS < count) {
+      if (lsns[guess - GUESS]! <= lsn) low = guess - GUESS
+      if (lsns[guess + GUESS]! > lsn) high = guess + GUESS
+    }
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (lsns[middle]! <= lsn) low = middle + 1
+      else high = middle
+    }
+    return low - 1
   }
 
   /** Queue of a stretch; a journal segment answers `otherwise`, as all its stretches may hold any queue. */

@@ -16,14 +16,14 @@ export function placeKey(segment: Segment, index: number): number {
 
 /** Stretches read from disk, bounded in bytes; the first to come is the first to go. They are found at their segments. */
 export class StretchCache {
-  private readonly limit: number
+  private readonly limit: () => number
   /** In order of arrival, from `next` on. */
   private arrived: Place[] = []
   private next = 0
   private bytes = 0
   private hint: Stretch | undefined
 
-  constructor(limit: number) {
+  constructor(limit: () => number) {
     this.limit = limit
   }
 
@@ -53,7 +53,8 @@ export class StretchCache {
   }
 
   trim(): void {
-    while (this.bytes > this.limit && this.next < this.arrived.length) {
+    const limit = this.limit()
+    while (this.bytes > limit && this.next < this.arrived.length) {
       const { segment, index } = this.arrived[this.next++]!
       const stretch = segment.stretches.get(index)!
       segment.stretches.delete(index)

@@ -53,6 +53,9 @@ export class Stretch {
   private indexOf(lsn: number): number {
     const next = this.hint + 1
     if (next < this.count && this.lsns[next] === lsn) return next
+    // Where nothing but messages was written, it is where its number says.
+    const guess = lsn - this.lsns[0]!
+    if (guess >= 0 && guess < this.count && this.lsns[guess] === lsn) return guess
     let low = 0
     let high = this.count - 1
     while (low <= high) {

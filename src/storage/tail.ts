@@ -20,7 +20,8 @@ export class Tail {
   private readonly limit: number
   private batches: (OperationBatch | undefined)[] = []
   private first = 0
-  private bytes = 0
+  /** In memory. */
+  bytes = 0
   /** Batches that have been dropped, of which the row knows nothing any more: the number of a batch counts them too. */
   private forgotten = 0
   /** Where the last message was found: the next one is likely to follow. */

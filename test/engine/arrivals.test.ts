@@ -11,7 +11,7 @@ function named(name: string): Queue {
     policy: defaultPolicy,
     durability: 'disk',
   } as const
-  return new Queue(1, definition, { filled: () => {}, emptied: () => {} })
+  return new Queue(1, definition, { filled: () => {}, emptied: () => {}, abandoned: () => {} })
 }
 
 function looks(arrivals: Arrivals, lsn: number): string {

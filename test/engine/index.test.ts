@@ -7,6 +7,7 @@ import { Consumer } from '../../src/engine/consumer.ts'
 import { CHUNK_SLOTS, Chunk } from '../../src/engine/index/chunk.ts'
 import { ChunkImage, readChunkImage } from '../../src/engine/index/chunk-image.ts'
 import type { Lane } from '../../src/engine/index/lane.ts'
+import { PageChanges } from '../../src/engine/index/page-changes.ts'
 import { isHeld, StateCode } from '../../src/engine/lifecycle.ts'
 import { MemoryStore } from '../../src/engine/memory/store.ts'
 import { Pager } from '../../src/engine/pager.ts'
@@ -45,6 +46,8 @@ class Twin {
   readonly entries: Entry[] = []
   /** All that were ever written: what a checkpoint names is kept although it was freed. */
   readonly pages = new Map<number, Uint8Array>()
+  /** Chunks in memory whose image only said what has changed since their page was written. */
+  referring = 0
   private readonly random: SeededRandom
   private lsn = 0
   private grouping = false
@@ -115,11 +118,11 @@ class Twin {
     for (let i = 0; i < count && held.length > 0; i++) {
       const [entry] = held.splice(this.random.between(0, held.length - 1), 1)
       if (entry!.state === StateCode.waiting) this.set(entry!, StateCode.ready)
-      else this.settle(entry!)
+      else this.decide(entry!)
     }
   }
 
-  private settle(entry: Entry): void {
+  private decide(entry: Entry): void {
     const how = this.random.weighted({ leave: 6, release: 2, wait: 2 })
     if (how === 'leave') {
       this.leave(entry)
@@ -183,6 +186,11 @@ class Twin {
     }
   }
 
+  /** As a checkpoint does, of which the one before began when so many more entries were not there yet. */
+  settle(count: number): void {
+    this.pager.settle(this.queue, this.entries.at(-count)?.lsn ?? this.lsn)
+  }
+
   /** Somebody consumes, or nobody does. */
   consume(count: number): void {
     this.queue.consumers = count % 2 === 0 ? [] : [nobody]
@@ -190,7 +198,9 @@ class Twin {
 
   /** Takes images of all chunks; answers how to compare them with what there was then. */
   photograph(): () => void {
-    const images = [...this.lane.living()].map((chunk) => new ChunkImage(chunk))
+    const living = [...this.lane.living()]
+    this.referring += living.filter((chunk) => chunk.resident && chunk.changed() !== undefined).length
+    const images = living.map((chunk) => new ChunkImage(chunk))
     const then = this.entries.map((entry) => ({ ...entry }))
     return () => {
       const found = images.flatMap((image) => {
@@ -258,35 +268,40 @@ const many = fc.integer({ min: 500, max: 3_000 })
 const step = fc.oneof(
   fc.record({ kind: fc.constant('append' as const), count: fc.oneof(few, many) }),
   fc.record({
-    kind: fc.constantFrom('acquire' as const, 'change' as const, 'consume' as const),
+    kind: fc.constantFrom('acquire' as const, 'change' as const, 'consume' as const, 'settle' as const),
     count: fc.oneof(few, few, many),
   }),
 )
 
 suite('the index of a queue does what a plain array does (DESIGN §6)', () => {
-  test('append, acquire, settle, release, wait and page, with room for one chunk', (t) => {
+  test('append, acquire, settle, release, wait, page and checkpoints, with room for one chunk', (t) => {
     t.diagnostic(`SEED=${seed}`)
     let evictions = 0
+    let referring = 0
     const property = fc.property(
       fc.array(step, { minLength: 8, maxLength: 20 }),
-      fc.nat(20),
+      fc.nat(3),
       fc.integer({ min: 0 }),
       (steps, photographAt, from) => {
         const twin = new Twin(new SeededRandom(from))
         let compareImages = (): void => {}
         for (const [i, { kind, count }] of steps.entries()) {
-          if (i === photographAt) compareImages = twin.photograph()
+          if (i % 4 === photographAt) {
+            compareImages()
+            compareImages = twin.photograph()
+          }
           twin[kind](count)
           twin.compareSums()
         }
         compareImages()
         twin.compareEntries()
         evictions += twin.pages.size
+        referring += twin.referring
       },
     )
     fc.assert(property, { seed, numRuns: 40 })
-    t.diagnostic(`${evictions} chunks went to pages`)
-    assert.ok(evictions >= 10)
+    t.diagnostic(`${evictions} chunks went to pages, ${referring} images referred to one`)
+    assert.ok(evictions >= 10 && referring >= 3)
   })
 
   test('what is written is read back, with the patches that came while it lay in a page', (t) => {
@@ -316,8 +331,8 @@ suite('the index of a queue does what a plain array does (DESIGN §6)', () => {
         }
         // The patches are part of a snapshot that is taken before the page is loaded.
         const copy = twin.lane.newChunk()
-        copy.evict(1)
-        copy.readPatches(new OperationReader().reset(patchesOf(chunk), 0, patchesOf(chunk).length))
+        const changes = writtenChanges(chunk)
+        copy.evict(1, PageChanges.read(new OperationReader().reset(changes, 0, changes.length)))
         for (const one of [chunk, copy]) {
           const waiting = one.restore(page)
           assert.deepEqual(entriesOf(one), [...expected.values()].map(comparable))
@@ -392,9 +407,9 @@ function written(chunk: Chunk): Uint8Array {
   return Uint8Array.from(writer.bytes.subarray(0, writer.length))
 }
 
-function patchesOf(chunk: Chunk): Uint8Array {
+function writtenChanges(chunk: Chunk): Uint8Array {
   const writer = new ByteWriter()
-  chunk.writePatches(writer)
+  chunk.changed()!.write(writer)
   return writer.bytes.subarray(0, writer.length)
 }
 

@@ -187,6 +187,35 @@ suite('last values: a newer message replaces the older one of its key', () => {
     assert.deepEqual(await values(bench), [2, 6])
   })
 
+  test('one that is committed after a later one has come and gone is not seen: no older value after a newer one', async () => {
+    for (const between of ['nothing', 'restart', 'crash'] as const) {
+      const bench = await Bench.onDisk()
+      bench.declare('q', policy)
+      const peer = bench.connect()
+      const half = send(peer, 'q', 'a', 1, { prepare: { group: 'g' } })
+      const other = send(peer, 'q', 'b', 2, { prepare: { group: 'g' } })
+      const transaction = peer.begin()
+      if (between === 'nothing') send(peer, 'q', 'a', 3, { transaction })
+      await bench.idle()
+      send(peer, 'q', 'a', 4)
+      const reader = bench.connect()
+      const consumer = reader.consume('q')
+      await bench.idle()
+      reader.settleAll(reader.take())
+      bench.broker.cancel(consumer, { release: true })
+      await bench.idle()
+      const ids = [half, other].map((tag) => peer.prepared.get(tag)!)
+      if (between !== 'nothing') await bench[between]()
+      for (const id of ids) await bench.decide(id, 'commit')
+      if (between === 'nothing') await bench.commit(transaction)
+      await bench.idle()
+      assert.deepEqual(await values(bench), [2], between)
+      assert.equal(bench.status('q').departed.replaced, between === 'nothing' ? 2 : 1, between)
+      await bench.crash()
+      assert.deepEqual(await values(bench), [2], between)
+    }
+  })
+
   test('what is scheduled, moved or dead-lettered replaces when it arrives', async () => {
     for (const isLarge of [false, true]) {
       const bench = await Bench.onDisk({ chunkBytes: 40_000 })

@@ -39,7 +39,7 @@ function newQueue(id: number): Queue {
     policy: defaultPolicy,
     durability: 'disk',
   } as const
-  return new Queue(id, definition, { filled: () => {}, emptied: () => {} })
+  return new Queue(id, definition, { filled: () => {}, emptied: () => {}, abandoned: () => {} })
 }
 
 suite('the log', () => {

@@ -199,7 +199,10 @@ async function run(from: number): Promise<void> {
       kept ??= new ReplayableStore(clock)
       return kept
     },
-    { residentEntries: 1, policies: [{ match: '#', policy: { maxDeliveries: 2, backoff: steadyBackoff } }] },
+    {
+      residentEntries: random.pick([1, 3_000, 100_000]),
+      policies: [{ match: '#', policy: { maxDeliveries: 2, backoff: steadyBackoff } }],
+    },
   )
   for (let life = 0; life < 3; life++) {
     const workload = new Workload(bench, random)

@@ -1,3 +1,4 @@
+import { strict as assert } from 'node:assert'
 import { MemoryStore } from '../../src/engine/memory/store.ts'
 import { OperationBatch } from '../../src/engine/ports/operations.ts'
 import type { RecoveryReport, StoreClient } from '../../src/engine/ports/store.ts'
@@ -31,6 +32,9 @@ export class ReplayableStore extends MemoryStore {
   private engine!: StoreClient
   private readonly operations: Operation[] = []
   private checkpoint: FinishedCheckpoint | undefined
+  pagesWritten = 0
+  /** In this life: a checkpoint from before may name them as well as not. */
+  readonly freed: Set<number> = new Set()
   private under: (Checkpoint & { readonly iterator: Iterator<Uint8Array> }) | undefined
   private last = 0
 
@@ -62,6 +66,7 @@ export class ReplayableStore extends MemoryStore {
   override async open(client: StoreClient): Promise<RecoveryReport> {
     this.engine = client
     this.under = undefined
+    this.freed.clear()
     const report = await super.open(client)
     for (const section of this.checkpoint?.sections ?? []) client.restore(section)
     const from = this.checkpoint?.from ?? 0
@@ -79,8 +84,21 @@ export class ReplayableStore extends MemoryStore {
     super.commit(batch)
   }
 
+  override writePage(bytes: Uint8Array): number {
+    this.pagesWritten++
+    return super.writePage(bytes)
+  }
+
   /** A checkpoint may name the page: all are kept. */
-  override freePage(_page: number): void {}
+  override freePage(page: number): void {
+    assert.ok(!this.freed.has(page), `page ${page} is freed twice`)
+    this.freed.add(page)
+  }
+
+  /** Of the engine's sections of the last checkpoint. */
+  get checkpointBytes(): number {
+    return (this.checkpoint?.sections ?? []).reduce((sum, { length }) => sum + length, 0)
+  }
 
   /** Takes the next section, of a new checkpoint when none is under way. The last one makes it count. */
   takeSection(): 'more' | 'done' {

@@ -1,5 +1,6 @@
 import { ByteWriter, type OperationReader } from '../ports/operations.ts'
 import type { Chunk } from './chunk.ts'
+import { PageChanges } from './page-changes.ts'
 
 const INLINE = 0
 const PAGED = 1
@@ -9,10 +10,10 @@ const PAGED = 1
  * taken, or before the first change if that comes sooner.
  *
  * chunk := 0 | entries (see Chunk.write)
- *        | 1 | varint page, first, last, live, bytes, minExpiry (0: none) | patches
+ *        | 1 | varint page, first, last, live, bytes, minExpiry (0: none) | changes (see PageChanges)
  */
 export class ChunkImage {
-  /** Entries that taking it puts into bytes; of one that lies in a page none. */
+  /** Entries that taking it looks at; of one that lies in a page none. */
   readonly entries: number
   private chunk: Chunk | null
   private bytes: Uint8Array | null = null
@@ -26,7 +27,7 @@ export class ChunkImage {
 
   /** The chunk is about to change. */
   save(chunk: Chunk): void {
-    const writer = new ByteWriter(chunk.resident ? chunk.live * 8 + 16 : 64)
+    const writer = new ByteWriter(chunk.page < 0 ? chunk.live * 8 + 16 : 64)
     writeChunk(writer, chunk)
     this.bytes = writer.bytes.subarray(0, writer.length)
     this.forget()
@@ -47,7 +48,8 @@ export class ChunkImage {
 }
 
 function writeChunk(writer: ByteWriter, chunk: Chunk): void {
-  if (chunk.resident) {
+  const changes = chunk.changed()
+  if (changes === undefined) {
     writer.putByte(INLINE)
     chunk.write(writer)
     return
@@ -59,13 +61,13 @@ function writeChunk(writer: ByteWriter, chunk: Chunk): void {
   writer.putVarint(chunk.live)
   writer.putVarint(chunk.liveBytes)
   writer.putVarint(chunk.minExpiry === Number.POSITIVE_INFINITY ? 0 : chunk.minExpiry)
-  chunk.writePatches(writer)
+  changes.write(writer)
 }
 
 /** Fills a new chunk with what an image says. Answers the slots that wait. */
 export function readChunkImage(reader: OperationReader, chunk: Chunk): readonly number[] {
   if (reader.byte() !== PAGED) return chunk.read(reader)
-  chunk.evict(reader.varint())
+  const page = reader.varint()
   chunk.firstLsn = reader.varint()
   chunk.lastLsn = reader.varint()
   chunk.live = reader.varint()
@@ -73,6 +75,6 @@ export function readChunkImage(reader: OperationReader, chunk: Chunk): readonly 
   chunk.liveBytes = reader.varint()
   const minExpiry = reader.varint()
   chunk.minExpiry = minExpiry === 0 ? Number.POSITIVE_INFINITY : minExpiry
-  chunk.readPatches(reader)
+  chunk.evict(page, PageChanges.read(reader))
   return []
 }

@@ -1,6 +1,7 @@
 import { isHeld, isUndecided, StateCode } from '../lifecycle.ts'
 import { type ByteWriter, OperationReader, writeVarint } from '../ports/operations.ts'
 import type { ChunkImage } from './chunk-image.ts'
+import { PageChanges, type Patch } from './page-changes.ts'
 
 /** Entries in a full chunk: small enough to page in within a turn, large enough that 100 M messages need few chunks. */
 export const CHUNK_SLOTS = 1024
@@ -13,15 +14,6 @@ export const EntryFlag = {
   memory: 2,
 } as const
 
-/** What became of an entry that lies in a page, remembered until the page is loaded. */
-export interface Patch {
-  readonly lsn: number
-  readonly gone: boolean
-  readonly deliveries: number
-  readonly failures: number
-  readonly due: number
-}
-
 /** Words of an entry: its LSN, low and high; its size; and state, flags and deliveries, so many bits each. */
 const WORDS = 4
 const HIGH = 1
@@ -31,6 +23,7 @@ const WORD = 2 ** 32
 const STATE_MASK = 15
 const FLAGS_SHIFT = 4
 const FLAGS_MASK = 3
+const FLAGS = FLAGS_MASK << FLAGS_SHIFT
 const DELIVERIES_SHIFT = 16
 const MOST_DELIVERIES = 0xffff
 /** The state of what is not there. */
@@ -74,7 +67,7 @@ export class Chunk {
   lastLsn = 0
   /** No entry expires before this. */
   minExpiry: number = Number.POSITIVE_INFINITY
-  /** Page that holds the entries while they are not resident; otherwise -1. */
+  /** Page that holds the entries; -1: none. While they are resident it has them as they were when it was written, or some more. */
   page = -1
   /** No slot below is ready. */
   scan = 0
@@ -82,13 +75,17 @@ export class Chunk {
   image: ChunkImage | null = null
   /** The page was written by an earlier run, whose messages of level 'memory' are gone. */
   fromEarlierRun = false
-  private patches: Patch[] | null = null
-  /** LSNs of entries that have gone since the page was written, the most frequent patch. */
-  private gone: number[] | null = null
+  /** Of entries that are not resident. */
+  private changes: PageChanges | null = null
 
   constructor(number: number, priority: number) {
     this.number = number
     this.priority = priority
+  }
+
+  /** Whether an entry may be appended: in a page it would be missing. */
+  get isOpen(): boolean {
+    return this.length < CHUNK_SLOTS && this.resident && this.page < 0
   }
 
   append(lsn: number, size: number, expiry: number, flags: number, group = 0): void {
@@ -195,6 +192,18 @@ export class Chunk {
     return this.groups === null ? 0 : this.groups[slot]!
   }
 
+  /** The first slot behind this one whose state or counts are others. */
+  nextUnlike(slot: number): number {
+    const { words, failures, length } = this
+    const word = words[slot * WORDS + STATE]! & ~FLAGS
+    let next = slot + 1
+    while (next < length && (words[next * WORDS + STATE]! & ~FLAGS) === word) {
+      if (failures !== null && failures[next] !== failures[slot]) break
+      next++
+    }
+    return next
+  }
+
   setDeliveries(slot: number, count: number): void {
     if (this.image !== null) this.image.save(this)
     const at = slot * WORDS + STATE
@@ -223,9 +232,10 @@ export class Chunk {
     this.setState(slot, WAITING)
   }
 
-  /** Drops the arrays; the entries lie in `page` now. */
-  evict(page: number): void {
+  /** Drops the arrays; the entries lie in `page`, but for the changes. */
+  evict(page: number, changes: PageChanges | null = null): void {
     this.page = page
+    this.changes = changes?.isEmpty ? null : changes
     this.resident = false
     this.clear()
   }
@@ -234,31 +244,44 @@ export class Chunk {
    * Remembers what the log says of an entry that may lie in this page. The counts are right again when it is loaded.
    */
   patch(patch: Patch): void {
-    if (patch.gone) {
-      this.gone ??= []
-      this.gone.push(patch.lsn)
-    } else {
-      this.patches ??= []
-      this.patches.push(patch)
-    }
+    this.changes ??= new PageChanges()
+    this.changes.add(patch)
   }
 
   /** Whether so many entries have gone as there are in the page; if all patches are of this chunk, nothing is left in it. */
   get isExhausted(): boolean {
-    return this.gone?.length === this.live && new Set(this.gone).size === this.live
+    return this.changes?.exhausts(this.live) ?? false
   }
 
-  /** Nothing is left in the page. */
+  /** Nothing is left of the entries that the page had. */
   abandon(): void {
     this.live = 0
     this.ready = 0
     this.liveBytes = 0
-    this.page = -1
-    this.patches = null
-    this.gone = null
+    this.changes = null
   }
 
-  /** Takes the entries back from a page, without those that the patches say are gone. Answers the slots that wait. */
+  /** What has become of entries since the page was written; undefined for what no page and no list of changes can say. */
+  changed(): PageChanges | undefined {
+    if (!this.resident) return this.changes ?? new PageChanges()
+    return this.page < 0 ? undefined : PageChanges.of(this)
+  }
+
+  /** The page is not needed any more. */
+  leavePage(): void {
+    this.page = -1
+    this.fromEarlierRun = false
+  }
+
+  /** A chunk to read the page into beside this one. */
+  beside(): Chunk {
+    const other = new Chunk(this.number, this.priority)
+    other.fromEarlierRun = this.fromEarlierRun
+    other.changes = this.changes
+    return other
+  }
+
+  /** Takes the entries back from the page; those that have gone since stand there as discarded. Answers the slots that wait. */
   restore(bytes: Uint8Array): number[] {
     if (this.image !== null) this.image.save(this)
     this.live = 0
@@ -266,7 +289,6 @@ export class Chunk {
     this.liveBytes = 0
     this.resident = true
     this.loading = false
-    this.page = -1
     return this.read(new OperationReader().reset(bytes, 0, bytes.length))
   }
 
@@ -292,7 +314,7 @@ export class Chunk {
     }
   }
 
-  /** Reads what `write` wrote, appending; then applies the patches. Answers the waiting entries. */
+  /** Reads what `write` wrote, appending; then applies the changes. Answers the waiting entries. */
   read(reader: OperationReader): number[] {
     const count = reader.varint()
     if (count <= CHUNK_SLOTS && this.length === 0) this.resize(Math.max(count, INITIAL_SLOTS))
@@ -315,46 +337,12 @@ export class Chunk {
       this.setFailures(slot, failures)
       if (due > 0) this.wait(slot, due)
     }
-    this.fromEarlierRun = false
-    this.applyPatches()
+    // A page has them still, when it is read again.
+    if (this.page < 0) this.fromEarlierRun = false
+    const { changes } = this
+    this.changes = null
+    changes?.apply(this)
     return this.waitingSlots()
-  }
-
-  /** The patches, for a snapshot taken before the page was loaded again. */
-  writePatches(writer: ByteWriter): void {
-    const [patches, gone] = [this.patches ?? [], this.gone ?? []]
-    writer.putVarint(patches.length + gone.length)
-    for (const patch of patches) writePatch(writer, patch)
-    for (const lsn of gone) writePatch(writer, goneOf(lsn))
-  }
-
-  readPatches(reader: OperationReader): void {
-    const count = reader.varint()
-    for (let i = 0; i < count && !reader.failed; i++) {
-      const lsn = reader.varint()
-      const gone = reader.byte() === 1
-      const patch = {
-        lsn,
-        gone,
-        deliveries: reader.varint(),
-        failures: reader.varint(),
-        due: reader.varint(),
-      }
-      if (!reader.failed) this.patch(patch)
-    }
-  }
-
-  private applyPatches(): void {
-    const [patches, gone] = [this.patches ?? [], this.gone ?? []]
-    this.patches = null
-    this.gone = null
-    for (const patch of patches) this.applyTo(patch)
-    for (const lsn of gone) this.applyTo(goneOf(lsn))
-  }
-
-  private applyTo(patch: Patch): void {
-    const slot = this.find(patch.lsn)
-    if (slot >= 0 && isHeld(this.stateOf(slot))) this.applyPatch(slot, patch)
   }
 
   /** What the log says of an entry: it has gone, or comes back with these counts. */
@@ -447,18 +435,6 @@ function writePlain(writer: ByteWriter, gap: number, size: number, bits: number)
   at = writeVarint(bytes, at, size)
   bytes[at] = bits
   writer.length = at + 1
-}
-
-function goneOf(lsn: number): Patch {
-  return { lsn, gone: true, deliveries: 0, failures: 0, due: 0 }
-}
-
-function writePatch(writer: ByteWriter, { lsn, gone, deliveries, failures, due }: Patch): void {
-  writer.putVarint(lsn)
-  writer.putByte(gone ? 1 : 0)
-  writer.putVarint(deliveries)
-  writer.putVarint(failures)
-  writer.putVarint(due)
 }
 
 /** Many queues have a chunk that is not full: what they have room for, and do not use, adds up. */

@@ -1,10 +1,12 @@
-import { CHUNK_SLOTS, Chunk } from './chunk.ts'
+import { Chunk } from './chunk.ts'
 
 /** Hears of chunks that are full and in memory; the pager keeps them within its budget. */
 export interface Residency {
   filled(lane: Lane, chunk: Chunk): void
   /** One of those has gone, with its last entry. */
   emptied(): void
+  /** Nothing is left in the chunk's page. */
+  abandoned(chunk: Chunk): void
 }
 
 /** Whose lane it is. */
@@ -47,7 +49,7 @@ export class Lane {
 
   append(lsn: number, size: number, expiry: number, flags: number, group = 0): void {
     let { tail } = this
-    if (tail === undefined || tail.length === CHUNK_SLOTS || !tail.resident) tail = this.addChunk()
+    if (!tail?.isOpen) tail = this.addChunk()
     tail.append(lsn, size, expiry, flags, group)
     this.live++
     this.ready++
@@ -101,10 +103,11 @@ export class Lane {
     this.ready += chunk.ready - ready
     this.bytes += chunk.liveBytes - bytes
     if (chunk.ready > ready && chunk.number < this.cursor) this.cursor = chunk.number
-    if (chunk.live === 0 && chunk !== this.tail) {
-      if (chunk.resident) this.residency.emptied()
-      this.bury(chunk)
-    }
+    if (chunk.live > 0) return
+    if (chunk.page >= 0) this.residency.abandoned(chunk)
+    if (chunk === this.tail) return
+    if (chunk.resident) this.residency.emptied()
+    this.bury(chunk)
   }
 
   /**
