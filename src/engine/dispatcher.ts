@@ -16,7 +16,7 @@ const ACQUIRE = eventCode('acquire')
 const TURN_DELIVERIES = 512
 /** Messages asked for at once when they are not in memory; what is further behind the first than this is far away. */
 const LOAD_AHEAD = 256
-const LOAD_SPAN = 2 ** 18
+const LOAD_SPAN = 2 ** 19
 /** Also when there is credit for fewer: each time somebody waits for the disk. */
 const LEAST_AHEAD = 32
 /**

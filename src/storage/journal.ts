@@ -76,8 +76,8 @@ export class Journal implements Store {
     this.segments = new SegmentSet(liveness)
     this.files = new OpenFiles(disk)
     const { cacheBytes } = options
-    // At most half for what was just written, the rest for what was read.
-    this.tail = new Tail(clock, cacheBytes / 2)
+    // At most a quarter for what was just written; as much of the rest as is of use for what was read.
+    this.tail = new Tail(clock, cacheBytes / 4)
     this.quarantine = new Quarantine(this.io)
     const { tail, files } = this
     this.reader = new Reader({ clock, files, liveness, tail, cacheBytes }, this.damaged)

@@ -27,7 +27,7 @@ const MiB = 1024 * 1024
 export const defaultJournalOptions: JournalOptions = {
   segmentBytes: 64 * MiB,
   roundBytes: 4 * MiB,
-  cacheBytes: 64 * MiB,
+  cacheBytes: 128 * MiB,
   checkpointBytes: 256 * MiB,
   checkpointSettlements: 4_000_000,
   reserveBytes: 16 * MiB,

@@ -21,6 +21,9 @@ const MOST_ALONG = 1024 * 1024
  */
 const NEAR = 1 / 2
 
+/** With so many loads side by side, lately (milliseconds), all that the tail leaves is of use; otherwise a quarter is. */
+const CROWD = { jobs: 256, milliseconds: 1_000 }
+
 const nothing: readonly Place[] = []
 
 /** Finds messages in memory, and brings them there: from the tail of the journal, or by stretches from the files. */
@@ -37,6 +40,8 @@ export class Reader {
   private waiting: Job[] = []
   private next = 0
   private bytesUnderWay = 0
+  /** Monotonic milliseconds. */
+  private crowdedUntil = 0
   private readonly slice = new Slice()
   /** Where the last message was looked for; undefined: it is in the tail, or nowhere. */
   private home: Segment | undefined
@@ -55,9 +60,9 @@ export class Reader {
     this.damaged = damaged
   }
 
-  /** What the tail leaves. */
   private get room(): number {
-    return Math.max(0, this.cacheBytes - this.tail.bytes)
+    const left = Math.max(0, this.cacheBytes - this.tail.bytes)
+    return this.clock.monotonic() < this.crowdedUntil ? left : Math.min(left, this.cacheBytes / 4)
   }
 
   /** Fills `into` and answers true when the message, held by `queue` (a chunk: 0), is in memory. */
@@ -89,6 +94,8 @@ export class Reader {
 
   /** Begins what fits beside the jobs under way, in order. */
   private pump(): void {
+    if (this.waiting.length - this.next > CROWD.jobs)
+      this.crowdedUntil = this.clock.monotonic() + CROWD.milliseconds
     while (this.next < this.waiting.length) {
       const job = this.waiting[this.next]!
       // It did not fit when it was looked at before, and still would not, unless others have brought what it needs first.
