@@ -17,13 +17,17 @@ interface Loaded {
 }
 
 /** Queues that take turns in the journal, and a journal just opened, which has nothing of them in memory. */
-async function interleaved(cacheBytes: number): Promise<{ bench: Bench; lsns: Map<number, number[]> }> {
+async function interleaved(
+  cacheBytes: number,
+  queues = QUEUES,
+  rounds = ROUNDS,
+): Promise<{ bench: Bench; lsns: Map<number, number[]> }> {
   const options = { segmentBytes: 4096 * KiB, cacheBytes, compaction: false }
   const bench = new Bench(options, { delay: { min: 1, max: 3 } })
   const keeper = await bench.open()
   const lsns = new Map<number, number[]>()
-  for (let round = 0; round < ROUNDS; round++) {
-    for (let queue = 1; queue <= QUEUES; queue++) {
+  for (let round = 0; round < rounds; round++) {
+    for (let queue = 1; queue <= queues; queue++) {
       const lsn = keeper.publish(queue, payload)
       lsns.set(queue, [...(lsns.get(queue) ?? []), lsn])
     }
@@ -98,6 +102,18 @@ suite('reading for many queues at once', () => {
     assert.ok(count < ROUNDS / 4, `${count} came along, from all over the journal`)
     const last = new Map([[7, [lsns.get(7)![0]!, lsns.get(7)!.at(-1)!]]])
     assert.deepEqual((await loadAll(bench, last, 2))[0]!.readable, last.get(7))
+  })
+
+  test('hundreds of queues side by side get more of the cache, and each more at a time', async () => {
+    const { bench, lsns } = await interleaved(1024 * KiB, 600, 40)
+    const [alone] = await loadAll(bench, new Map([[7, lsns.get(7)!]]), 1)
+    let most = 0
+    for (const { queue, readable } of await loadAll(bench, lsns, 1)) {
+      assert.deepEqual(readable, lsns.get(queue)!.slice(0, readable.length))
+      assert.ok(readable.length > 0)
+      most = Math.max(most, readable.length)
+    }
+    assert.ok(most >= 2 * alone!.readable.length, `${most}, alone ${alone!.readable.length}`)
   })
 
   test('queues that go through the journal together read it about once', async () => {
