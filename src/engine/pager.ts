@@ -31,6 +31,8 @@ export class Pager implements Residency {
   /** Full chunks in the order in which they came into memory, from `next` on; some have left it since. */
   private residents: Resident[] = []
   private next = 0
+  /** Fewer after a search in vain: with thousands of queues that are consumed, more are needed than there should be. */
+  private looks = LOOKS
   private readonly recent: Chunk[] = []
   /** Told which slots of a loaded chunk wait; set by the settlements. */
   loaded: (queue: Queue, lane: Lane, chunk: Chunk, waiting: readonly number[]) => void = () => {}
@@ -61,12 +63,15 @@ export class Pager implements Residency {
    * may be at work on a chunk.
    */
   makeRoom(): void {
-    for (let looks = LOOKS; looks > 0 && this.chunks > this.budget; looks--) {
+    if (this.chunks <= this.budget) return
+    const before = this.chunks
+    for (let left = this.looks; left > 0 && this.chunks > this.budget; left--) {
       const resident = this.residents[this.next++]
       if (resident === undefined) break
       if (this.mayGo(resident)) this.evict(resident.chunk)
       else if (isThere(resident)) this.residents.push(resident)
     }
+    this.looks = this.chunks < before ? LOOKS : Math.max(1, this.looks >> 1)
     if (this.next * 2 > this.residents.length) this.forget()
   }
 

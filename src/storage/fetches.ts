@@ -9,6 +9,8 @@ const MOST_READS = 2
 /** Reads in sequence grow from this to the maximum. */
 const LEAST_AHEAD = 64 * 1024
 const MOST_READ = 1024 * 1024
+/** Bytes of reads that others wait for, in one. */
+const MOST_JOINED = 256 * 1024
 
 /** Hears of bytes that are no frame, or that could not be read at all. Positions are in the file. */
 export type DamageListener = (segment: Segment, start: number, end: number, reason: string) => void
@@ -103,11 +105,24 @@ export class Fetches {
   private issue(): void {
     while (this.underWay < MOST_READS && this.next < this.waiting.length) {
       this.underWay++
-      this.read(this.waiting[this.next++]!)
+      this.read(this.nextRun())
     }
     if (this.next < this.waiting.length) return
     this.waiting = []
     this.next = 0
+  }
+
+  /** With those that go on where it ends: in a cluster, what lies there is what the next queue waits for. */
+  private nextRun(): Run {
+    const run = this.waiting[this.next++]!
+    const start = run.segment.table.offset(run.index)
+    for (;;) {
+      const other = this.waiting[this.next]
+      if (other?.segment !== run.segment || other.index !== run.to) return run
+      if (endOf(other.segment, other.to - 1) - start > MOST_JOINED) return run
+      run.to = other.to
+      this.next++
+    }
   }
 
   private read(run: Run): void {

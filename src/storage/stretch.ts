@@ -33,7 +33,7 @@ export class Stretch {
   constructor(bytes: Buffer, position: number, segment: number) {
     this.bytes = bytes
     this.end = position + bytes.length
-    const room = Math.max(4, bytes.length >>> 8)
+    const room = Math.max(4, bytes.length >>> 7)
     this.lsns = new Float64Array(room)
     this.starts = new Uint32Array(room)
     this.ends = new Uint32Array(room)
