@@ -46,8 +46,8 @@ export class LastValues {
   private readonly coming = new Map<string, Value>()
   /** Outdated, though not for good: by key. */
   private readonly outdatedForNow = new Map<string, Value[]>()
-  /** Part of an open transaction, or half: by key. A later one that counts outdates them before they are decided. */
-  private readonly undecided = new Map<string, Value[]>()
+  /** Not visible yet, part of an open transaction, or half: by key. A later one that counts outdates them before they count. */
+  private readonly uncounted = new Map<string, Value[]>()
   /** Messages, and their bytes, whose successors are there and do not count yet. */
   replacing = 0
   replacingBytes = 0
@@ -64,9 +64,9 @@ export class LastValues {
     this.values.set(value.lsn, value)
   }
 
-  /** It is there, and waits to be decided. */
+  /** It waits to be decided. */
   hold(value: Value): void {
-    append(this.undecided, value)
+    append(this.uncounted, value)
   }
 
   get(lsn: number): Value | undefined {
@@ -80,6 +80,8 @@ export class LastValues {
 
   /** It waits to be visible; `replaced` will leave then. */
   expect(value: Value, replaced: Value | undefined): void {
+    remove(this.uncounted, value)
+    append(this.uncounted, value)
     this.coming.set(value.key, value)
     if (replaced === undefined) return
     value.replaces = replaced
@@ -91,14 +93,14 @@ export class LastValues {
   /** It counts from now on; answers what is outdated by that: an earlier one, or itself. */
   count(value: Value): Value | undefined {
     this.expectNoMore(value)
-    remove(this.undecided, value)
+    remove(this.uncounted, value)
     if (!value.isVolatile) this.outdateForGood(value)
     // By one that may have left since.
     if (value.isOutdated) return value
     const other = this.newest.get(value.key)
     const isLast = other === undefined || other.lsn < value.lsn
     if (isLast) this.newest.set(value.key, value)
-    for (const one of this.undecided.get(value.key) ?? []) if (one.lsn < value.lsn) this.outdate(one, value)
+    for (const one of this.uncounted.get(value.key) ?? []) if (one.lsn < value.lsn) this.outdate(one, value)
     const outdated = isLast ? other : value
     if (outdated !== undefined) this.outdate(outdated, isLast ? value : other!)
     return outdated
@@ -135,7 +137,7 @@ export class LastValues {
     if (value.successor !== null) this.takeRoom(value.successor)
     if (this.newest.get(value.key) === value) this.newest.delete(value.key)
     remove(this.outdatedForNow, value)
-    remove(this.undecided, value)
+    remove(this.uncounted, value)
   }
 
   outdated(): Value[] {

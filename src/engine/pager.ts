@@ -83,12 +83,14 @@ export class Pager implements Residency {
 
   /**
    * Gives pages to chunks to which nothing has been added since `lsn`, which is durable, so that checkpoints name those instead
-   * of writing the entries again and again. They stay in memory. A few at a time: the next checkpoint goes on.
+   * of writing the entries again and again. They stay in memory. A few at a time: the next checkpoint goes on. A chunk of which
+   * little is left leaves its page, which might lie behind all others and keep the file long.
    */
   settle(queue: Queue, lsn: number): void {
     let left = LOOKS
     for (const lane of queue.urgentFirst()) {
       for (const chunk of lane.living()) {
+        if (chunk.resident && chunk.page >= 0 && chunk.live < WORTH_A_PAGE) this.abandoned(chunk)
         if (!isSettled(chunk, lsn)) continue
         chunk.page = this.store.writePage(encode(chunk))
         if (--left === 0) return
@@ -173,13 +175,10 @@ export class Pager implements Residency {
     )
   }
 
+  /** Always anew: a page that has been behind all others may find room further in front. */
   private evict(chunk: Chunk): void {
-    const changes = chunk.changed()
-    if (changes !== undefined) chunk.evict(chunk.page, changes)
-    else {
-      if (chunk.page >= 0) this.abandoned(chunk)
-      chunk.evict(this.store.writePage(encode(chunk)))
-    }
+    if (chunk.page >= 0) this.abandoned(chunk)
+    chunk.evict(this.store.writePage(encode(chunk)))
     this.chunks--
   }
 }

@@ -216,6 +216,30 @@ suite('last values: a newer message replaces the older one of its key', () => {
     }
   })
 
+  test('one that becomes durable after a later one of level memory has come and gone is not seen', async () => {
+    const syncs = new HeldSyncs()
+    const bench = await syncs.bench()
+    bench.declare('q', policy)
+    await bench.idle()
+    const peer = bench.connect()
+    const reader = bench.connect()
+    reader.consume('q')
+    syncs.isHolding = true
+    send(peer, 'q', 'a', 1)
+    send(peer, 'q', 'a', 2, { durability: 'memory', priority: 9 })
+    await bench.idle()
+    assert.deepEqual(
+      reader.received.map(({ text }) => JSON.parse(text).v),
+      [2],
+    )
+    reader.settleAll(reader.take())
+    await bench.idle()
+    syncs.release()
+    await bench.idle()
+    assert.deepEqual(received(reader), [])
+    assert.deepEqual([await values(bench), bench.status('q').departed.replaced], [[], 1])
+  })
+
   test('what is scheduled, moved or dead-lettered replaces when it arrives', async () => {
     for (const isLarge of [false, true]) {
       const bench = await Bench.onDisk({ chunkBytes: 40_000 })

@@ -64,7 +64,8 @@ export class LastValues {
     const value = this.values.get(copy)
     if (value === undefined || copy.message.due !== undefined) return
     this.place(value)
-    if (copy.certain) this.count(value)
+    // One that expires before it is visible replaces nothing.
+    if (copy.certain && copy.expiry === Number.POSITIVE_INFINITY) this.count(value)
   }
 
   /** Somebody sees it in the queue. */
