@@ -86,16 +86,22 @@ export class Pager implements Residency {
    * of writing the entries again and again. They stay in memory. A few at a time: the next checkpoint goes on. A chunk of which
    * little is left leaves its page, which might lie behind all others and keep the file long.
    */
-  settle(queue: Queue, lsn: number): void {
+  settle(lsn: number): void {
     let left = LOOKS
-    for (const lane of queue.urgentFirst()) {
-      for (const chunk of lane.living()) {
-        if (chunk.resident && chunk.page >= 0 && chunk.live < WORTH_A_PAGE) this.abandoned(chunk)
-        if (!isSettled(chunk, lsn)) continue
-        chunk.page = this.store.writePage(encode(chunk))
-        if (--left === 0) return
-      }
-    }
+    for (let at = this.next; at < this.residents.length && left > 0; at++)
+      if (this.settleOne(this.residents[at]!.chunk, lsn)) left--
+  }
+
+  /** The same for the last chunks of a queue. */
+  settleLast(queue: Queue, lsn: number): void {
+    for (const { last } of queue.urgentFirst()) if (last !== undefined) this.settleOne(last, lsn)
+  }
+
+  private settleOne(chunk: Chunk, lsn: number): boolean {
+    if (chunk.resident && chunk.page >= 0 && chunk.live < WORTH_A_PAGE) this.abandoned(chunk)
+    if (!isSettled(chunk, lsn)) return false
+    chunk.page = this.store.writePage(encode(chunk))
+    return true
   }
 
   private forget(): void {

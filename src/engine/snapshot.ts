@@ -88,6 +88,7 @@ export class Snapshots {
   *take(): Generator<Uint8Array> {
     const before = this.begun
     this.begun = this.core.log.durable
+    this.core.pager.settle(before)
     yield this.section(SECTION.topology, (writer) => {
       const exchanges = [...this.core.topology.exchanges.values()].map((exchange) => exchange.definition)
       writer.putText(JSON.stringify({ exchanges }))
@@ -111,7 +112,7 @@ export class Snapshots {
    * before this one began.
    */
   private *queueSections(queue: Queue, before: number): Generator<Uint8Array> {
-    this.core.pager.settle(queue, before)
+    this.core.pager.settleLast(queue, before)
     const facts = this.section(SECTION.queue, (writer) => writeFacts(writer, queue))
     const asOf = this.core.log.lastLsn
     const images = imagesOf(queue)

@@ -188,7 +188,9 @@ class Twin {
 
   /** As a checkpoint does, of which the one before began when so many more entries were not there yet. */
   settle(count: number): void {
-    this.pager.settle(this.queue, this.entries.at(-count)?.lsn ?? this.lsn)
+    const lsn = this.entries.at(-count)?.lsn ?? this.lsn
+    this.pager.settle(lsn)
+    this.pager.settleLast(this.queue, lsn)
   }
 
   /** Somebody consumes, or nobody does. */

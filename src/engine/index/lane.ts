@@ -56,6 +56,10 @@ export class Lane {
     this.bytes += size
   }
 
+  get last(): Chunk | undefined {
+    return this.tail
+  }
+
   private addChunk(): Chunk {
     const chunk = this.newChunk()
     this.push(chunk)
