@@ -62,10 +62,6 @@ export class LastValues {
 
   add(value: Value): void {
     this.values.set(value.lsn, value)
-  }
-
-  /** It waits to be decided. */
-  hold(value: Value): void {
     append(this.uncounted, value)
   }
 
@@ -80,8 +76,6 @@ export class LastValues {
 
   /** It waits to be visible; `replaced` will leave then. */
   expect(value: Value, replaced: Value | undefined): void {
-    remove(this.uncounted, value)
-    append(this.uncounted, value)
     this.coming.set(value.key, value)
     if (replaced === undefined) return
     value.replaces = replaced

@@ -63,7 +63,6 @@ export class Replacement {
   restore(queue: Queue, value: Value): void {
     queue.values!.add(value)
     if (value.isDecided) queue.values!.count(value)
-    else queue.values!.hold(value)
   }
 
   private entered(queue: Queue, lsn: number, head: PublishHead, flags: number, state: number): void {
@@ -72,8 +71,7 @@ export class Replacement {
     const { priority, size } = head
     const value = newValue({ lsn, key, priority, size }, (flags & EntryFlag.memory) !== 0)
     queue.values!.add(value)
-    if (isUndecided(state)) queue.values!.hold(value)
-    else this.arrive(queue, value, flags)
+    if (!isUndecided(state)) this.arrive(queue, value, flags)
   }
 
   /** Of a transaction, or half: committed. */

@@ -53,7 +53,7 @@ export class SparseTable {
       else high = middle
     }
     const found = low - 1
-    return found >= 0 && this.queue(found, queue) === queue ? found : -1
+    return found >= 0 && this.queues[found] === queue ? found : -1
   }
 
   /** In one run. Messages of about one size are about where their share of the LSNs says. */
@@ -76,9 +76,9 @@ export class SparseTable {
     return low - 1
   }
 
-  /** Queue of a stretch; a journal segment answers `otherwise`, as all its stretches may hold any queue. */
-  queue(index: number, otherwise = 0): number {
-    return this.queues ? this.queues[index]! : otherwise
+  /** Queue of a stretch; a journal segment answers 0, as all its stretches may hold any queue. */
+  queue(index: number): number {
+    return this.queues ? this.queues[index]! : 0
   }
 
   lsn(index: number): number {

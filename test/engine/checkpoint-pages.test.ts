@@ -1,25 +1,18 @@
 /** Checkpoints name the pages of chunks that are in memory, and what has become of their entries since. */
 import { strict as assert } from 'node:assert'
 import { suite, test } from 'node:test'
-import { ReplayableStore } from './replayable-store.ts'
-import { Bench, numbered } from './support.ts'
+import { type ReplayableStore, replayable } from './replayable-store.ts'
+import { type Bench, numbered } from './support.ts'
 
 const MESSAGES = 2_500
 
 async function filled(residentEntries: number): Promise<{ bench: Bench; store: ReplayableStore }> {
-  let kept: ReplayableStore | undefined
-  const bench = await Bench.on(
-    ({ clock }) => {
-      kept ??= new ReplayableStore(clock)
-      return kept
-    },
-    { residentEntries },
-  )
+  const { bench, store } = await replayable({ residentEntries })
   bench.declare('q')
   const peer = bench.connect()
   for (const text of numbered('', MESSAGES)) peer.send('q', text)
   await bench.idle()
-  return { bench, store: bench.store as ReplayableStore }
+  return { bench, store }
 }
 
 suite('a checkpoint does not write again what lies in a page (DESIGN §6)', () => {

@@ -2,15 +2,14 @@ import { strict as assert } from 'node:assert'
 import { suite, test } from 'node:test'
 import { SeededRandom } from '../../src/testing/random.ts'
 import { known, policy, send, valueIn, values } from './last-value-support.ts'
-import { ReplayableStore } from './replayable-store.ts'
+import { replayable } from './replayable-store.ts'
 import { seed } from './seed.ts'
 import { Bench, type Received, released } from './support.ts'
 
 suite('last values survive a crash', () => {
   test('after every single operation, with a checkpoint or without: no key has two values nor loses its last', async () => {
     for (const isChecked of [false, true]) {
-      const bench = await Bench.on(({ clock }) => new ReplayableStore(clock))
-      const store = bench.store as ReplayableStore
+      const { bench, store } = await replayable()
       bench.declare('q', policy)
       const peer = bench.connect()
       for (const [v, k] of ['a', 'b', 'a'].entries()) send(peer, 'q', k, v)
@@ -44,8 +43,7 @@ suite('last values survive a crash', () => {
   })
 
   test('a checkpoint knows what a later one has outdated, and does not when that one is lost', async () => {
-    const bench = await Bench.on(({ clock }) => new ReplayableStore(clock))
-    const store = bench.store as ReplayableStore
+    const { bench, store } = await replayable()
     bench.declare('q', policy)
     const peer = bench.connect()
     for (const [v, k] of ['a', 'b'].entries()) send(peer, 'q', k, v)
@@ -67,8 +65,7 @@ suite('last values survive a crash', () => {
 
   test('what level memory outdates is not to come back when a durable one has outdated it too, before that or after', async () => {
     for (const memoryFirst of [true, false]) {
-      const bench = await Bench.on(({ clock }) => new ReplayableStore(clock))
-      const store = bench.store as ReplayableStore
+      const { bench, store } = await replayable()
       bench.declare('q', policy)
       const peer = bench.connect()
       send(peer, 'q', 'a', 0)

@@ -2,21 +2,8 @@ import { strict as assert } from 'node:assert'
 import { suite, test } from 'node:test'
 import { Journal } from '../../src/storage/journal.ts'
 import { withoutPages } from '../storage/support.ts'
-import { ReplayableStore } from './replayable-store.ts'
+import { replayable } from './replayable-store.ts'
 import { Bench, failed, numbered, rejected, smallJournal, steadyBackoff } from './support.ts'
-
-/** A bench whose checkpoints are taken by hand. */
-async function replayable(): Promise<{ bench: Bench; store: ReplayableStore }> {
-  let kept: ReplayableStore | undefined
-  const bench = await Bench.on(
-    ({ clock }) => {
-      kept ??= new ReplayableStore(clock)
-      return kept
-    },
-    { residentEntries: 1 },
-  )
-  return { bench, store: bench.store as ReplayableStore }
-}
 
 const ways = ['crash', 'restart', 'crash after a checkpoint'] as const
 
@@ -173,7 +160,7 @@ suite('what the broker knows survives, from the journal, from a checkpoint, and 
 
   test('a deletion that was under way is finished', async () => {
     for (const fromCheckpoint of [false, true]) {
-      const { bench, store } = await replayable()
+      const { bench, store } = await replayable({ residentEntries: 1 })
       const peer = bench.connect()
       for (let i = 0; i < 5_000; i++) {
         peer.send('q', 'm')
@@ -196,7 +183,7 @@ suite('what the broker knows survives, from the journal, from a checkpoint, and 
   })
 
   test('messages of level memory are gone, and hide nothing around them', async () => {
-    const { bench, store } = await replayable()
+    const { bench, store } = await replayable({ residentEntries: 1 })
     bench.declare('q')
     const peer = bench.connect()
     for (const [durability, count] of [
@@ -222,7 +209,7 @@ suite('what the broker knows survives, from the journal, from a checkpoint, and 
 
 suite('between the sections of a checkpoint the engine goes on', () => {
   test('a name that passed to a new queue leads to the new one, with its own bindings', async () => {
-    const { bench, store } = await replayable()
+    const { bench, store } = await replayable({ residentEntries: 1 })
     bench.declare('other')
     const remake = (key: string): void => {
       if (bench.broker.queue('q') !== undefined) bench.broker.deleteQueue('q', {}, () => {})
@@ -245,7 +232,7 @@ suite('between the sections of a checkpoint the engine goes on', () => {
   })
 
   test('an exchange that was made anew keeps the bindings made to it', async () => {
-    const { bench, store } = await replayable()
+    const { bench, store } = await replayable({ residentEntries: 1 })
     bench.declare('q')
     bench.broker.declareExchange({ name: 'x', kind: 'direct' })
     await bench.idle()

@@ -1,10 +1,10 @@
 import { strict as assert } from 'node:assert'
 import { test } from 'node:test'
 import { SeededRandom } from '../../src/testing/random.ts'
-import { ReplayableStore } from './replayable-store.ts'
+import { type ReplayableStore, replayable } from './replayable-store.ts'
 import { seed } from './seed.ts'
 import {
-  Bench,
+  type Bench,
   failed,
   type Peer,
   type Received,
@@ -193,17 +193,10 @@ async function deliverAll(bench: Bench): Promise<void> {
 
 async function run(from: number): Promise<void> {
   const random = new SeededRandom(from)
-  let kept: ReplayableStore | undefined
-  const bench = await Bench.on(
-    ({ clock }) => {
-      kept ??= new ReplayableStore(clock)
-      return kept
-    },
-    {
-      residentEntries: random.pick([1, 3_000, 100_000]),
-      policies: [{ match: '#', policy: { maxDeliveries: 2, backoff: steadyBackoff } }],
-    },
-  )
+  const { bench } = await replayable({
+    residentEntries: random.pick([1, 3_000, 100_000]),
+    policies: [{ match: '#', policy: { maxDeliveries: 2, backoff: steadyBackoff } }],
+  })
   for (let life = 0; life < 3; life++) {
     const workload = new Workload(bench, random)
     for (let i = 0; i < 60; i++) {

@@ -1,8 +1,10 @@
 import { strict as assert } from 'node:assert'
 import { MemoryStore } from '../../src/engine/memory/store.ts'
+import type { EngineOptions } from '../../src/engine/options.ts'
 import { OperationBatch } from '../../src/engine/ports/operations.ts'
 import type { RecoveryReport, StoreClient } from '../../src/engine/ports/store.ts'
 import type { VirtualClock } from '../../src/testing/virtual-clock.ts'
+import { Bench } from './support.ts'
 
 interface Operation {
   readonly lsn: number
@@ -120,4 +122,16 @@ export class ReplayableStore extends MemoryStore {
   takeCheckpoint(): void {
     while (this.takeSection() === 'more');
   }
+}
+
+/** A bench whose checkpoints are taken by hand, on a store that is there still when it is opened again. */
+export async function replayable(
+  options: EngineOptions = {},
+): Promise<{ bench: Bench; store: ReplayableStore }> {
+  let kept: ReplayableStore | undefined
+  const bench = await Bench.on(({ clock }) => {
+    kept ??= new ReplayableStore(clock)
+    return kept
+  }, options)
+  return { bench, store: bench.store as ReplayableStore }
 }

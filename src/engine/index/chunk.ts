@@ -263,7 +263,7 @@ export class Chunk {
 
   /** What has become of entries since the page was written; undefined for what no page and no list of changes can say. */
   changed(): PageChanges | undefined {
-    if (!this.resident) return this.changes ?? new PageChanges()
+    if (!this.resident) return this.changes ?? PageChanges.none
     return this.page < 0 ? undefined : PageChanges.of(this)
   }
 

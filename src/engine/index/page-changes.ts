@@ -22,6 +22,8 @@ interface Change extends Patch {
 
 /** What has become of the entries of a page since it was written, remembered until the page is loaded. */
 export class PageChanges {
+  /** Not to be added to. */
+  static readonly none: PageChanges = new PageChanges()
   private readonly changes: Change[] = []
   /** LSNs of entries that have gone, one by one: what replay finds most. */
   private readonly gone: number[] = []

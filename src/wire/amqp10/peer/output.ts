@@ -2,6 +2,8 @@ import { SpareBlocks } from '../spare-blocks.ts'
 
 /** Least that is allocated at once. */
 const SMALLEST = 512
+/** Of what goes round. */
+const LARGEST = 0x40000
 
 const FRAME_HEADER = 8
 
@@ -15,9 +17,8 @@ const pools = [
   new SpareBlocks(0x2000, 32),
   new SpareBlocks(0x8000, 16),
   new SpareBlocks(0x10000, 8),
-  new SpareBlocks(0x40000, 8),
+  new SpareBlocks(LARGEST, 8),
 ]
-const LARGEST = 0x40000
 /** A buffer with at least so much in it is left as it is when there is no room; one with less is copied into a larger one. Bytes. */
 const WORTH_KEEPING = 16 * 1024
 
