@@ -53,9 +53,14 @@ async function settled(worker: Worker<Uint8Array>): Promise<void> {
   await worker.close()
 }
 
-/** Seconds at full speed before anything counts, and then at the rate of the row. */
+/**
+ * Seconds at full speed before anything counts, and then at the rate of the row: so long the disk and the compiler are busy
+ * with what came before.
+ */
 const WARM_UP = 1
-const DISCARDED = 0.2
+const DISCARDED = 2.5
+/** So many times as long as others a row of latencies takes: it has fewer messages. */
+const LONGER = 4
 
 /** Code compiled and files created, so that what comes next is not measured on them; in a queue that nobody else uses. */
 export async function warmUp(mq: Context, setting: Setting, style: Style = 'one by one'): Promise<void> {
@@ -75,7 +80,7 @@ export async function latency(
   rate: number,
 ): Promise<Record<string, number>> {
   await warmUp(subject.mq, setting)
-  return percentiles(await arrivals(subject, seconds, setting, rate))
+  return percentiles(await arrivals(subject, LONGER * seconds, setting, rate))
 }
 
 /** Milliseconds from due to arrival at a fixed rate (see Steady), in rising order. */

@@ -19,11 +19,18 @@ export class ScannedFrame {
   /** In the file. */
   start = 0
   end = 0
+  /** Of bytes that are no frame: from here on zeros to the end of the file, as the writer puts them behind what it writes. */
+  zeros = 0
   readonly header: FrameHeader = new FrameHeader()
   /** The operations of a whole frame: payload[payloadStart, payloadEnd). */
   bytes: Buffer = Buffer.alloc(0)
   payloadStart = 0
   payloadEnd = 0
+
+  /** Nothing was ever written here. */
+  get isBlank(): boolean {
+    return !this.whole && this.zeros === this.start
+  }
 }
 
 /**
@@ -67,6 +74,7 @@ export class FrameScanner {
       found.payloadEnd = found.payloadStart + found.header.length
     } else {
       found.end = await this.resume(start)
+      found.zeros = found.end === this.size ? await this.zerosAfter(start) : found.end
     }
     this.position = found.end
     return found
@@ -87,6 +95,18 @@ export class FrameScanner {
       at += ALIGNMENT
     }
     return this.size
+  }
+
+  /** Where the zeros begin that reach from somewhere behind `from` to the end of the file. */
+  private async zerosAfter(from: number): Promise<number> {
+    let zeros = from
+    for (let at = from; at < this.size; at = this.windowStart + this.window.length) {
+      await this.ensure(at, 1)
+      let last = this.window.length
+      while (this.windowStart + last > at && this.window[last - 1] === 0) last--
+      if (this.windowStart + last > at) zeros = this.windowStart + last
+    }
+    return this.found.unreadable ? this.size : zeros
   }
 
   /** First aligned position whose magic does not lie wholly in the window. */

@@ -196,7 +196,7 @@ export class Inspector {
     const cut = this.segments.used.find(({ number }) => number === file.number)?.size ?? file.size
     for await (const frame of this.frames(file)) {
       if (frame.whole) this.tallyFrame(file, frame, tally, listener)
-      else if (frame.start < cut) tally.addDamage(frame)
+      else if (frame.start < cut && !frame.isBlank) tally.addDamage(frame)
     }
     const isUsed = this.segments.used.some(({ number }) => number === file.number)
     return {

@@ -79,10 +79,10 @@ export class Replay {
     const verdict = await judgeTail(scanner, from, precededBy, this.durableLsn, file.size)
     await this.io.close(opened)
     if (verdict.cut <= FILE_HEADER) {
-      this.tornBytes += file.size
+      this.tornBytes += verdict.end
       return false
     }
-    this.tornBytes += file.size - verdict.cut
+    this.tornBytes += verdict.end - verdict.cut
     await this.repairs.secure(file.path, verdict.unproven, verdict.cut, file.size)
     await this.read(file, segment, from, verdict.cut)
     segment.size = Math.max(verdict.cut, FILE_HEADER)
@@ -134,6 +134,8 @@ export class Replay {
     const { file: opened } = await this.io.open(file.path, 'read')
     const scanner = new FrameScanner(this.io, opened, file.number, from, to)
     for (let frame = await scanner.next(); frame; frame = await scanner.next()) {
+      // Zeros at the end are nobody's loss: what should lie there is missed by the file after this one.
+      if (frame.isBlank) continue
       if (!frame.whole) await this.note(file.path, frame)
       else {
         if (this.hole) await this.closeHole(lastBefore(frame.header))

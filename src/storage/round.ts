@@ -3,7 +3,9 @@ import { assert } from '../model/errors.ts'
 import { FRAME_BYTES, FrameHeader, frameSpan, MAX_PAYLOAD, padding, writeFrameHeader } from './format.ts'
 import type { Segment } from './segment.ts'
 
-const zeros = Buffer.alloc(8)
+/** Most bytes that are allocated behind what is written. */
+export const MOST_AHEAD: number = 64 * 1024
+const zeros = Buffer.alloc(MOST_AHEAD)
 
 /** What goes out in one vectored write: frames around slices of batches, which are not copied. */
 export class Round {
@@ -14,6 +16,8 @@ export class Round {
   lastLsn = 0
   /** Bytes of operations, to be taken off the unsynced ones when the round is durable. */
   operationBytes = 0
+  /** Zeros that go out behind the frames and do not belong to the round. */
+  ahead = 0
   readonly segment: Segment
   private readonly header = new FrameHeader()
 
@@ -51,6 +55,18 @@ export class Round {
     header.lastLsn = header.mark
     this.buffers.push(writeFrameHeader(header, zeros.subarray(0, 0), this.segment.number, this.end))
     this.end += frameSpan(0)
+  }
+
+  /** Lets `count` zeros follow, at most MOST_AHEAD; nothing can be added after that. */
+  allocate(count: number): void {
+    this.ahead = count
+    this.buffers.push(zeros.subarray(0, count))
+  }
+
+  /** Goes out without the zeros, where there is no room for them. */
+  doWithout(): void {
+    this.ahead = 0
+    this.buffers.pop()
   }
 
   /** Frames operations from `from` on, until the frame is large enough; answers the operation after it. */

@@ -6,6 +6,8 @@ export interface TailVerdict {
   readonly cut: number
   /** Frames from here on may not have reached the disk; equal to `cut` when all have. */
   readonly unproven: number
+  /** Where what was written ends; behind it are zeros, if anything. */
+  readonly end: number
   /** Highest LSN that some frame, or the checkpoint, says was durable. */
   readonly provenLsn: number
 }
@@ -25,6 +27,7 @@ export async function judgeTail(
   let proven = knownDurable
   let lastGood = precededBy
   let end = from
+  let written = size
   let broken: { readonly start: number; readonly lastGood: number; readonly unreadable: boolean }[] = []
   let unproven: { readonly start: number; readonly lastLsn: number }[] = []
   const isOpen = (one: { lastGood: number; unreadable: boolean }) => one.lastGood >= proven && !one.unreadable
@@ -36,7 +39,9 @@ export async function judgeTail(
       lastGood = frame.header.lastLsn
       unproven.push({ start: frame.start, lastLsn: lastGood })
       end = frame.end
+      written = size
     } else {
+      written = Math.min(size, frame.zeros)
       broken.push({ start: frame.start, lastGood, unreadable: frame.unreadable })
     }
   }
@@ -44,5 +49,6 @@ export async function judgeTail(
   unproven = unproven.filter(({ lastLsn }) => lastLsn > proven)
   const whole = broken.length === 0 ? size : broken[0]!.start
   const cut = Math.max(whole, Math.min(from, size))
-  return { cut, unproven: Math.min(unproven[0]?.start ?? Math.min(end, cut), cut), provenLsn: proven }
+  const first = Math.min(unproven[0]?.start ?? Math.min(end, cut), cut)
+  return { cut, unproven: first, end: Math.max(written, cut), provenLsn: proven }
 }

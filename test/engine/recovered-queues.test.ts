@@ -1,15 +1,22 @@
 import { strict as assert } from 'node:assert'
 import { suite, test } from 'node:test'
-import { FRAME_HEADER } from '../../src/storage/format.ts'
+import { FILE_HEADER, FRAME_HEADER, FrameHeader, readFrameHeader } from '../../src/storage/format.ts'
 import { ReplayableStore } from './replayable-store.ts'
 import { Bench, failed, numbered, refuses, rejected, textOf } from './support.ts'
 
 suite('promise 5: a damaged declaration takes no messages with it', () => {
   const segment = 'journal/0000000001.segment'
 
+  function endOfFrames(content: Buffer): number {
+    const header = new FrameHeader()
+    let at = FILE_HEADER
+    while (readFrameHeader(content, at, header)) at += header.span
+    return at
+  }
+
   /** Changes a bit of what is written next, when it is written; to be called when everything is durable. */
   function damagesNext(bench: Bench): () => void {
-    const at = bench.disk.content(segment).length
+    const at = endOfFrames(bench.disk.content(segment))
     return () => {
       const content = bench.disk.content(segment)
       content[at + FRAME_HEADER + 4]! ^= 1

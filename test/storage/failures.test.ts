@@ -90,6 +90,18 @@ test('promise 6: a full disk refuses publishes and nothing else, and they come b
   assert.equal(bench.keeper.held.size, 10)
 })
 
+test('what has room is written, though the zeros ahead of it have none, and the reserve stays', async () => {
+  const bench = new Bench()
+  const keeper = await bench.open()
+  await bench.clock.advance(50)
+  bench.disk.faults.capacity = bench.disk.used() + 1024
+  const lsn = keeper.publish(1, 'a few bytes')
+  await bench.commit()
+  assert.equal(keeper.durableLsn, lsn)
+  assert.ok(bench.disk.paths().includes('reserve'))
+  assert.ok(bench.disk.used() < bench.disk.faults.capacity, 'nor do the zeros take what room there is')
+})
+
 test('a disk without room for the reserve refuses publishes from the start', async () => {
   const bench = new Bench({ reserveBytes: 16 * 1024 }, { capacity: 8 * 1024 })
   const keeper = await bench.open()
