@@ -2,6 +2,7 @@ import { setTimeout } from 'node:timers/promises'
 import { type Context, type Queue, queue, type Worker } from '../src/index.ts'
 import { quantile } from './statistics.ts'
 import { Ticker } from './ticker.ts'
+import { Times } from './times.ts'
 
 const WINDOW = 2_000
 const BATCH = 1_000
@@ -93,7 +94,7 @@ export async function arrivals(
   const steady = await Steady.start(subject, setting, rate)
   await setTimeout((seconds + DISCARDED) * 1000)
   await steady.stop()
-  return Float64Array.from(steady.times.slice(Math.floor(rate * DISCARDED))).sort()
+  return steady.times.sorted(Math.floor(rate * DISCARDED))
 }
 
 /**
@@ -102,7 +103,7 @@ export async function arrivals(
  */
 export class Steady {
   /** In the order in which the messages were due. */
-  readonly times: number[] = []
+  readonly times: Times = new Times()
   private readonly begun = performance.now()
   private readonly worker: Worker<Uint8Array>
   private readonly rate: number
@@ -131,17 +132,19 @@ export class Steady {
     return steady
   }
 
-  /** Times of the messages that were due between two moments of performance.now(). */
-  between(from: number, to: number): number[] {
+  /** Times of the messages that were due between two moments of performance.now(), in rising order. */
+  between(from: number, to: number): Float64Array {
     const index = (moment: number): number =>
       Math.max(0, Math.ceil(((moment - this.begun) / 1000) * this.rate)) - this.taken
-    return this.times.slice(Math.max(0, index(from)), Math.max(0, index(to)))
+    return this.times.sorted(index(from), index(to))
   }
 
-  /** Times since this was last called, which are then forgotten. */
-  take(): number[] {
-    this.taken += this.times.length
-    return this.times.splice(0)
+  /** Times since this was last called, in rising order; they are then forgotten. */
+  take(): Float64Array {
+    const times = this.times.sorted()
+    this.taken += times.length
+    this.times.clear()
+    return times
   }
 
   /** Resolves when everything has arrived and its acknowledgement is durable. */
