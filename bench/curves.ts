@@ -1,4 +1,4 @@
-import { round3 } from './statistics.ts'
+import { round3, summarize } from './statistics.ts'
 
 export interface Series {
   readonly name: string
@@ -23,6 +23,19 @@ const COLOURS = ['#3b82c4', '#d9822b', '#2f9e6e', '#b5569b', '#8a8f98']
 const style = `text { font: 12px system-ui, sans-serif; fill: #24292f } .axis { stroke: #8a8f98 } .grid { stroke: #8a8f98; opacity: .25 }
 polyline { fill: none; stroke-width: 2 } .title { font-size: 14px; font-weight: 600 }
 @media (prefers-color-scheme: dark) { text { fill: #e6edf3 } }`
+
+/** Of a curve that was measured several times: at each point the median. */
+export function medianCurve(rounds: readonly [Curve, ...Curve[]]): Curve {
+  const [first] = rounds
+  const series = first.series.map((one, index) => ({
+    ...one,
+    points: one.points.map(([x], at): readonly [number, number] => {
+      const values = rounds.map((round) => round.series[index]!.points[at]![1])
+      return [x, summarize(values).median]
+    }),
+  }))
+  return { ...first, series }
+}
 
 /** A column for each x, a line of text for each series. */
 export function curveTable({ title, of, series }: Curve): string {

@@ -3,12 +3,12 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { type Curve, curveTable, pictures } from '../curves.ts'
+import { type Curve, curveTable, medianCurve, pictures } from '../curves.ts'
 import { describeMachine } from '../statistics.ts'
 import { curves } from './curves.ts'
 
-const usage = `npm run bench:growth -- [--only NAME] [--seconds S] [--queues N] [--connections N] [--subscribers N] [--depth N]
-                        [--directory DIR] [--json FILE] [--pictures DIR]
+const usage = `npm run bench:growth -- [--only NAME] [--rounds N] [--seconds S] [--queues N] [--connections N] [--subscribers N]
+                        [--depth N] [--directory DIR] [--json FILE] [--pictures DIR]
 
 What a message costs the more queues (up to 100,000), connections (10,000) or subscribers (1,000) there are, the deeper a queue
 is (1,000,000) and the larger bodies are, and what queues and connections cost that are idle. Every point is measured in fresh
@@ -16,6 +16,7 @@ processes, warmed up before anything counts.
 --only NAME      one of ${Object.keys(curves).join(', ')}
 --queues N, --connections N, --subscribers N, --depth N
                  where a curve ends
+--rounds N       how often each curve is measured, all taking turns (1); what counts is the median of each point
 --seconds S      of a load that goes on for a time (2)
 --directory DIR  on the disk to be measured (the system's temporary directory)
 --json FILE      writes the curves as JSON
@@ -24,6 +25,7 @@ processes, warmed up before anything counts.
 const { values } = parseArgs({
   options: {
     only: { type: 'string', default: '' },
+    rounds: { type: 'string', default: '1' },
     seconds: { type: 'string', default: '2' },
     queues: { type: 'string', default: '100000' },
     connections: { type: 'string', default: '10000' },
@@ -52,22 +54,33 @@ async function main(): Promise<void> {
       depth: Number(values.depth),
     },
   }
-  const measured: Curve[] = []
+  const measured = new Map<string, [Curve, ...Curve[]]>()
   console.log(describeMachine())
   try {
-    for (const [name, measure] of Object.entries(curves)) {
-      if (!name.includes(values.only)) continue
-      const curve = await measure(scale)
-      measured.push(curve)
-      console.log(`\n${curveTable(curve)}`)
+    for (let round = 0; round < Number(values.rounds); round++) {
+      for (const [name, measure] of Object.entries(curves)) {
+        if (!name.includes(values.only)) continue
+        const curve = await measure(scale)
+        measured.set(name, [...(measured.get(name) ?? []), curve] as [Curve, ...Curve[]])
+        console.log(`\n${curveTable(curve)}`)
+      }
     }
   } finally {
     rmSync(directory, { recursive: true, force: true })
   }
+  report([...measured.values()].map(medianCurve))
+}
+
+function report(measured: readonly Curve[]): void {
+  const rounds = Number(values.rounds)
+  if (rounds > 1) {
+    console.log(`\nMedians of ${rounds} rounds`)
+    for (const curve of measured) console.log(`\n${curveTable(curve)}`)
+  }
   if (values.json) {
     writeFileSync(
       values.json,
-      `${JSON.stringify({ machine: describeMachine(), curves: measured }, null, 2)}\n`,
+      `${JSON.stringify({ machine: describeMachine(), rounds, curves: measured }, null, 2)}\n`,
     )
   }
   if (values.pictures) draw(values.pictures, measured)

@@ -40,6 +40,8 @@ export interface BacklogFile {
 /** What bench:growth has written. */
 export interface CurvesFile {
   readonly machine: string
+  /** Of which each point is the median; absent: it was measured once. */
+  readonly rounds?: number
   readonly curves: readonly Curve[]
 }
 

@@ -38,7 +38,7 @@ export function sectionOf(
   return brokersSection(name, file, folder)
 }
 
-function curvesSection(name: string, { machine, curves }: CurvesFile, folder: string): Section {
+function curvesSection(name: string, { machine, rounds = 1, curves }: CurvesFile, folder: string): Section {
   const pictures = new Map<string, string>()
   const texts = curves.map((curve) => {
     const drawn = [...curvePictures(curve)].map(([picture, svg]) => {
@@ -47,7 +47,10 @@ function curvesSection(name: string, { machine, curves }: CurvesFile, folder: st
     })
     return [curveMarkdown(curve), ...drawn].join('\n\n')
   })
-  return { text: [`${machine}.`, ...texts].join('\n\n'), pictures }
+  return {
+    text: [`${machine}${rounds > 1 ? `, medians of ${rounds} rounds` : ''}.`, ...texts].join('\n\n'),
+    pictures,
+  }
 }
 
 function brokersSection(name: string, file: FiguresFile, folder: string): Section {

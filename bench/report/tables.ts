@@ -132,7 +132,8 @@ export function brokersTables(file: FiguresFile): string {
 type Cell = (broker: Broker, column: Column) => string
 
 function headOf(file: FiguresFile): string {
-  return `${file.machine}, ${roundsOf(file)} rounds.`
+  const rounds = roundsOf(file)
+  return `${file.machine}, ${rounds === 1 ? 'one round' : `${rounds} rounds`}.`
 }
 
 function withInterval({ median, min, max, rounds }: FileRow): string {

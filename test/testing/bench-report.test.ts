@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { suite, test } from 'node:test'
+import { type Curve, medianCurve } from '../../bench/curves.ts'
 import { barChart } from '../../bench/report/bars.ts'
 import type { BacklogFile, CurvesFile, FiguresFile, FileRow } from '../../bench/report/figures-file.ts'
 import { goalsTable, type Measured } from '../../bench/report/goals.ts'
@@ -225,6 +226,30 @@ suite('curves and backlogs on the page', () => {
     assert.match(text, /^\| TCP, µs\/msg \| 2 \| 7 \|$/m)
     assert.ok(pictures.size >= 3)
     for (const file of pictures.keys()) assert.ok(text.includes(`](benchmarks/${file})`))
+  })
+
+  test('of a curve that was measured several times each point is the median, and the page says of how many', () => {
+    const curve = (at10: number, at100: number): Curve => ({
+      title: 'Messages',
+      of: 'queues',
+      series: [
+        {
+          name: 'time',
+          unit: 'µs',
+          points: [
+            [10, at10],
+            [100, at100],
+          ],
+        },
+      ],
+    })
+    const median = medianCurve([curve(1, 30), curve(3, 10), curve(2, 20)])
+    assert.deepEqual(median.series[0]!.points, [
+      [10, 2],
+      [100, 20],
+    ])
+    const { text } = sectionOf('growth', { ...growth, rounds: 3 }, 'benchmarks')
+    assert.match(text, /, medians of 3 rounds\.$/m)
   })
 
   test('figures of a backlog stand with what is wanted', () => {
