@@ -6,7 +6,11 @@ import type { GrowthScale } from './curves.ts'
 import type { ConnectionsOrder } from './many-connections.ts'
 
 const surroundings: Surroundings = { probed: true, node: ['--expose-gc'] }
-/** Not seconds: few messages come from many connections, and code that runs seldom is compiled late. */
+/**
+ * Not seconds: few messages come from many connections, and code that runs seldom is compiled late. With 50,000 before, a fifth
+ * of the processor time that counted was the compiler's.
+ */
+const WARM_UP = 300_000
 const MESSAGES = 50_000
 
 /** A side that takes connections. */
@@ -55,7 +59,7 @@ async function measure(scale: GrowthScale, kind: 'AMQP' | 'TCP', count: number):
   const empty = await taker.probe()
   await ask({ do: 'open', kind, url: taker.url, count })
   const idle = await taker.probe()
-  await ask({ do: 'load', messages: MESSAGES })
+  await ask({ do: 'load', messages: WARM_UP })
   await taker.probe()
   await ask({ do: 'load', messages: MESSAGES })
   const { processor, elapsed } = await taker.probe()
