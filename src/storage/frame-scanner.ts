@@ -19,7 +19,7 @@ export class ScannedFrame {
   /** In the file. */
   start = 0
   end = 0
-  /** Of bytes that are no frame: from here on zeros to the end of the file, as the writer puts them behind what it writes. */
+  /** From here on there are zeros to its end; of bytes that reach to the end of the file the writer may have put them there. */
   zeros = 0
   readonly header: FrameHeader = new FrameHeader()
   /** The operations of a whole frame: payload[payloadStart, payloadEnd). */
@@ -29,7 +29,7 @@ export class ScannedFrame {
 
   /** Nothing was ever written here. */
   get isBlank(): boolean {
-    return !this.whole && this.zeros === this.start
+    return this.zeros === this.start
   }
 }
 
@@ -72,6 +72,7 @@ export class FrameScanner {
       found.bytes = this.window
       found.payloadStart = start - this.windowStart + FRAME_HEADER
       found.payloadEnd = found.payloadStart + found.header.length
+      found.zeros = found.end
     } else {
       found.end = await this.resume(start)
       found.zeros = found.end === this.size ? await this.zerosAfter(start) : found.end

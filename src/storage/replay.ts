@@ -21,6 +21,8 @@ export interface ReplayListener {
 interface Hole {
   readonly start: number
   end: number
+  /** Zeros to the end of the file: nothing was there, unless what comes next misses something. */
+  readonly isBlank: boolean
 }
 
 /** Reads the journal segments after a checkpoint, one after the other, and counts and tells what they hold. */
@@ -134,8 +136,6 @@ export class Replay {
     const { file: opened } = await this.io.open(file.path, 'read')
     const scanner = new FrameScanner(this.io, opened, file.number, from, to)
     for (let frame = await scanner.next(); frame; frame = await scanner.next()) {
-      // Zeros at the end are nobody's loss: what should lie there is missed by the file after this one.
-      if (frame.isBlank) continue
       if (!frame.whole) await this.note(file.path, frame)
       else {
         if (this.hole) await this.closeHole(lastBefore(frame.header))
@@ -180,7 +180,7 @@ export class Replay {
       return
     }
     await this.closeHole(undefined)
-    this.hole = { file, start: frame.start, end: frame.end }
+    this.hole = { file, start: frame.start, end: frame.end, isBlank: frame.isBlank }
   }
 
   /** LSNs between the last one read and `last` are lost, when it is known. */
@@ -190,6 +190,7 @@ export class Replay {
     this.hole = undefined
     const first = this.lastLsn + 1
     const known = last !== undefined && last >= first
+    if (hole.isBlank && !known) return
     await this.repairs.damaged({
       file: hole.file,
       offset: hole.start,

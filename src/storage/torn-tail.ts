@@ -32,6 +32,7 @@ export async function judgeTail(
   let unproven: { readonly start: number; readonly lastLsn: number }[] = []
   const isOpen = (one: { lastGood: number; unreadable: boolean }) => one.lastGood >= proven && !one.unreadable
   for (let frame = await scanner.next(); frame; frame = await scanner.next()) {
+    written = frame.zeros
     if (frame.whole) {
       proven = Math.max(proven, frame.header.mark)
       unproven = unproven.filter(({ lastLsn }) => lastLsn > proven)
@@ -39,9 +40,7 @@ export async function judgeTail(
       lastGood = frame.header.lastLsn
       unproven.push({ start: frame.start, lastLsn: lastGood })
       end = frame.end
-      written = size
     } else {
-      written = Math.min(size, frame.zeros)
       broken.push({ start: frame.start, lastGood, unreadable: frame.unreadable })
     }
   }

@@ -26,6 +26,11 @@ function frameAt(content: Buffer, index: number): number {
   return at
 }
 
+/** Behind the last byte that is not zero. */
+function endOfBytes(content: Buffer): number {
+  return content.findLastIndex((byte) => byte !== 0) + 1
+}
+
 function damage(bench: Bench, path: string, change: (content: Buffer) => Buffer | undefined): void {
   const content = bench.disk.content(path)
   bench.disk.place(path, change(content) ?? content)
@@ -35,10 +40,10 @@ test('promise 5: a torn tail is cut and counted, and nothing that was durable go
   const { bench, lsns } = await fiveMessages()
   const whole = bench.disk.content(first)
   const end = frameAt(whole, 5)
-  const torn = whole.subarray(frameAt(whole, 4), end - 8)
+  const torn = whole.subarray(frameAt(whole, 4), endOfBytes(whole) - 3)
   damage(bench, first, (content) => void torn.copy(content, end + 8))
   await bench.kill()
-  assert.ok(Math.abs(bench.report.tornBytes - torn.length - 8) < 8, 'but for zeros that it ends with')
+  assert.equal(bench.report.tornBytes, torn.length + 8)
   assert.deepEqual(bench.report.quarantined, [])
   assert.deepEqual([...bench.keeper.held.keys()], lsns)
   assert.equal(bench.disk.content(first).length, end)
@@ -74,19 +79,11 @@ test('a segment is left without the zeros that were written ahead', async () => 
     await bench.commit()
   }
   await bench.clock.advance(10)
-  const content = bench.disk.content(first)
-  assert.notEqual(
-    content.subarray(-256).findLastIndex((byte) => byte !== 0),
-    -1,
-  )
+  const zeros = (path: string): number =>
+    bench.disk.content(path).length - endOfBytes(bench.disk.content(path))
+  assert.ok(zeros(second) >= 256)
   await bench.close()
-  assert.notEqual(
-    bench.disk
-      .content(second)
-      .subarray(-256)
-      .findLastIndex((byte) => byte !== 0),
-    -1,
-  )
+  assert.ok(zeros(first) < 8 && zeros(second) < 8, 'those of a padding')
 })
 
 test('frames that are missing are found out, with zeros in their place', async () => {
@@ -101,6 +98,21 @@ test('frames that are missing are found out, with zeros in their place', async (
   const [entry] = bench.report.quarantined
   assert.equal(entry!.firstLsn, lsns[3])
   assert.ok(entry!.lastLsn! >= lsns[4]!)
+})
+
+test('so they are without a checkpoint, when whole files may be missing for good reasons', async () => {
+  const { bench, lsns } = await fiveMessages()
+  const whole = bench.disk.content(first)
+  await bench.kill()
+  bench.keeper.publish(1, 'in the second segment')
+  await bench.commit()
+  await bench.close()
+  damage(bench, first, () => Buffer.from(whole).fill(0, frameAt(whole, 3)))
+  for (const path of bench.disk.paths())
+    if (path.startsWith('checkpoint')) damage(bench, path, (content) => content.fill(0))
+  await bench.open()
+  const entry = bench.report.quarantined.find(({ file }) => file === first)
+  assert.equal(entry?.firstLsn, lsns[3])
 })
 
 test('promise 5: damage before a frame that proves it was durable is kept in quarantine and reported', async () => {
